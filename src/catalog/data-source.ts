@@ -1,0 +1,59 @@
+/**
+ * Seam: a holder's data behind one interface. DuckDB files first, PostgreSQL next. Every method
+ * renders its own SQL from typed parts: identifiers quoted, functions from a closed list.
+ */
+import type { ColumnBounds, Dictionary } from '../contracts/contract.ts';
+
+/** A column as its holder's registration declares it. */
+export interface SourceColumn {
+  readonly name: string;
+  readonly type: 'integer' | 'decimal' | 'double' | 'text' | 'date' | 'timestamp' | 'boolean';
+}
+
+export interface SourceDescription {
+  readonly columns: readonly SourceColumn[];
+  readonly rowCount: number;
+  /** Bytes that change whenever the data does (file sizes, times, checksums); keyed by the caller. */
+  readonly versionMaterial: Uint8Array;
+}
+
+/** One grouped pass over the data. Cell index = mixed radix over `groups`, `other` last in each. */
+export interface AggregateQuery {
+  readonly groups: readonly Dictionary[];
+  /** For each group, which labels are chosen; absent: all of them and `other`. */
+  readonly chosen: readonly (readonly string[] | undefined)[];
+  /** Columns to sum, clamped to bounds; `squares` asks for the sum of squares too. */
+  readonly sums: readonly (ColumnBounds & { readonly squares: boolean })[];
+}
+
+/**
+ * Dense little-endian lanes over all cells. Rows with a null in a summed column count for that
+ * column neither in `sums` nor in `nonNull`.
+ */
+export interface AggregateAnswer {
+  readonly cells: number;
+  /** Rows a cell, u64 × cells. */
+  readonly counts: Uint8Array;
+  /** A column: non-null rows (u64 × cells), sum (i64 × cells), squares (u128 × cells) or undefined. */
+  readonly columns: readonly {
+    readonly nonNull: Uint8Array;
+    readonly sums: Uint8Array;
+    readonly squares: Uint8Array | undefined;
+  }[];
+  /** Time the engine took, for the benchmark's overhead figure. */
+  readonly engineMs: number;
+}
+
+export interface DataSource {
+  describe(signal?: AbortSignal): Promise<SourceDescription>;
+  aggregate(query: AggregateQuery, signal?: AbortSignal): Promise<AggregateAnswer>;
+  /** Key columns as UTF-8 rows in chunks; a slow consumer holds the reader back. */
+  streamColumns(
+    columns: readonly string[],
+    chunkRows: number,
+    signal?: AbortSignal,
+  ): AsyncIterable<readonly (readonly (string | null)[])[]>;
+  /** Where a protocol may spill sorted runs, inside the domain's directory; purged by `close`. */
+  spillDirectory(): Promise<string>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,74 @@
+/**
+ * Seam `Protocol`: one computation an analyst can ask for. A new one is a new folder here with
+ * its planner (public facts only), its gateway role and its domain role; drivers are written
+ * against `RunChannel`, so they run over sockets, in memory and in a simulation alike.
+ */
+import type { Contract } from '../contracts/contract.ts';
+import type { Descriptor } from '../contracts/descriptor.ts';
+import type { Arguments } from '../contracts/plan.ts';
+import type { DataSource } from '../catalog/data-source.ts';
+import type { DisclosureStage } from '../disclosure/stage.ts';
+import type { Dimension, Units } from '../contracts/units.ts';
+import type { RunChannel, SealedChannel } from '../link/channel.ts';
+import type { Pool } from '../pool/pool.ts';
+import type { PartyId } from '../system/ids.ts';
+import type { KeyPair } from '../system/signature-suite.ts';
+import type { Random } from '../system/random.ts';
+
+/** What a computation costs and shows, from the plan, rules and published facts alone. */
+export interface Estimate {
+  readonly protocol: string;
+  readonly engine: string;
+  readonly exact: boolean;
+  readonly cells: number;
+  readonly lanes: number;
+  readonly units: Readonly<Partial<Record<Dimension, Units>>>;
+  /** Who learns what, a sentence a party, zh and en. */
+  readonly learns: readonly {
+    readonly party: string;
+    readonly zh: string;
+    readonly en: string;
+  }[];
+}
+
+/** A result as released: plain JSON, decimals as strings where a double would round twice. */
+export interface Release {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly (string | number | null)[])[];
+  readonly suppressedCells: number;
+  readonly releasedCells: number;
+}
+
+export interface GatewayRole {
+  readonly contract: Contract;
+  readonly descriptor: Descriptor;
+  readonly channel: RunChannel;
+  readonly pool: Pool;
+  progress(fraction: number, note: string): void;
+}
+
+export interface DomainRole {
+  readonly self: PartyId;
+  readonly identity: KeyPair;
+  /** Secret half of this party's `ephemeralKey`, dropped when the run ends. */
+  readonly ephemeralSecret: Uint8Array;
+  readonly contract: Contract;
+  readonly descriptor: Descriptor;
+  readonly descriptorHash: Uint8Array;
+  readonly channel: RunChannel;
+  sealedTo(peer: PartyId): SealedChannel;
+  readonly source: DataSource;
+  readonly stages: readonly DisclosureStage[];
+  readonly pool: Pool;
+  readonly random: Random;
+  /** Reached before each message derived from data leaves: a place for crash tests. */
+  step(name: string): Promise<void>;
+}
+
+export interface Computation {
+  readonly name: Contract['protocol']['name'];
+  /** @throws InputError or PolicyError where plan and contract do not fit this computation. */
+  estimate(contract: Contract, args: Arguments): Estimate;
+  runGateway(role: GatewayRole): Promise<Release>;
+  runDomain(role: DomainRole): Promise<void>;
+}

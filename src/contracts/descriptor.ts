@@ -1,0 +1,35 @@
+/**
+ * The run descriptor: everything the parties must agree on before data moves. Every party signs
+ * it and verifies all signatures; its hash keys every derivation of the run.
+ */
+import { z } from 'zod';
+import { HashSchema, PartyIdSchema, RunIdSchema } from '../system/ids.ts';
+import { HOLDERS_MAX, PublicKeySchema } from './contract.ts';
+import { ArgumentsSchema } from './plan.ts';
+
+export const ATTEMPTS_MAX = 8;
+
+export const DescriptorPartySchema = z.strictObject({
+  id: PartyIdSchema,
+  /** Fresh X25519 key of this party for this run and attempt. */
+  ephemeralKey: PublicKeySchema,
+  datasetFingerprint: HashSchema,
+});
+
+export const DescriptorSchema = z.strictObject({
+  format: z.literal('weir-descriptor/1'),
+  runId: RunIdSchema,
+  attempt: z.int().min(1).max(ATTEMPTS_MAX),
+  contractHash: HashSchema,
+  requestHash: HashSchema,
+  protocol: z.enum(['secure-sum']),
+  arguments: ArgumentsSchema,
+  /** Exactly the parties of this run, sorted by id. */
+  parties: z.array(DescriptorPartySchema).min(2).max(HOLDERS_MAX),
+  /** SHA-256 of the contract's dictionaries in canonical form. */
+  dictionariesHash: HashSchema,
+  shape: z.strictObject({ cells: z.int().min(1), lanes: z.int().min(1) }),
+  noise: z.literal('none'),
+  engine: z.string().max(64),
+});
+export type Descriptor = z.infer<typeof DescriptorSchema>;

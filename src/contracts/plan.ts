@@ -1,0 +1,63 @@
+/**
+ * The typed plan: what a computation asks, with no analyst text that could be executed. A domain
+ * renders its own SQL from it; SQL for analysts compiles to it.
+ */
+import { z } from 'zod';
+import { NameSchema } from '../system/ids.ts';
+
+export const GROUPS_MAX = 4;
+export const MEASURES_MAX = 16;
+export const DICTIONARY_MAX = 4_000_000;
+/** Cells of one run: the product of the dictionaries, each with its `other`. */
+export const CELLS_MAX = 16_777_216;
+
+/** The label of the cell that gathers what the dictionary does not list. */
+export const OTHER_LABEL = '(other)';
+
+/** `column` restricted to chosen dictionary labels: whole cells of the public partition. */
+export const SelectionSchema = z.strictObject({
+  column: NameSchema,
+  in: z.union([
+    z.strictObject({ values: z.array(z.string().max(256)).min(1).max(10_000) }),
+    z.strictObject({ parameter: NameSchema }),
+  ]),
+});
+
+export const MeasureSchema = z.discriminatedUnion('fn', [
+  z.strictObject({ as: NameSchema, fn: z.literal('count') }),
+  z.strictObject({ as: NameSchema, fn: z.literal('sum'), column: NameSchema }),
+  z.strictObject({ as: NameSchema, fn: z.literal('avg'), column: NameSchema }),
+  /** Sample variance, divisor n − 1. */
+  z.strictObject({ as: NameSchema, fn: z.literal('var'), column: NameSchema }),
+]);
+export type Measure = z.infer<typeof MeasureSchema>;
+
+/** `SELECT groups, measures FROM table WHERE selections GROUP BY groups` over every holder's part. */
+export const AggregatePlanSchema = z.strictObject({
+  kind: z.literal('aggregate'),
+  table: NameSchema,
+  groups: z.array(z.strictObject({ column: NameSchema })).max(GROUPS_MAX),
+  measures: z.array(MeasureSchema).min(1).max(MEASURES_MAX),
+  select: z.array(SelectionSchema).max(GROUPS_MAX),
+});
+export type AggregatePlan = z.infer<typeof AggregatePlanSchema>;
+
+/** Every kind of plan; a new computation adds its own. */
+export const PlanSchema = z.discriminatedUnion('kind', [AggregatePlanSchema]);
+export type Plan = z.infer<typeof PlanSchema>;
+
+/** A parameter of a contract: which of a column's labels a request may choose, and how many. */
+export const ParameterSchema = z.strictObject({
+  kind: z.literal('labels'),
+  column: NameSchema,
+  labels: z.array(z.string().max(256)).min(1).max(10_000),
+  most: z.int().min(1).max(10_000),
+});
+export type Parameter = z.infer<typeof ParameterSchema>;
+
+/** What a request supplies for the contract's parameters. */
+export const ArgumentsSchema = z.record(
+  NameSchema,
+  z.array(z.string().max(256)).min(1).max(10_000),
+);
+export type Arguments = z.infer<typeof ArgumentsSchema>;

@@ -1,0 +1,23 @@
+/** What an analyst signs to have a contract run once. */
+import { z } from 'zod';
+import { ContractIdSchema, HashSchema } from '../system/ids.ts';
+import { InstantSchema } from './contract.ts';
+import { ArgumentsSchema } from './plan.ts';
+
+export const RunRequestSchema = z.strictObject({
+  format: z.literal('weir-request/1'),
+  contractId: ContractIdSchema,
+  contractHash: HashSchema,
+  arguments: ArgumentsSchema,
+  /** 32 random bytes in base64url: every domain remembers it durably until the request expires. */
+  nonce: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  expiresAt: InstantSchema,
+});
+export type RunRequest = z.infer<typeof RunRequestSchema>;
+
+export const SignedRequestSchema = z.strictObject({
+  request: RunRequestSchema,
+  /** Detached JWS by the contract's analyst. */
+  jws: z.string().max(2048),
+});
+export type SignedRequest = z.infer<typeof SignedRequestSchema>;

@@ -1,0 +1,34 @@
+/** Seam: how a run's frames travel. Protocol drivers see this and nothing of sockets or relays. */
+import type { PartyId } from '../system/ids.ts';
+
+export interface Frame {
+  readonly from: PartyId;
+  readonly to: PartyId;
+  /** The message's name within the protocol: `round1.counts` … At most 64 characters. */
+  readonly kind: string;
+  readonly payload: Uint8Array;
+}
+
+/**
+ * One run's frames between this party and the others. Frames of one sender arrive in order and
+ * whole; anything else ends the channel with a typed abort.
+ */
+export interface RunChannel {
+  readonly self: PartyId;
+  /** Resolves when the frame is accepted: a slow receiver holds the sender back. */
+  send(to: PartyId, kind: string, payload: Uint8Array): Promise<void>;
+  /**
+   * The next frame of `from`, which must be of `kind`.
+   * @throws StateError `round-mismatch` on another kind; AbortError when the run ends first.
+   */
+  receive(from: PartyId, kind: string): Promise<Uint8Array>;
+  /** Aborts when the run is cancelled, a party leaves or time is up; `reason` is a WeirError. */
+  readonly signal: AbortSignal;
+}
+
+/** A RunChannel whose payloads only the named peer domain can read; the gateway relays sizes. */
+export interface SealedChannel {
+  readonly peer: PartyId;
+  send(kind: string, payload: Uint8Array): Promise<void>;
+  receive(kind: string): Promise<Uint8Array>;
+}

@@ -1,0 +1,18 @@
+/** Seam: bulk work on other threads. Only this folder names Piscina and worker URLs. */
+
+/** One entry per file in `workers/`; the task's argument and answer types live there. */
+export type WorkerFile = 'secure-sum';
+
+export interface Pool {
+  /**
+   * Runs `task` of `workers/<file>` on a free thread; `transfer` moves buffers instead of copying.
+   * @throws CapacityError `queue-full` beyond the bounded queue.
+   */
+  run<Answer>(
+    file: WorkerFile,
+    task: string,
+    argument: unknown,
+    options?: { readonly transfer?: readonly ArrayBuffer[]; readonly signal?: AbortSignal },
+  ): Promise<Answer>;
+  close(): Promise<void>;
+}
