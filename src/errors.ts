@@ -67,6 +67,7 @@ export const ERROR_CODES = {
     'domain-left',
     'domain-unreachable',
     'domain-failed',
+    'gateway-restarted',
     'run-timed-out',
     'decryption-failed',
   ],
@@ -227,4 +228,35 @@ export class InvariantError extends WeirError {
  */
 export function assertInvariant(condition: boolean, what: string): asserts condition {
   if (!condition) throw new InvariantError('internal', `invariant violated: ${what}`);
+}
+
+const CLASS_OF = {
+  input: InputError,
+  identity: IdentityError,
+  state: StateError,
+  policy: PolicyError,
+  metering: MeteringError,
+  abort: AbortError,
+  capacity: CapacityError,
+  setup: SetupError,
+  invariant: InvariantError,
+} as const;
+
+/** The error of a code that came from another process or a stored row; undefined for no such code. */
+export function errorOfCode(
+  code: string,
+  message: string,
+  facts?: ErrorFacts,
+): WeirError | undefined {
+  for (const [family, codes] of Object.entries(ERROR_CODES)) {
+    if ((codes as readonly string[]).includes(code)) {
+      const Class = CLASS_OF[family as ErrorFamily] as new (
+        code: ErrorCode,
+        message: string,
+        facts?: ErrorFacts,
+      ) => WeirError;
+      return new Class(code as ErrorCode, message, facts);
+    }
+  }
+  return undefined;
 }
