@@ -1,0 +1,131 @@
+import { describe, expect, it } from 'vitest';
+import {
+  AbortError,
+  CapacityError,
+  ERROR_CODES,
+  IdentityError,
+  InputError,
+  InvariantError,
+  MeteringError,
+  PolicyError,
+  SetupError,
+  StateError,
+  WeirError,
+  type ErrorFamily,
+} from '../../src/errors.ts';
+import { problemOf, problemResponse } from '../../src/gateway/problem.ts';
+import { PROBLEM_TABLE } from '../../src/gateway/problem-table.ts';
+
+const NOW_MS = Date.parse('2026-11-21T12:00:00Z');
+
+const CLASS_OF = {
+  input: InputError,
+  identity: IdentityError,
+  state: StateError,
+  policy: PolicyError,
+  metering: MeteringError,
+  abort: AbortError,
+  capacity: CapacityError,
+  setup: SetupError,
+  invariant: InvariantError,
+} as const;
+
+const STATUSES: Readonly<Record<ErrorFamily, readonly number[]>> = {
+  input: [400, 413, 422],
+  identity: [401, 403],
+  state: [404, 409, 410, 422],
+  policy: [403, 422],
+  metering: [429],
+  abort: [502],
+  capacity: [503],
+  setup: [500],
+  invariant: [500],
+};
+
+const cases = (Object.keys(ERROR_CODES) as ErrorFamily[]).flatMap((family) =>
+  ERROR_CODES[family].map((code) => ({ family, code })),
+);
+
+function errorOf(family: ErrorFamily, code: string, facts = {}): WeirError {
+  const make = CLASS_OF[family] as unknown as new (
+    code: string,
+    message: string,
+    facts: object,
+  ) => WeirError;
+  return new make(code, 'One sentence for people.', facts);
+}
+
+describe('problem table', () => {
+  it.each(cases)('$code is a valid problem of its family', ({ family, code }) => {
+    const { document, headers } = problemOf(errorOf(family, code), NOW_MS);
+    const row = PROBLEM_TABLE[code];
+    expect(STATUSES[family]).toContain(row.status);
+    expect(document.status).toBe(row.status);
+    expect(document.title.length).toBeGreaterThan(5);
+    expect(document.titleZh).toMatch(/\p{Script=Han}/u);
+    expect(document.type).toBe(
+      `urn:weir:problem:${family === 'setup' ? 'internal' : document.code}`,
+    );
+    if (family === 'setup' || family === 'invariant') {
+      expect(document.code).toBe('internal');
+      expect(document.instance).toMatch(/^urn:uuid:[0-9a-f-]{36}$/);
+      expect(JSON.stringify(document)).not.toContain('One sentence for people.');
+    } else {
+      expect(document.code).toBe(code);
+      expect(document.detail).toBe('One sentence for people.');
+    }
+    if (row.status === 503) expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+    if (row.status === 401) expect(headers['www-authenticate']).toMatch(/^Bearer realm="weir"/);
+  });
+
+  it('has a row for each code and no other', () => {
+    expect(Object.keys(PROBLEM_TABLE).toSorted()).toEqual(cases.map((one) => one.code).toSorted());
+  });
+});
+
+describe('problem documents', () => {
+  it('name column, rule, party, remedy, dimension, left, resetsAt and receipt', async () => {
+    const facts = {
+      column: 'delay',
+      rule: 'aggregate',
+      party: 'west',
+      remedy: 'Ask for SUM.',
+      dimension: 'runs/day',
+      left: '0',
+      resetsAt: '2026-11-21T12:00:30Z',
+      receipt: 'ab12',
+    };
+    const answer = problemResponse(problemOf(errorOf('metering', 'quota-exceeded', facts), NOW_MS));
+    expect(answer.headers.get('content-type')).toBe('application/problem+json');
+    expect(answer.headers.get('retry-after')).toBe('30');
+    expect(await answer.json()).toMatchObject({ ...facts, retryable: true, status: 429 });
+  });
+
+  it('say that a quota without a window never comes back', () => {
+    const { document, headers } = problemOf(
+      errorOf('metering', 'quota-exceeded', { dimension: 'runs/lifetime', left: '0' }),
+      NOW_MS,
+    );
+    expect(document.retryable).toBe(false);
+    expect(headers['retry-after']).toBeUndefined();
+  });
+
+  it('hide what a bug or a foreign error says', () => {
+    for (const thrown of [
+      new TypeError('secret-marker'),
+      'secret-marker',
+      errorOf('invariant', 'internal', { column: 'secret-marker' }),
+      Object.assign(new Error('x'), { cause: 'secret-marker' }),
+    ]) {
+      const problem = problemOf(thrown, NOW_MS);
+      expect(problem.opaque).toBe(true);
+      expect(problem.document.code).toBe('internal');
+      expect(JSON.stringify(problem.document)).not.toContain('secret-marker');
+    }
+  });
+
+  it('tell a full disk from a bug', () => {
+    const full = Object.assign(new Error('write'), { code: 'ENOSPC' });
+    expect(problemOf(full, NOW_MS).document.code).toBe('disk-full');
+  });
+});
