@@ -122,6 +122,7 @@ export const PROBLEM_TABLE: Readonly<Record<ErrorCode, ProblemRow>> = {
   'domain-unreachable': later(502, 'A domain is not connected', '数据域未连接'),
   'domain-failed': final(502, 'A domain failed', '数据域发生故障'),
   'run-timed-out': final(502, 'The run took too long', '运行超时'),
+  'gateway-restarted': later(502, 'The gateway restarted during the run', '网关在运行期间重启'),
   'decryption-failed': final(502, 'A ciphertext could not be opened', '密文无法解密'),
   // capacity
   'queue-full': later(503, 'The gateway is busy', '网关繁忙'),

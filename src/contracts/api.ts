@@ -1,0 +1,283 @@
+/**
+ * The bodies of the HTTP API, stated once: the gateway describes its routes with them, the SDK
+ * parses answers with them. Amounts are decimal strings, times RFC 3339 in UTC.
+ */
+import { z } from 'zod';
+import {
+  ContractIdSchema,
+  HashSchema,
+  NameSchema,
+  PartyIdSchema,
+  RunIdSchema,
+} from '../system/ids.ts';
+import {
+  ColumnBoundsSchema,
+  ContractSchema,
+  ContractSignatureSchema,
+  DictionarySchema,
+  InstantSchema,
+  PublicKeySchema,
+} from './contract.ts';
+import { ArgumentsSchema } from './plan.ts';
+
+export const PAGE_DEFAULT = 100;
+export const PAGE_MAX = 1000;
+/** A token's longest life. */
+export const TOKEN_TTL_MAX_S = 366 * 86_400;
+/** An enrolment token is for now: a day at most. */
+export const ENROLMENT_TTL_MAX_S = 86_400;
+export const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
+
+/** A whole amount of units or of millionths, as decimal digits. */
+const Amount = z.string().regex(/^-?\d{1,39}$/);
+const Units = z.record(z.string(), Amount);
+const Label = z.string().min(1).max(200);
+
+export const RunStateSchema = z.enum([
+  'reserved',
+  'preparing',
+  'agreed',
+  'computing',
+  'releasing',
+  'posted',
+  'refused',
+  'voided',
+  'expired',
+]);
+
+export const StartedRunSchema = z.object({
+  runId: RunIdSchema,
+  state: RunStateSchema,
+  /** True where the same key and body came before: this is that call's run. */
+  repeated: z.boolean(),
+});
+export type StartedRunBody = z.infer<typeof StartedRunSchema>;
+
+export const RunBodySchema = z.object({
+  runId: RunIdSchema,
+  contractId: ContractIdSchema,
+  analyst: PartyIdSchema,
+  protocol: z.string(),
+  state: RunStateSchema,
+  code: z.string().optional(),
+  note: z.string(),
+  attempt: z.int(),
+  createdAt: InstantSchema,
+  updatedAt: InstantSchema,
+  resultExpiresAt: InstantSchema.optional(),
+});
+export type RunBody = z.infer<typeof RunBodySchema>;
+
+export const RunEventBodySchema = z.object({
+  runId: RunIdSchema,
+  seq: z.int(),
+  at: InstantSchema,
+  state: RunStateSchema,
+  progress: z.number().optional(),
+  code: z.string().optional(),
+  note: z.string(),
+});
+export type RunEventBody = z.infer<typeof RunEventBodySchema>;
+
+export const RunResultBodySchema = z.object({
+  runId: RunIdSchema,
+  /** Compact JWE to the contract's recipient. */
+  sealed: z.string(),
+  receipt: z.record(z.string(), z.unknown()),
+});
+export type RunResultBody = z.infer<typeof RunResultBodySchema>;
+
+export const QuotaLeftBodySchema = z.object({
+  dimension: z.string(),
+  window: z.enum(['lifetime', 'month', 'day']),
+  limit: Amount,
+  left: Amount,
+  resetsAt: InstantSchema.optional(),
+});
+export type QuotaLeftBody = z.infer<typeof QuotaLeftBodySchema>;
+
+/** Asks what a run would cost and show: of a filed contract, or of a draft. */
+export const ExplainRequestSchema = z.union([
+  z.strictObject({ contractId: ContractIdSchema, arguments: ArgumentsSchema }),
+  z.strictObject({ contract: ContractSchema, arguments: ArgumentsSchema }),
+]);
+export type ExplainRequest = z.infer<typeof ExplainRequestSchema>;
+
+export const ExplainBodySchema = z.object({
+  protocol: z.string(),
+  engine: z.string(),
+  exact: z.boolean(),
+  cells: z.int(),
+  lanes: z.int(),
+  units: Units,
+  learns: z.array(z.object({ party: z.string(), zh: z.string(), en: z.string() })),
+  quota: z.array(QuotaLeftBodySchema),
+  currency: z.string(),
+  priceMicros: Amount,
+});
+export type ExplainBody = z.infer<typeof ExplainBodySchema>;
+
+export const ContractStateSchema = z.enum([
+  'proposed',
+  'active',
+  'suspended',
+  'revoked',
+  'expired',
+  'completed',
+]);
+
+export const ContractBodySchema = z.object({
+  contract: ContractSchema,
+  signatures: z.array(ContractSignatureSchema),
+  /** SHA-256 of the contract's canonical form: what everyone signs. */
+  hash: HashSchema,
+  state: ContractStateSchema,
+  proposedAt: InstantSchema,
+});
+export type ContractBody = z.infer<typeof ContractBodySchema>;
+
+export const ContractPageSchema = z.object({
+  contracts: z.array(ContractBodySchema),
+  /** The `after` of the next page, or null on the last. */
+  next: ContractIdSchema.nullable(),
+});
+export type ContractPage = z.infer<typeof ContractPageSchema>;
+
+export const DatasetBodySchema = z.object({
+  holder: PartyIdSchema,
+  dataset: NameSchema,
+  title: z.object({ zh: z.string(), en: z.string() }),
+  grade: z.enum(['general', 'important', 'core']),
+  rowsMax: z.int(),
+  columns: z.array(z.object({ name: z.string(), type: z.string() })),
+  dictionaries: z.array(DictionarySchema),
+  bounds: z.array(ColumnBoundsSchema),
+  fingerprint: HashSchema,
+  publishedAt: InstantSchema,
+});
+export const DatasetListSchema = z.object({ datasets: z.array(DatasetBodySchema) });
+export type DatasetList = z.infer<typeof DatasetListSchema>;
+
+export const OutcomeSchema = z.enum(['posted', 'voided', 'expired', 'denied']);
+
+export const MeteringRecordBodySchema = z.object({
+  seq: Amount,
+  id: z.string(),
+  at: InstantSchema,
+  analyst: PartyIdSchema,
+  holders: z.array(PartyIdSchema),
+  contractId: ContractIdSchema.optional(),
+  runId: RunIdSchema.optional(),
+  protocol: z.string().optional(),
+  datasets: z.array(z.object({ name: z.string(), fingerprint: z.string().optional() })),
+  outcome: OutcomeSchema,
+  code: z.string().optional(),
+  units: Units,
+  chargeMicros: Amount,
+  currency: z.string(),
+  quotaLeft: Units,
+  receiptHash: HashSchema.optional(),
+});
+export type MeteringRecordBody = z.infer<typeof MeteringRecordBodySchema>;
+
+export const MeteringPageSchema = z.object({
+  records: z.array(MeteringRecordBodySchema),
+  /** The `after` of the next call: the last record's number, or the same again where none came. */
+  next: Amount,
+  /** True where a further page is known to be there. */
+  more: z.boolean(),
+});
+export type MeteringPage = z.infer<typeof MeteringPageSchema>;
+
+export const UsageBodySchema = z.object({
+  lines: z.array(
+    z.object({
+      analyst: PartyIdSchema,
+      contractId: ContractIdSchema.optional(),
+      outcome: OutcomeSchema,
+      records: Amount,
+      units: Units,
+      currency: z.string(),
+      chargeMicros: Amount,
+    }),
+  ),
+});
+export type UsageBody = z.infer<typeof UsageBodySchema>;
+
+export const RoleSchema = z.enum(['analyst', 'billing', 'operator']);
+export type Role = z.infer<typeof RoleSchema>;
+
+export const TokenRequestSchema = z.strictObject({
+  role: RoleSchema,
+  /** Whom the token speaks for: an analyst's own party id, or the billing or operating body. */
+  party: PartyIdSchema,
+  label: Label,
+  ttlS: z.int().min(1).max(TOKEN_TTL_MAX_S),
+});
+export type TokenRequest = z.infer<typeof TokenRequestSchema>;
+
+export const TokenBodySchema = z.object({
+  id: z.string(),
+  role: RoleSchema,
+  party: PartyIdSchema,
+  label: z.string(),
+  createdAt: InstantSchema,
+  expiresAt: InstantSchema,
+  revokedAt: InstantSchema.optional(),
+  /** Rounded down to the hour. */
+  lastUsedAt: InstantSchema.optional(),
+});
+export type TokenBody = z.infer<typeof TokenBodySchema>;
+
+export const CreatedTokenSchema = TokenBodySchema.extend({
+  /** Shown this once: only its hash is kept. */
+  token: z.string(),
+});
+export type CreatedTokenBody = z.infer<typeof CreatedTokenSchema>;
+
+export const TokenListSchema = z.object({ tokens: z.array(TokenBodySchema) });
+export type TokenList = z.infer<typeof TokenListSchema>;
+
+export const EnrolmentTokenRequestSchema = z.strictObject({
+  /** The one domain that may enrol with it. */
+  party: PartyIdSchema,
+  ttlS: z.int().min(1).max(ENROLMENT_TTL_MAX_S),
+});
+export type EnrolmentTokenRequest = z.infer<typeof EnrolmentTokenRequestSchema>;
+
+export const EnrolmentTokenBodySchema = z.object({
+  id: z.string(),
+  party: PartyIdSchema,
+  token: z.string(),
+  expiresAt: InstantSchema,
+});
+export type EnrolmentTokenBody = z.infer<typeof EnrolmentTokenBodySchema>;
+
+export const DomainListSchema = z.object({
+  domains: z.array(
+    z.object({
+      party: PartyIdSchema,
+      name: z.object({ zh: z.string(), en: z.string() }),
+      signKey: PublicKeySchema,
+      fingerprint: z.string(),
+      enrolledAt: InstantSchema,
+      /** Absent where its link is down. */
+      connectedSince: InstantSchema.optional(),
+    }),
+  ),
+  gatewayFingerprint: z.string(),
+});
+export type DomainList = z.infer<typeof DomainListSchema>;
+
+/** RFC 9457, with the extension members Weir adds. */
+export const ProblemBodySchema = z.looseObject({
+  type: z.string(),
+  title: z.string(),
+  titleZh: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string(),
+  retryable: z.boolean(),
+  instance: z.string().optional(),
+});
+export type ProblemBody = z.infer<typeof ProblemBodySchema>;
