@@ -5,8 +5,10 @@ import { ParameterSchema, PlanSchema, DICTIONARY_MAX, GROUPS_MAX, MEASURES_MAX }
 
 export const HOLDERS_MAX = 256;
 
-/** A raw 32-byte key in base64url without padding. */
-export const PublicKeySchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
+/** 32 bytes in base64url without padding, in its only spelling: the last character's idle bits are 0. */
+export const Bytes32Schema = z.string().regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);
+/** A raw 32-byte key. */
+export const PublicKeySchema = Bytes32Schema;
 /** A date and time in UTC, RFC 3339 with `Z`. */
 export const InstantSchema = z.iso.datetime();
 const Text = z.string().min(1).max(2000);

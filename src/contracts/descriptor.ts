@@ -33,3 +33,34 @@ export const DescriptorSchema = z.strictObject({
   engine: z.string().max(64),
 });
 export type Descriptor = z.infer<typeof DescriptorSchema>;
+
+/** A party's own words on a run, before the descriptor exists: its key and its dataset's version. */
+export const RunKeySchema = z.strictObject({
+  format: z.literal('weir-run-key/1'),
+  runId: RunIdSchema,
+  attempt: z.int().min(1).max(ATTEMPTS_MAX),
+  contractHash: HashSchema,
+  requestHash: HashSchema,
+  party: DescriptorPartySchema,
+});
+export type RunKey = z.infer<typeof RunKeySchema>;
+
+export const SignedRunKeySchema = z.strictObject({
+  runKey: RunKeySchema,
+  /** Detached JWS by the party. */
+  jws: z.string().max(2048),
+});
+export type SignedRunKey = z.infer<typeof SignedRunKeySchema>;
+
+export const DescriptorSignatureSchema = z.strictObject({
+  party: PartyIdSchema,
+  /** Detached JWS over the descriptor. */
+  jws: z.string().max(2048),
+});
+export type DescriptorSignature = z.infer<typeof DescriptorSignatureSchema>;
+
+export const SignedDescriptorSchema = z.strictObject({
+  descriptor: DescriptorSchema,
+  signatures: z.array(DescriptorSignatureSchema).max(HOLDERS_MAX),
+});
+export type SignedDescriptor = z.infer<typeof SignedDescriptorSchema>;

@@ -1,7 +1,7 @@
 /** What an analyst signs to have a contract run once. */
 import { z } from 'zod';
 import { ContractIdSchema, HashSchema } from '../system/ids.ts';
-import { InstantSchema } from './contract.ts';
+import { Bytes32Schema, InstantSchema } from './contract.ts';
 import { ArgumentsSchema } from './plan.ts';
 
 export const RunRequestSchema = z.strictObject({
@@ -10,7 +10,7 @@ export const RunRequestSchema = z.strictObject({
   contractHash: HashSchema,
   arguments: ArgumentsSchema,
   /** 32 random bytes in base64url: every domain remembers it durably until the request expires. */
-  nonce: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  nonce: Bytes32Schema,
   expiresAt: InstantSchema,
 });
 export type RunRequest = z.infer<typeof RunRequestSchema>;

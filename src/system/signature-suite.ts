@@ -3,6 +3,7 @@
  * Every signature names its context, so that one made for a contract can never serve as a receipt.
  */
 import { createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
+import { assertInvariant } from '../errors.ts';
 import type { Random } from './random.ts';
 
 /** What a signature is for. A new kind of signed thing gets a new entry. */
@@ -41,8 +42,19 @@ export interface SignatureSuite {
     signature: Uint8Array,
     publicKey: Uint8Array,
   ): boolean;
+  /**
+   * Signs a JWS signing input, whose protected header names the context in `typ`, so that any JOSE
+   * library can verify it. It begins with `eyJ`, a framed message with its context's length (< 32):
+   * neither kind of signature can serve as the other.
+   * @see RFC 7515 §5.1, RFC 8037 §3.1
+   */
+  signJwsInput(input: string, keys: KeyPair): Uint8Array;
+  /** False for a wrong, truncated or malformed signature; never throws on untrusted input. */
+  isJwsInputValid(input: string, signature: Uint8Array, publicKey: Uint8Array): boolean;
 }
 
+/** Base64url of `{"`: how every JOSE header begins. */
+const JOSE_START = 'eyJ';
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
@@ -71,19 +83,35 @@ export const eddsaSuite: SignatureSuite = {
     return new Uint8Array(sign(null, framed(context, message), privateKeyObject(keys.secretKey)));
   },
   isValid(context, message, signature, publicKey) {
-    if (signature.length !== 64 || publicKey.length !== 32) return false;
-    try {
-      const key = createPublicKey({
-        key: Buffer.concat([SPKI_PREFIX, publicKey]),
-        format: 'der',
-        type: 'spki',
-      });
-      return verify(null, framed(context, message), key, signature);
-    } catch {
-      return false;
-    }
+    return isEd25519Valid(framed(context, message), signature, publicKey);
+  },
+  signJwsInput(input, keys) {
+    assertInvariant(input.startsWith(JOSE_START), 'a JWS signing input begins with its header');
+    return new Uint8Array(sign(null, Buffer.from(input), privateKeyObject(keys.secretKey)));
+  },
+  isJwsInputValid(input, signature, publicKey) {
+    if (!input.startsWith(JOSE_START)) return false;
+    return isEd25519Valid(Buffer.from(input), signature, publicKey);
   },
 };
+
+function isEd25519Valid(
+  message: Uint8Array,
+  signature: Uint8Array,
+  publicKey: Uint8Array,
+): boolean {
+  if (signature.length !== 64 || publicKey.length !== 32) return false;
+  try {
+    const key = createPublicKey({
+      key: Buffer.concat([SPKI_PREFIX, publicKey]),
+      format: 'der',
+      type: 'spki',
+    });
+    return verify(null, message, key, signature);
+  } catch {
+    return false;
+  }
+}
 
 /** What people compare by eye: the first 16 bytes of SHA-256 of the public key, in groups of four hex digits. */
 export function fingerprintOf(publicKey: Uint8Array): string {

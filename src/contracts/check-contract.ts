@@ -1,0 +1,182 @@
+/**
+ * Whether a contract is consistent in itself. Asked when it is proposed, before anyone signs, and
+ * by every domain before every run.
+ */
+import { InputError } from '../errors.ts';
+import type { ErrorFacts } from '../errors.ts';
+import type { Contract } from './contract.ts';
+import { isStrongEncryptionKey, isStrongSignKey } from './key-strength.ts';
+import { CELLS_MAX, OTHER_LABEL } from './plan.ts';
+import { dictionaryOf, measuredColumns, partitionCells } from './plan-fits.ts';
+import { signatoriesOf } from './signed-documents.ts';
+
+/**
+ * Everything a signatory should be able to rely on before reading a contract: no party or key
+ * counted twice, every column of the plan with its public labels or bounds and none besides, every
+ * parameter used and within its column's labels, dates and time zone that exist.
+ * @throws InputError `malformed-message`, `column-unknown`, `too-many-cells`, `query-not-supported`
+ */
+export function checkContract(contract: Contract): void {
+  checkParties(contract);
+  checkDatasets(contract);
+  checkTimes(contract);
+  checkColumns(contract);
+  checkSelections(contract);
+}
+
+function checkParties(contract: Contract): void {
+  const parties = signatoriesOf(contract);
+  refuseRepeated(
+    parties.map((party) => party.id),
+    'a party is named twice',
+  );
+  // One key under two names would count one holder twice towards the minimum of parties.
+  refuseRepeated(
+    parties.map((party) => party.signKey),
+    'two parties share a key',
+  );
+  for (const party of parties) {
+    if (party.id === 'gateway') refuse('the party name gateway is reserved');
+    if (!isStrongSignKey(party.signKey)) refuse('a signing key is not valid', { party: party.id });
+  }
+  const { recipient } = contract;
+  if (!parties.some((party) => party.id === recipient.id)) {
+    refuse('the recipient is neither the analyst nor a holder', { party: recipient.id });
+  }
+  if (!isStrongEncryptionKey(recipient.encryptionKey)) {
+    refuse('the recipient’s encryption key is not valid', { party: recipient.id });
+  }
+}
+
+function checkDatasets(contract: Contract): void {
+  const holders = new Set(contract.holders.map((holder) => holder.id));
+  const withData = contract.datasets.map((dataset) => dataset.holder);
+  refuseRepeated(withData, 'a holder has more than one dataset under the plan’s table');
+  for (const holder of withData) {
+    if (!holders.delete(holder)) refuse('a dataset is of nobody among the holders');
+  }
+  for (const holder of holders) refuse('a holder has no dataset', { party: holder });
+  if (contract.minimumParties > withData.length)
+    refuse('the minimum of parties exceeds the holders');
+  if (contract.disclosure.smallestContributors > withData.length) {
+    refuse('the minimum of contributors to a cell exceeds the holders');
+  }
+}
+
+function checkTimes(contract: Contract): void {
+  const { notBefore, notAfter } = contract.validity;
+  if (!(Date.parse(notBefore) < Date.parse(notAfter))) refuse('validity ends before it begins');
+  if (!isTimeZone(contract.timeZone)) refuse('the time zone is not an IANA name');
+}
+
+/** An IANA name this runtime knows, offsets such as `+08:00` excluded. */
+export function isTimeZone(name: string): boolean {
+  if (!/^[A-Za-z]/.test(name)) return false;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function checkColumns(contract: Contract): void {
+  const { plan, dictionaries, bounds } = contract;
+  const groups = plan.groups.map((group) => group.column);
+  refuseRepeated(groups, 'a group column is repeated');
+  refuseRepeated(
+    [...groups, ...plan.measures.map((measure) => measure.as)],
+    'a result column is repeated',
+  );
+  refuseDifferent(
+    groups,
+    dictionaries.map((entry) => entry.column),
+    'dictionaries',
+  );
+  for (const { column, labels } of dictionaries) {
+    refuseRepeated(labels, 'a label is repeated', { column });
+    if (labels.includes(OTHER_LABEL)) refuse(`the label ${OTHER_LABEL} is reserved`, { column });
+  }
+  refuseDifferent(
+    measuredColumns(plan.measures),
+    bounds.map((entry) => entry.column),
+    'bounds',
+  );
+  for (const { column, minimum, maximum } of bounds) {
+    if (BigInt(minimum) > BigInt(maximum)) refuse('a minimum exceeds its maximum', { column });
+  }
+  if (partitionCells(contract) > CELLS_MAX) {
+    throw new InputError('too-many-cells', 'The groups make too many cells.', {
+      rule: `at most ${CELLS_MAX} cells, each dictionary with its ${OTHER_LABEL}`,
+      remedy: 'Group by fewer columns or shorter dictionaries.',
+    });
+  }
+}
+
+function checkSelections(contract: Contract): void {
+  const { plan, parameters } = contract;
+  const unused = new Set(Object.keys(parameters));
+  refuseRepeated(
+    plan.select.map((selection) => selection.column),
+    'a column is selected twice',
+  );
+  for (const { column, in: source } of plan.select) {
+    if (!plan.groups.some((group) => group.column === column)) {
+      throw new InputError('query-not-supported', 'Only a group column can be selected.', {
+        column,
+        rule: 'exact answers select whole cells of the public partition',
+        remedy: `Group by ${column} too.`,
+      });
+    }
+    const published = new Set(dictionaryOf(contract, column).labels);
+    if ('values' in source) {
+      refuseRepeated(source.values, 'a selection repeats a label', { column });
+      refuseUnlisted(source.values, published, column);
+      continue;
+    }
+    const { parameter: name } = source;
+    const parameter = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+    if (parameter === undefined || parameter.column !== column || !unused.delete(name)) {
+      refuse('a selection’s parameter is missing, of another column, or used twice', { column });
+    } else {
+      refuseRepeated(parameter.labels, 'a parameter repeats a label', { column });
+      refuseUnlisted(parameter.labels, published, column);
+    }
+  }
+  if (unused.size > 0) refuse('a parameter is not used by the plan');
+}
+
+function refuseUnlisted(
+  labels: readonly string[],
+  published: ReadonlySet<string>,
+  column: string,
+): void {
+  if (labels.every((label) => published.has(label))) return;
+  refuse('a chosen label is not in the column’s dictionary', { column });
+}
+
+function refuseRepeated(values: readonly string[], rule: string, facts: ErrorFacts = {}): void {
+  if (new Set(values).size !== values.length) refuse(rule, facts);
+}
+
+/** Each needed column once, and none besides: what is signed has no idle parts to be misread. */
+function refuseDifferent(needed: readonly string[], given: readonly string[], rule: string): void {
+  refuseRepeated(given, `${rule}: a column is repeated`);
+  const missing = needed.find((column) => !given.includes(column));
+  if (missing !== undefined) {
+    throw new InputError('column-unknown', `A column of the plan is missing in ${rule}.`, {
+      column: missing,
+      rule,
+      remedy: `Add ${missing} to ${rule}.`,
+    });
+  }
+  const idle = given.find((column) => !needed.includes(column));
+  if (idle !== undefined) refuse(`${rule}: a column is not used by the plan`, { column: idle });
+}
+
+function refuse(rule: string, facts: ErrorFacts = {}): never {
+  throw new InputError('malformed-message', `The contract contradicts itself: ${rule}.`, {
+    rule,
+    ...facts,
+  });
+}
