@@ -3,6 +3,7 @@
  * (native) and by @noble (the oracle in tests and the portable fallback). A protocol names just the
  * part it needs (`Pick<Primitives, 'hash'>`), so each is testable alone.
  */
+import type { Ring } from './rings.ts';
 
 export interface Primitives {
   readonly hash: HashPrimitive;
@@ -23,9 +24,19 @@ export interface HashPrimitive {
   ): Uint8Array;
 }
 
+/** Bytes of one segment: the 32-bit block counter of a segment starts at 2 and must not wrap. */
+export const SEGMENT_BYTES_MAX = 2 ** 35;
+
 export interface StreamPrimitive {
-  /** An AES-256-CTR key stream with a zero starting counter; a key is used for one stream only. */
-  open(key: Uint8Array): KeyStream;
+  /**
+   * One segment of the AES-256 key stream in counter mode. The first counter block of segment s is
+   * s as 96 big-endian bits, then the 32-bit number 2; only the last 32 bits count up. Segments of
+   * a key never overlap, so work can start at any of them.
+   *
+   * Secret: `key`. A key with a segment is used for one purpose only.
+   * @see NIST SP 800-38D §6.5 (GCTR from inc32 of a 96-bit IV's J0): the body of AES-GCM.
+   */
+  open(key: Uint8Array, segment: number): KeyStream;
 }
 
 export interface KeyStream {
@@ -39,13 +50,21 @@ export interface X25519Primitive {
   sharedSecret(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array;
 }
 
-/** Bulk arithmetic on little-endian lanes; both arrays have the same length. */
+/** A key stream that is added (+1) or subtracted (−1). */
+export interface SignedStream {
+  readonly sign: 1 | -1;
+  readonly stream: KeyStream;
+}
+
+/** Bulk arithmetic on the little-endian lanes of a ring. Lengths are whole lanes. */
 export interface LanePrimitive {
-  /** target += addend per 64-bit lane, mod 2^64. */
-  add64(target: Uint8Array, addend: Uint8Array): void;
-  /** target −= subtrahend per 64-bit lane, mod 2^64. */
-  subtract64(target: Uint8Array, subtrahend: Uint8Array): void;
-  /** target += addend per 128-bit lane, mod 2^128. */
-  add128(target: Uint8Array, addend: Uint8Array): void;
-  subtract128(target: Uint8Array, subtrahend: Uint8Array): void;
+  /**
+   * target += Σ sign · word per lane, each stream giving `maskBytes(ring)` bytes a lane.
+   * In `field61` a word is 128 bits reduced mod p, so a mask is within 2^−66 of uniform.
+   */
+  mask(ring: Ring, target: Uint8Array, streams: readonly SignedStream[]): void;
+  /** target += Σ addends per lane, mod the ring. Field lanes must be canonical (below p). */
+  add(ring: Ring, target: Uint8Array, addends: readonly Uint8Array[]): void;
+  /** target *= factor per lane, in GF(2^61−1); `factor` is 8 little-endian bytes, below p. */
+  multiplyField(target: Uint8Array, factor: Uint8Array): void;
 }

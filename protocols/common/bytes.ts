@@ -1,0 +1,44 @@
+/** Byte strings: joining, comparing, and numbers in them. */
+
+const ENCODER = new TextEncoder();
+
+/** One string after the other. */
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  let sizeBytes = 0;
+  for (const part of parts) sizeBytes += part.length;
+  const out = new Uint8Array(sizeBytes);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/**
+ * Each part behind its length (four big-endian bytes), so that no two lists give the same bytes.
+ * Texts are taken as UTF-8.
+ */
+export function lengthPrefixed(parts: readonly (Uint8Array | string)[]): Uint8Array {
+  return concatBytes(
+    parts.flatMap((part) => {
+      const bytes = typeof part === 'string' ? ENCODER.encode(part) : part;
+      const length = new Uint8Array(4);
+      new DataView(length.buffer).setUint32(0, bytes.length);
+      return [length, bytes];
+    }),
+  );
+}
+
+/** Compares without telling by its time where two strings of one length differ. */
+export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
+  if (left.length !== right.length) return false;
+  let difference = 0;
+  for (let at = 0; at < left.length; at++) difference |= (left[at] ?? 0) ^ (right[at] ?? 0);
+  return difference === 0;
+}
+
+/** A view for reading and writing numbers; shares the bytes. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

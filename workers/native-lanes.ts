@@ -1,0 +1,104 @@
+/** Lane arithmetic by the WASM SIMD kernel, one instance a thread, over two fixed windows. */
+import { existsSync, readFileSync } from 'node:fs';
+import type { LanePrimitive } from '../protocols/common/primitives.ts';
+import { portableLanes } from '../protocols/common/portable-lanes.ts';
+import { laneBytes, maskBytes, type Ring } from '../protocols/common/rings.ts';
+
+/** Key stream and lanes are worked on in windows of this size, small enough for the L2 cache. */
+const WINDOW_BYTES = 65_536;
+const PAGE_BYTES = 65_536;
+const TARGET = 0;
+const ADDEND = WINDOW_BYTES;
+
+type Kernel = (target: number, addend: number, bytes: number) => void;
+const KERNELS = [
+  'add64',
+  'subtract64',
+  'add128',
+  'subtract128',
+  'addField',
+  'addFieldWords',
+  'subtractFieldWords',
+  'multiplyField',
+] as const;
+type Kernels = Readonly<Record<(typeof KERNELS)[number], Kernel>>;
+
+const MASK_KERNELS = {
+  mod64: { 1: 'add64', [-1]: 'subtract64' },
+  mod128: { 1: 'add128', [-1]: 'subtract128' },
+  field61: { 1: 'addFieldWords', [-1]: 'subtractFieldWords' },
+} as const;
+const ADD_KERNELS = { mod64: 'add64', mod128: 'add128', field61: 'addField' } as const;
+
+/** The kernels where WASM SIMD runs, else the portable code: slower, and equal in every bit. */
+export const nativeLanes: LanePrimitive = loadLanes();
+
+function loadLanes(): LanePrimitive {
+  const bytes = kernelBytes();
+  if (!WebAssembly.validate(bytes)) return portableLanes;
+  const memory = new WebAssembly.Memory({ initial: (2 * WINDOW_BYTES) / PAGE_BYTES });
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
+  return wasmLanes(pickKernels(instance.exports), new Uint8Array(memory.buffer));
+}
+
+/** Beside this file in the build; from source, in the build's folder. */
+function kernelBytes(): Uint8Array<ArrayBuffer> {
+  const path = import.meta.url.endsWith('.ts')
+    ? '../dist/workers/kernels/lanes.wasm'
+    : './kernels/lanes.wasm';
+  const url = new URL(path, import.meta.url);
+  if (!existsSync(url)) throw new Error(`The lane kernel is not built (${path}): npm run build.`);
+  return new Uint8Array(readFileSync(url));
+}
+
+function pickKernels(exports: WebAssembly.Exports): Kernels {
+  const entries = KERNELS.map((name) => [name, exports[name] as Kernel] as const);
+  return Object.fromEntries(entries) as Kernels;
+}
+
+function wasmLanes(kernels: Kernels, window: Uint8Array): LanePrimitive {
+  const run = (kernel: keyof Kernels, addend: Uint8Array, bytes: number): void => {
+    window.set(addend, ADDEND);
+    kernels[kernel](TARGET, ADDEND, bytes);
+  };
+  return {
+    mask(ring, target, streams) {
+      const kernel = MASK_KERNELS[ring];
+      eachWindow(ring, target, window, (part, words) => {
+        for (const { sign, stream } of streams) {
+          run(kernel[sign], stream.next(roundUp16(words)), part.length);
+        }
+      });
+    },
+    add(ring, target, addends) {
+      eachWindow(ring, target, window, (part, _words, at) => {
+        for (const addend of addends) {
+          run(ADD_KERNELS[ring], addend.subarray(at, at + part.length), part.length);
+        }
+      });
+    },
+    multiplyField(target, factor) {
+      eachWindow('field61', target, window, (part) => run('multiplyField', factor, part.length));
+    },
+  };
+}
+
+/** Carries `target` through the first window, piece by piece, around `work`. */
+function eachWindow(
+  ring: Ring,
+  target: Uint8Array,
+  window: Uint8Array,
+  work: (part: Uint8Array, words: number, at: number) => void,
+): void {
+  const step = (WINDOW_BYTES / maskBytes(ring)) * laneBytes(ring);
+  for (let at = 0; at < target.length; at += step) {
+    const part = target.subarray(at, Math.min(at + step, target.length));
+    window.set(part, TARGET);
+    work(part, (part.length / laneBytes(ring)) * maskBytes(ring), at);
+    part.set(window.subarray(TARGET, TARGET + part.length));
+  }
+}
+
+function roundUp16(bytes: number): number {
+  return Math.ceil(bytes / 16) * 16;
+}

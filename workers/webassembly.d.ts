@@ -1,0 +1,20 @@
+/** The part of WebAssembly in use: the DOM library that declares it would bring a browser's globals. */
+export {};
+
+declare global {
+  namespace WebAssembly {
+    type Exports = Readonly<Record<string, unknown>>;
+    class Memory {
+      constructor(descriptor: { readonly initial: number; readonly maximum?: number });
+      readonly buffer: ArrayBuffer;
+    }
+    class Module {
+      constructor(bytes: Uint8Array);
+    }
+    class Instance {
+      constructor(module: Module, imports: { readonly env: Readonly<Record<string, Memory>> });
+      readonly exports: Exports;
+    }
+    function validate(bytes: Uint8Array): boolean;
+  }
+}
