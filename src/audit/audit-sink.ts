@@ -2,6 +2,7 @@
  * Seam: what must stand up as evidence. An entry is appended in the transaction of what it
  * records; a hash chain until the transparency log takes its place.
  */
+import type { Statement } from '../store/store.ts';
 import type { Hash } from '../system/ids.ts';
 
 export interface AuditEntry {
@@ -16,4 +17,13 @@ export interface AuditEntry {
 export interface AuditHead {
   readonly size: bigint;
   readonly hash: Hash;
+}
+
+export interface AuditSink {
+  /**
+   * Appends the entry and writes `alongside` in one transaction; resolves after the sync.
+   * @throws StoreConflict for `alongside`; InputError `malformed-message` where the facts are no JSON.
+   */
+  append(entry: AuditEntry, alongside: readonly Statement[]): Promise<AuditHead>;
+  head(): Promise<AuditHead>;
 }

@@ -6,6 +6,8 @@
 const WORKERS = {
   /** The thread that owns an SQLite database. */
   'sqlite-thread': '../store/sqlite-thread',
+  /** The audit chain's functions over that database, loaded inside the thread. */
+  'audit-program': '../audit/sqlite-program',
   /** The ledger's functions over that database, loaded inside the thread. */
   'ledger-program': '../ledger/sqlite-program',
   'secure-sum': '../../workers/secure-sum',

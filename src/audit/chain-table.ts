@@ -1,0 +1,74 @@
+/** The chain's table: how an entry is appended inside an open transaction, and read back. */
+import type { Database } from '../store/database.ts';
+import type { MigrationList } from '../store/migrations.ts';
+import type { Row, Store } from '../store/store.ts';
+import type { Hash } from '../system/ids.ts';
+import type { AuditHead } from './audit-sink.ts';
+import {
+  EMPTY_HEAD,
+  leafHash,
+  verifyChain,
+  type ChainVerdict,
+  type StoredEntry,
+} from './hash-chain.ts';
+
+/** Entries read at a time: memory stays flat however long the chain is. */
+const PAGE_ENTRIES = 1_000;
+
+/** Tables of the audit chain. */
+export const AUDIT_MIGRATIONS: MigrationList = {
+  area: 'audit',
+  migrations: [
+    {
+      number: 1,
+      sql: 'CREATE TABLE audit_entry (position BIGINT PRIMARY KEY, hash TEXT NOT NULL, entry TEXT NOT NULL)',
+    },
+  ],
+};
+
+const LAST = 'SELECT position, hash FROM audit_entry ORDER BY position DESC LIMIT 1';
+
+/** Appends canonical JSON to the chain, in whatever transaction is open. */
+export function appendEncoded(db: Database, entry: string): AuditHead {
+  const head = headOf(db.all(LAST, []));
+  const hash = leafHash(head.hash, head.size, entry);
+  db.run('INSERT INTO audit_entry (position, hash, entry) VALUES (?, ?, ?)', [
+    head.size,
+    hash,
+    entry,
+  ]);
+  return { size: head.size + 1n, hash };
+}
+
+/** The chain's head as committed. */
+export async function readHead(store: Store): Promise<AuditHead> {
+  return headOf(await store.query(LAST));
+}
+
+/** Entries from `from` on, in pages, as they are stored. */
+export async function* readEntries(store: Store, from = 0n): AsyncGenerator<StoredEntry> {
+  let next = from;
+  for (;;) {
+    const rows = await store.query(
+      'SELECT position, hash, entry FROM audit_entry WHERE position >= ? ORDER BY position LIMIT ?',
+      [next, PAGE_ENTRIES],
+    );
+    for (const row of rows) {
+      const index = BigInt(row['position'] as bigint);
+      yield { index, hash: String(row['hash']) as Hash, entry: String(row['entry']) };
+      next = index + 1n;
+    }
+    if (rows.length < PAGE_ENTRIES) return;
+  }
+}
+
+/** Recomputes the stored chain; names the first wrong entry. */
+export function verifyStoredChain(store: Store, witnessed?: AuditHead): Promise<ChainVerdict> {
+  return verifyChain(readEntries(store), witnessed);
+}
+
+function headOf(rows: readonly Row[]): AuditHead {
+  const last = rows[0];
+  if (last === undefined) return EMPTY_HEAD;
+  return { size: BigInt(last['position'] as bigint) + 1n, hash: String(last['hash']) as Hash };
+}
