@@ -30,7 +30,7 @@ const LAST = 'SELECT position, hash FROM audit_entry ORDER BY position DESC LIMI
 
 /** Appends canonical JSON to the chain, in whatever transaction is open. */
 export function appendEncoded(db: Database, entry: string): AuditHead {
-  const head = headOf(db.all(LAST, []));
+  const head = currentHead(db);
   const hash = leafHash(head.hash, head.size, entry);
   db.run('INSERT INTO audit_entry (position, hash, entry) VALUES (?, ?, ?)', [
     head.size,
@@ -38,6 +38,11 @@ export function appendEncoded(db: Database, entry: string): AuditHead {
     entry,
   ]);
   return { size: head.size + 1n, hash };
+}
+
+/** The chain's head in whatever transaction is open. */
+export function currentHead(db: Database): AuditHead {
+  return headOf(db.all(LAST, []));
 }
 
 /** The chain's head as committed. */

@@ -50,7 +50,10 @@ export type ReserveOutcome =
 
 export type RecordOutcome = 'posted' | 'voided' | 'expired' | 'denied';
 
-/** What a billing system reads. `seq` is gapless per gateway store. */
+/**
+ * What a billing system reads. `seq` is gapless per gateway store. A record is never edited; one
+ * that a later record `supersedes` no longer counts towards sums.
+ */
 export interface MeteringRecord {
   readonly seq: bigint;
   readonly id: string;
@@ -71,15 +74,17 @@ export interface MeteringRecord {
   /** Units left by `dimension/window` after this record. */
   readonly quotaLeft: Readonly<Record<string, Units>>;
   readonly receiptHash: Hash | undefined;
+  /** The record this one takes the place of: a late post after an expiry, or a correction. */
+  readonly supersedes?: bigint | undefined;
 }
 
-export type RecordDraft = Omit<MeteringRecord, 'seq' | 'quotaLeft'>;
+export type RecordDraft = Omit<MeteringRecord, 'seq' | 'quotaLeft' | 'supersedes'>;
 
 export interface SettleCommand {
   readonly runId: RunId;
   readonly nowMs: number;
   readonly outcome: 'posted' | 'voided' | 'expired';
-  /** At most what was reserved, by dimension; what is absent is given back. */
+  /** At most what was reserved, by dimension; what is absent is given back. Empty unless posted. */
   readonly units: Readonly<Partial<Record<Dimension, Units>>>;
   readonly record: RecordDraft;
   readonly audit: AuditEntry;
@@ -93,7 +98,13 @@ export type SettleOutcome =
   | { readonly kind: 'already'; readonly outcome: RecordOutcome; readonly seq: bigint };
 
 export interface LedgerStore {
+  /**
+   * Every command may be repeated after any error: it is keyed by request, run or record id.
+   * @throws StoreConflict for `alongside`; InvariantError; CapacityError, after which the outcome is
+   *   unknown until the command is repeated.
+   */
   reserve(command: ReserveCommand): Promise<ReserveOutcome>;
+  /** A post is late after its expiry was settled: see `core.ts` for what happens then. */
   settle(command: SettleCommand): Promise<SettleOutcome>;
   /** A call that never reserved still leaves one record. */
   recordDenied(
@@ -102,8 +113,11 @@ export interface LedgerStore {
   ): Promise<{ readonly seq: bigint; readonly auditHead: AuditHead }>;
   /** Run ids whose reservation is pending past its expiry, oldest first. */
   overdue(nowMs: number, most: number): Promise<readonly RunId[]>;
+  /** Units posted and held, in the order of `accounts`. */
   usage(accounts: readonly QuotaAccount[]): Promise<readonly Units[]>;
+  /** Records with `seq` > `afterSeq`, in order. */
   records(afterSeq: bigint, most: number): Promise<readonly MeteringRecord[]>;
   auditHead(): Promise<AuditHead>;
+  /** Lets go of the ledger; the store stays open for whoever opened it. */
   close(): Promise<void>;
 }

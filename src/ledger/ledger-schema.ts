@@ -1,0 +1,33 @@
+/** The ledger's tables. */
+import type { MigrationList } from '../store/migrations.ts';
+
+/**
+ * `ledger_record.document` is the record, in canonical JSON; the columns beside it exist for sums
+ * and look-ups, and `reconcile` proves that they agree with it.
+ */
+export const LEDGER_MIGRATIONS: MigrationList = {
+  area: 'ledger',
+  migrations: [
+    {
+      number: 1,
+      sql: `
+CREATE TABLE ledger_account (
+  subject TEXT NOT NULL, dimension TEXT NOT NULL, window_key TEXT NOT NULL,
+  posted BIGINT NOT NULL CHECK (posted >= 0), reserved BIGINT NOT NULL CHECK (reserved >= 0),
+  PRIMARY KEY (subject, dimension, window_key));
+CREATE TABLE ledger_reservation (
+  request_key TEXT PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, body_hash TEXT NOT NULL,
+  state TEXT NOT NULL, lines TEXT NOT NULL, expires_at_ms BIGINT NOT NULL, seq BIGINT);
+CREATE INDEX ledger_overdue ON ledger_reservation (expires_at_ms, run_id) WHERE state = 'pending';
+CREATE TABLE ledger_record (
+  seq BIGINT PRIMARY KEY, id TEXT NOT NULL UNIQUE, at_ms BIGINT NOT NULL, analyst TEXT NOT NULL,
+  contract_id TEXT, run_id TEXT, outcome TEXT NOT NULL, supersedes BIGINT UNIQUE,
+  bytes BIGINT NOT NULL, compute_milli_units BIGINT NOT NULL, micro_rho BIGINT NOT NULL,
+  padded_items BIGINT NOT NULL, row_units BIGINT NOT NULL, runs BIGINT NOT NULL,
+  charge_micros BIGINT NOT NULL, currency TEXT NOT NULL, document TEXT NOT NULL);
+CREATE INDEX ledger_record_run ON ledger_record (run_id);
+CREATE INDEX ledger_record_time ON ledger_record (at_ms);
+CREATE TABLE ledger_outbox (seq BIGINT PRIMARY KEY, created_at_ms BIGINT NOT NULL)`,
+    },
+  ],
+};
