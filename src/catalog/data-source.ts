@@ -17,10 +17,13 @@ export interface SourceDescription {
   readonly versionMaterial: Uint8Array;
 }
 
-/** One grouped pass over the data. Cell index = mixed radix over `groups`, `other` last in each. */
+/**
+ * One grouped pass over the data. Cell index = mixed radix over `groups`, `other` last in each, the
+ * first group the most significant digit (row-major).
+ */
 export interface AggregateQuery {
   readonly groups: readonly Dictionary[];
-  /** For each group, which labels are chosen; absent: all of them and `other`. */
+  /** For each group, which labels are chosen, `OTHER_LABEL` among them or not; absent: all of them and `other`. */
   readonly chosen: readonly (readonly string[] | undefined)[];
   /** Columns to sum, clamped to bounds; `squares` asks for the sum of squares too. */
   readonly sums: readonly (ColumnBounds & { readonly squares: boolean })[];

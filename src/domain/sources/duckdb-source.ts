@@ -1,0 +1,259 @@
+/**
+ * The domain's first source: Parquet, CSV and JSON files through a locked DuckDB of their own.
+ * One instance a dataset: a statement over one dataset could not reach another one's files.
+ */
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type {
+  AggregateAnswer,
+  AggregateQuery,
+  DataSource,
+  SourceDescription,
+} from '../../catalog/data-source.ts';
+import type { DatasetRegistration } from '../../catalog/dataset.ts';
+import { InputError, PolicyError, StateError } from '../../errors.ts';
+import { canonicalBytes } from '../../system/canonical-json.ts';
+import { aggregateStatement } from './aggregate-sql.ts';
+import { columnBook, columnOf, groupSql, type ColumnBook } from './column-sql.ts';
+import { openDuckDbEngine, type DuckDbEngine, type EngineLimits } from './duckdb-engine.ts';
+import { LaneWriter } from './lanes.ts';
+import {
+  consentingRelation,
+  countStatement,
+  describeStatement,
+  filesRelation,
+  readTypes,
+  selectStatement,
+  storedKinds,
+} from './relation-sql.ts';
+import { ContentHashes, findSourceFiles, isUnchanged, type SourceFile } from './source-files.ts';
+import { sql, type Sql } from './sql-text.ts';
+
+export interface DuckDbSourceOptions {
+  readonly registration: DatasetRegistration;
+  /** What relative file patterns are relative to: where the registration lies. */
+  readonly directory: string;
+  /** This dataset's own spill directory; what a crash left in it is removed. */
+  readonly spillDirectory: string;
+  readonly limits: EngineLimits;
+}
+
+/** The files as they were when last described, with the engine that may read exactly them. */
+interface Version {
+  readonly files: readonly SourceFile[];
+  readonly engine: DuckDbEngine;
+  readonly book: ColumnBook;
+  readonly relation: Sql;
+  readonly rowCount: number;
+}
+
+export const CHUNK_ROWS_MAX = 1_000_000;
+
+/**
+ * Opens a source: finds its files, locks an engine to them, and checks columns and types.
+ * @throws SetupError `source-missing` or `source-unreadable`, in one sentence for the data officer.
+ */
+export async function openDuckDbSource(options: DuckDbSourceOptions): Promise<DataSource> {
+  await rm(options.spillDirectory, { recursive: true, force: true });
+  await mkdir(join(options.spillDirectory, 'engine'), { recursive: true, mode: 0o700 });
+  await chmod(options.spillDirectory, 0o700);
+  const hashes = new ContentHashes();
+  const version = await openVersion(options);
+  return new DuckDbSource(options, hashes, version);
+}
+
+class DuckDbSource implements DataSource {
+  readonly #options: DuckDbSourceOptions;
+  readonly #hashes: ContentHashes;
+  #version: Version | undefined;
+
+  constructor(options: DuckDbSourceOptions, hashes: ContentHashes, version: Version) {
+    this.#options = options;
+    this.#hashes = hashes;
+    this.#version = version;
+  }
+
+  async describe(signal?: AbortSignal): Promise<SourceDescription> {
+    const { registration } = this.#options;
+    const version = await this.#currentVersion();
+    const files: { file: string; sha256: string }[] = [];
+    for (const file of version.files) {
+      const hash = await this.#hashes.of(file, signal);
+      files.push({ file: file.label, sha256: hash.toString('hex') });
+    }
+    await refuseDrift(version);
+    const { source, columns, consent } = registration;
+    return {
+      columns: columns.map(({ name, type }) => ({ name, type })),
+      rowCount: version.rowCount,
+      // How the bytes are read is part of what the data says.
+      versionMaterial: canonicalBytes({
+        reading: {
+          format: source.format,
+          delimiter: source.delimiter ?? ',',
+          columns,
+          consent: consent ?? null,
+        },
+        files,
+      }),
+    };
+  }
+
+  /**
+   * One grouped pass.
+   * @throws InputError `column-unknown`, `parameter-invalid`, `too-many-cells`, or
+   * `overflow-possible` where rows × bounds leave a lane; PolicyError `dataset-drifted` where a file
+   * changed since it was described; and what the engine throws.
+   */
+  async aggregate(query: AggregateQuery, signal?: AbortSignal): Promise<AggregateAnswer> {
+    const version = this.#openVersion();
+    await refuseDrift(version);
+    refuseOverflow(query, version.rowCount);
+    const { statement, tables, cells } = aggregateStatement(version.book, version.relation, query);
+    const lanes = new LaneWriter(query, cells);
+    const engineMs = await version.engine.session(signal, async (session) => {
+      const started = performance.now();
+      for (const { name, keys, positions } of tables) {
+        await session.run(sql`CREATE TEMP TABLE ${name} (label VARCHAR, position INTEGER)`);
+        await session.append(name, pairs(keys, positions));
+      }
+      await session.read(statement, (chunk) => lanes.write(chunk));
+      return performance.now() - started;
+    });
+    await refuseDrift(version);
+    return lanes.answer(engineMs);
+  }
+
+  async *streamColumns(
+    columns: readonly string[],
+    chunkRows: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<readonly (readonly (string | null)[])[], void, undefined> {
+    if (!Number.isInteger(chunkRows) || chunkRows < 1 || chunkRows > CHUNK_ROWS_MAX) {
+      throw new InputError('parameter-invalid', 'The chunk size is out of range.');
+    }
+    const version = this.#openVersion();
+    await refuseDrift(version);
+    const texts = columns.map((name) => textOf(version.book, name));
+    let pending: (string | null)[][] = [];
+    for await (const chunk of version.engine.stream(
+      signal,
+      selectStatement(version.relation, texts),
+    )) {
+      const values = columns.map((_, index) => chunk.getColumnValues(index));
+      for (let row = 0; row < chunk.rowCount; row += 1) {
+        pending.push(values.map((column) => (column[row] ?? null) as string | null));
+        if (pending.length < chunkRows) continue;
+        yield pending;
+        pending = [];
+      }
+    }
+    await refuseDrift(version);
+    if (pending.length > 0) yield pending;
+  }
+
+  async spillDirectory(): Promise<string> {
+    this.#openVersion();
+    return mkdtemp(join(this.#options.spillDirectory, 'protocol-'));
+  }
+
+  async close(): Promise<void> {
+    this.#version?.engine.close();
+    this.#version = undefined;
+    await rm(this.#options.spillDirectory, { recursive: true, force: true });
+  }
+
+  #openVersion(): Version {
+    if (this.#version === undefined) throw new StateError('run-cancelled', 'The source is closed.');
+    return this.#version;
+  }
+
+  /** The files as they are now; where they changed, read anew under a lock of their own. */
+  async #currentVersion(): Promise<Version> {
+    const known = this.#openVersion();
+    const { directory, registration } = this.#options;
+    const files = await findSourceFiles(directory, registration.source.files);
+    const isSame =
+      files.length === known.files.length &&
+      files.every((file, index) => {
+        const before = known.files[index];
+        return before?.path === file.path && before.stamp === file.stamp;
+      });
+    if (isSame) return known;
+    const version = await openVersion(this.#options);
+    // Statements in flight hold their own connection; they end as drifted.
+    known.engine.close();
+    this.#version = version;
+    return version;
+  }
+}
+
+async function openVersion(options: DuckDbSourceOptions): Promise<Version> {
+  const { registration, directory, spillDirectory, limits } = options;
+  const files = await findSourceFiles(directory, registration.source.files);
+  const paths = files.map((file) => file.path);
+  const engine = await openDuckDbEngine(
+    { files: paths, spillDirectory: join(spillDirectory, 'engine') },
+    limits,
+  );
+  try {
+    const relation = filesRelation(registration, paths);
+    const types = new Map<string, string>();
+    let rowCount = 0;
+    await engine.session(undefined, async (session) => {
+      await session.read(describeStatement(relation), (chunk) => readTypes(chunk, types));
+      await session.read(countStatement(relation), (chunk) => {
+        rowCount = Number(chunk.getColumnVector(0).getItem(0));
+      });
+    });
+    const book = columnBook(registration, storedKinds(registration, types));
+    const { consent } = registration;
+    const consentText = consent === undefined ? undefined : textOf(book, consent.column);
+    return {
+      files,
+      engine,
+      book,
+      relation: consentingRelation(registration, relation, consentText),
+      rowCount,
+    };
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+}
+
+function textOf(book: ColumnBook, name: string): Sql {
+  const group = groupSql(columnOf(book, name));
+  return group.text(group.code);
+}
+
+function* pairs(
+  keys: readonly string[],
+  positions: readonly number[],
+): Generator<readonly [string, number]> {
+  for (const [index, key] of keys.entries()) yield [key, positions[index] ?? -1];
+}
+
+async function refuseDrift(version: Version): Promise<void> {
+  if (await isUnchanged(version.files)) return;
+  throw new PolicyError('dataset-drifted', 'The data changed since it was described.', {
+    remedy: 'run again: the next run describes the data as it is now',
+  });
+}
+
+function refuseOverflow(query: AggregateQuery, rowCount: number): void {
+  const rows = BigInt(rowCount);
+  for (const { column, minimum, maximum, squares } of query.sums) {
+    const [low, high] = [BigInt(minimum), BigInt(maximum)];
+    if (low > high) {
+      throw new InputError('parameter-invalid', 'A minimum is above its maximum.', { column });
+    }
+    const largest = -low > high ? -low : high;
+    if (rows * largest >= 1n << 63n || (squares && rows * largest * largest >= 1n << 127n)) {
+      throw new InputError('overflow-possible', 'The sum could leave its lane.', {
+        column,
+        remedy: 'narrower bounds or a smaller scale',
+      });
+    }
+  }
+}
