@@ -4,6 +4,12 @@ import { ContractIdSchema, HashSchema } from '../system/ids.ts';
 import { Bytes32Schema, InstantSchema } from './contract.ts';
 import { ArgumentsSchema } from './plan.ts';
 
+/**
+ * A request that expires later than this from now is refused, so that after a loss of its memory a
+ * domain knows until when a request of before may still come.
+ */
+export const REQUEST_LIFETIME_MAX_MS = 86_400_000;
+
 export const RunRequestSchema = z.strictObject({
   format: z.literal('weir-request/1'),
   contractId: ContractIdSchema,

@@ -1,11 +1,12 @@
 /** Who signs what, document by document: contract, request, run key, descriptor. */
-import { IdentityError, PolicyError, StateError } from '../errors.ts';
+import { IdentityError, InputError, PolicyError, StateError } from '../errors.ts';
 import { decodeBase64url } from '../system/base64url.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash, PartyId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { Contract, ContractSignature, Party, SignedContract } from './contract.ts';
 import type { Descriptor, DescriptorSignature, RunKey, SignedRunKey } from './descriptor.ts';
+import { REQUEST_LIFETIME_MAX_MS } from './request.ts';
 import type { RunRequest, SignedRequest } from './request.ts';
 import { payloadOf, signDocument, verifyDocument, verifyPayload } from './signing.ts';
 import type { Payload } from './signing.ts';
@@ -98,7 +99,8 @@ export function signRequest(request: RunRequest, analyst: KeyPair): SignedReques
 /**
  * The analyst of this very contract signed this request, and it has not expired.
  * @returns the request's hash.
- * @throws IdentityError `signature-invalid`; StateError `request-expired`, `descriptor-mismatch`
+ * @throws IdentityError `signature-invalid`; StateError `request-expired`, `descriptor-mismatch`;
+ *   InputError `parameter-invalid` where it lives longer than `REQUEST_LIFETIME_MAX_MS`
  */
 export function verifyRequest(
   signed: SignedRequest,
@@ -120,6 +122,13 @@ export function verifyRequest(
       party: contract.analyst.id,
       rule: 'request.expiresAt',
       remedy: 'Sign a new request with a new nonce.',
+    });
+  }
+  if (Date.parse(request.expiresAt) > at.nowMs + REQUEST_LIFETIME_MAX_MS) {
+    throw new InputError('parameter-invalid', 'The request is valid for too long.', {
+      party: contract.analyst.id,
+      rule: 'request.expiresAt',
+      remedy: `A request expires within ${REQUEST_LIFETIME_MAX_MS / 3_600_000} hours.`,
     });
   }
   return requestHash(request);
