@@ -1,0 +1,52 @@
+/**
+ * `npm run bench -- SUITE [--json] [--large] [--case NAME]`: prints a table, or with `--json` one
+ * object a line. Runs from the build, so that threads are the files that production loads.
+ */
+import { parseArgs } from 'node:util';
+import type { BenchResult } from './suite.ts';
+import { SUITES } from './suites.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    large: { type: 'boolean', default: false },
+    case: { type: 'string' },
+  },
+});
+const [suite = ''] = positionals;
+const load = SUITES[suite];
+if (load === undefined) {
+  process.stderr.write(`Name one suite: ${Object.keys(SUITES).join(', ')}.\n`);
+  process.exit(2);
+}
+
+const results: BenchResult[] = [];
+await (await load()).run({
+  large: values.large,
+  wants: (caseName) => values.case === undefined || values.case === caseName,
+  report: (caseName, metric, value, unit) => {
+    const result = { suite, case: caseName, metric, value, unit };
+    results.push(result);
+    if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+  },
+});
+if (results.length === 0) {
+  process.stderr.write(`The suite ${suite} has no case ${values.case ?? ''}.\n`);
+  process.exitCode = 2;
+}
+if (!values.json) process.stdout.write(table(results));
+
+function table(rows: readonly BenchResult[]): string {
+  const cells = rows.map((row) => [row.case, row.metric, formatNumber(row.value), row.unit]);
+  const widths = [0, 1, 2, 3].map((at) => Math.max(0, ...cells.map((row) => row[at]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, at) => (at === 2 ? cell.padStart(widths[at] ?? 0) : cell.padEnd(widths[at] ?? 0)))
+      .join('  ');
+  return cells.map((row) => `${line(row).trimEnd()}\n`).join('');
+}
+
+function formatNumber(value: number): string {
+  return value.toLocaleString('en-US', { maximumSignificantDigits: 4 });
+}

@@ -1,0 +1,6 @@
+/** Every benchmark suite: one file each, loaded only when it is asked for. */
+import type { BenchSuite } from './suite.ts';
+
+export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
+  ledger: async () => (await import('./ledger.ts')).ledgerSuite,
+};
