@@ -1,8 +1,12 @@
 /** Seam: disclosure control is a list of stages that every release passes, in the domain. */
 
-/** Opened counts of the release, cell by cell, with how many holders contribute to each. */
+/**
+ * Opened counts, cell by cell, with how many holders contribute to each: of the rows, or of the
+ * non-null values of one measured column. Doubles hold them exactly (at most 2^53 − 1) and, unlike
+ * BigInt, cost nothing a cell.
+ */
 export interface CountedCells {
-  readonly counts: BigUint64Array;
+  readonly counts: Float64Array;
   readonly contributors: Uint16Array;
 }
 
@@ -11,7 +15,10 @@ export interface StageRules {
   readonly smallestContributors: number;
 }
 
-/** A stage clears bits (1 = may be released, 0 = suppressed); it never sets one. */
+/**
+ * A stage clears entries of `permitted`, one byte a cell (1 = may be released, 0 = suppressed); it
+ * never sets one.
+ */
 export interface DisclosureStage {
   readonly name: string;
   apply(cells: CountedCells, rules: StageRules, permitted: Uint8Array): void;

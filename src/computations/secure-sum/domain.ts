@@ -1,0 +1,262 @@
+/** The domain's part of a secure sum: counts under masks, opened and judged, then the measures. */
+import type { AggregateAnswer } from '../../catalog/data-source.ts';
+import type { Party } from '../../contracts/contract.ts';
+import { InvariantError, StateError } from '../../errors.ts';
+import type { CountedCells } from '../../disclosure/stage.ts';
+import { GATEWAY } from '../../system/ids.ts';
+import { laneBytes } from '../../../protocols/common/rings.ts';
+import type { SessionKeys } from '../../../protocols/secure-sum/keys.ts';
+import {
+  encodeMaps,
+  encodeSeed,
+  parseMaps,
+  parseSeed,
+} from '../../../protocols/secure-sum/messages.ts';
+import { blockCount, blockRange, KEY_BYTES } from '../../../protocols/secure-sum/params.ts';
+import type { OpenedCounts } from '../../../protocols/secure-sum/party.ts';
+import type {
+  MaskCountsArgument,
+  MaskMeasuresArgument,
+  OpenCountsArgument,
+  SessionKeysArgument,
+} from '../../../workers/secure-sum.ts';
+import type { DomainRole } from '../computation.ts';
+import { ENGINE } from './estimate.ts';
+import { countedLanes, measuredLanes, measuredMaps, verifyAnswer } from './lanes.ts';
+import { shapeOf, type Shape } from './shape.ts';
+import { signMaps, suppressionMaps, verifyMaps } from './suppression.ts';
+import { asAbort, KINDS, receiveBody, sendBlocks } from './wire.ts';
+
+/** Reached, in this order, before the first message of each kind that depends on data leaves. */
+export const SECURE_SUM_STEPS = ['round1.counts', 'round1.map', 'round2.measures'] as const;
+
+const WORKER = 'secure-sum';
+
+interface Session {
+  readonly role: DomainRole;
+  readonly shape: Shape;
+  readonly selfIndex: number;
+  readonly keys: SessionKeys;
+}
+
+/** @see Computation.runDomain */
+export async function runSecureSumDomain(role: DomainRole): Promise<void> {
+  await asAbort(async () => {
+    const shape = verifiedShape(role);
+    const selfIndex = role.descriptor.parties.findIndex((party) => party.id === role.self);
+    const seed = await shareSeed(role, selfIndex);
+    const answer = await aggregate(role, shape);
+    const session = { role, shape, selfIndex, keys: await deriveKeys(role, shape, seed) };
+    try {
+      const opened = await countingRound(session, answer);
+      const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
+      await agreeOnMaps(session, maps);
+      await measuringRound(session, answer, maps);
+    } finally {
+      seed.fill(0);
+      forget(session.keys);
+    }
+  });
+}
+
+/** The descriptor names what this contract and these arguments plan, nothing else. */
+function verifiedShape(role: DomainRole): Shape {
+  const { contract, descriptor, self } = role;
+  const shape = shapeOf(contract, descriptor.arguments);
+  const isPlanned =
+    descriptor.protocol === 'secure-sum' &&
+    descriptor.engine === ENGINE &&
+    descriptor.shape.cells === shape.cells &&
+    descriptor.shape.lanes === shape.lanes &&
+    descriptor.parties.some((party) => party.id === self);
+  if (!isPlanned) {
+    throw new StateError(
+      'descriptor-mismatch',
+      'The descriptor is not of the run it was made for.',
+    );
+  }
+  return shape;
+}
+
+/** The first party draws the seed of the output mask and the tags; the gateway never sees it. */
+async function shareSeed(role: DomainRole, selfIndex: number): Promise<Uint8Array> {
+  const [first, ...others] = role.descriptor.parties;
+  if (first === undefined) throw new InvariantError('internal', 'a descriptor without parties');
+  if (selfIndex !== 0) return parseSeed(await role.sealedTo(first.id).receive(KINDS.seed));
+  const seed = role.random.bytes(KEY_BYTES);
+  await Promise.all(
+    others.map((peer) => role.sealedTo(peer.id).send(KINDS.seed, encodeSeed(seed))),
+  );
+  return seed;
+}
+
+async function aggregate(role: DomainRole, shape: Shape): Promise<AggregateAnswer> {
+  const { groups, chosen, columns } = shape;
+  const dataset = role.contract.datasets.find(({ holder }) => holder === role.self);
+  const answer = await role.source.aggregate(
+    { groups, chosen, sums: columns },
+    role.channel.signal,
+  );
+  verifyAnswer(shape, answer, dataset?.rowsMax ?? 0);
+  return answer;
+}
+
+async function deriveKeys(role: DomainRole, shape: Shape, seed: Uint8Array): Promise<SessionKeys> {
+  const { parties } = role.descriptor;
+  const argument: SessionKeysArgument = {
+    descriptorHash: role.descriptorHash,
+    parties: parties.map(({ id, ephemeralKey }) => ({ id, ephemeralKey: rawKey(ephemeralKey) })),
+    selfIndex: parties.findIndex((party) => party.id === role.self),
+    ephemeralSecret: role.ephemeralSecret,
+    seed,
+    counts: shape.counts,
+    measures: shape.measures,
+  };
+  return role.pool.run(WORKER, 'sessionKeysTask', argument, { signal: role.channel.signal });
+}
+
+/** Sends its masked counts while it opens the totals, so that neither side's buffers fill up. */
+async function countingRound(
+  session: Session,
+  answer: AggregateAnswer,
+): Promise<readonly CountedCells[]> {
+  const { role } = session;
+  await role.step(SECURE_SUM_STEPS[0]);
+  const failed = new AbortController();
+  const stopOnFailure = async <Answer>(work: Promise<Answer>): Promise<Answer> => {
+    try {
+      return await work;
+    } catch (error) {
+      failed.abort();
+      throw error;
+    }
+  };
+  const [opened] = await Promise.all([
+    stopOnFailure(openTotals(session)),
+    stopOnFailure(sendCounts(session, answer, failed.signal)),
+  ]);
+  return opened;
+}
+
+async function sendCounts(
+  { role, shape, keys }: Session,
+  answer: AggregateAnswer,
+  failed: AbortSignal,
+): Promise<void> {
+  const layout = shape.counts;
+  const vectors = countedLanes(answer);
+  const produce = (block: number): Promise<Uint8Array> => {
+    const { start, end } = blockRange(layout, block);
+    const counted = vectors.map((lanes) => lanes.slice(start * 8, end * 8));
+    const task: MaskCountsArgument = {
+      layout,
+      block,
+      keys: keys.counts,
+      counted,
+      factor: keys.factor,
+    };
+    return role.pool.run(WORKER, 'maskCountsTask', task, moving(role, counted));
+  };
+  await sendBlocks(layout, produce, async (frame) => {
+    // The totals did not open: the rest of the counts stays at home.
+    failed.throwIfAborted();
+    await role.channel.send(GATEWAY, KINDS.counts, frame);
+  });
+}
+
+async function openTotals({ role, shape, keys }: Session): Promise<readonly CountedCells[]> {
+  const layout = shape.counts;
+  const all: OpenedCounts[] = Array.from({ length: shape.columns.length + 1 }, () => ({
+    counts: new Float64Array(shape.cells),
+    contributors: new Uint16Array(shape.cells),
+  }));
+  for (let block = 0; block < blockCount(layout); block++) {
+    const totals = await receiveBody(layout, block, () =>
+      role.channel.receive(GATEWAY, KINDS.totals),
+    );
+    const task: OpenCountsArgument = {
+      layout,
+      block,
+      keys: keys.open,
+      totals,
+      factor: keys.factor,
+      countMax: shape.rowsMaxTotal,
+      parties: role.descriptor.parties.length,
+    };
+    const opened = await role.pool.run<readonly OpenedCounts[]>(
+      WORKER,
+      'openCountsTask',
+      task,
+      moving(role, [totals]),
+    );
+    const { start } = blockRange(layout, block);
+    for (const [index, { counts, contributors }] of opened.entries()) {
+      all[index]?.counts.set(counts, start);
+      all[index]?.contributors.set(contributors, start);
+    }
+  }
+  return all;
+}
+
+/** Nothing of round 2 leaves before every party has signed the same maps. */
+async function agreeOnMaps(session: Session, maps: readonly Uint8Array[]): Promise<void> {
+  const { role } = session;
+  const { parties } = role.descriptor;
+  const own = signMaps(role.descriptorHash, maps, role.identity);
+  await role.step(SECURE_SUM_STEPS[1]);
+  await role.channel.send(GATEWAY, KINDS.map, encodeMaps([own]));
+  const statements = parseMaps(await role.channel.receive(GATEWAY, KINDS.maps), parties.length);
+  const signKeys = parties.map(({ id }) => signKeyOf(role.contract.holders, id));
+  verifyMaps(own, statements, signKeys);
+}
+
+async function measuringRound(
+  { role, shape, keys }: Session,
+  answer: AggregateAnswer,
+  maps: readonly Uint8Array[],
+): Promise<void> {
+  const layout = shape.measures;
+  const vectors = measuredLanes(answer);
+  const vectorMaps = measuredMaps(shape, maps);
+  const produce = (block: number): Promise<Uint8Array> => {
+    const { start, end } = blockRange(layout, block);
+    const lanes = layout.vectors.map((ring, vector) => {
+      const width = laneBytes(ring);
+      return (vectors[vector] ?? new Uint8Array()).slice(start * width, end * width);
+    });
+    const permitted = vectorMaps.map((map) => map.slice(start, end));
+    const task: MaskMeasuresArgument = { layout, block, keys: keys.measures, lanes, permitted };
+    return role.pool.run(WORKER, 'maskMeasuresTask', task, moving(role, [...lanes, ...permitted]));
+  };
+  await role.step(SECURE_SUM_STEPS[2]);
+  await sendBlocks(layout, produce, (frame) => role.channel.send(GATEWAY, KINDS.measures, frame));
+}
+
+function moving(
+  role: DomainRole,
+  arrays: readonly Uint8Array[],
+): { transfer: readonly ArrayBuffer[]; signal: AbortSignal } {
+  return {
+    transfer: arrays.map(({ buffer }) => buffer).filter((buffer) => buffer instanceof ArrayBuffer),
+    signal: role.channel.signal,
+  };
+}
+
+function signKeyOf(holders: readonly Party[], id: string): Uint8Array {
+  const holder = holders.find((party) => party.id === id);
+  if (holder === undefined) {
+    throw new StateError('descriptor-mismatch', 'The descriptor lists a party that is no holder.');
+  }
+  return rawKey(holder.signKey);
+}
+
+function rawKey(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'base64url'));
+}
+
+function forget(keys: SessionKeys): void {
+  for (const round of [keys.counts, keys.open, keys.measures]) {
+    for (const vector of round) for (const { key } of vector) key.fill(0);
+  }
+  keys.factor.fill(0);
+}

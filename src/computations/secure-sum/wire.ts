@@ -1,0 +1,86 @@
+/** How a secure sum's messages travel: their names, cutting a block into frames, and failures. */
+import { AbortError } from '../../errors.ts';
+import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
+import { encodeFrame, frameCount, parseFrame } from '../../../protocols/secure-sum/messages.ts';
+import { blockCount, bodyBytes, type Layout } from '../../../protocols/secure-sum/params.ts';
+
+/** Message names, in the order of the protocol's README. */
+export const KINDS = {
+  seed: 'round1.seed',
+  counts: 'round1.counts',
+  totals: 'round1.totals',
+  map: 'round1.map',
+  maps: 'round1.maps',
+  measures: 'round2.measures',
+} as const;
+
+/**
+ * Sends a round, the next block being worked out while one travels: two blocks in memory at most.
+ * @param produce - a block's body, made on another thread.
+ */
+export async function sendBlocks(
+  layout: Layout,
+  produce: (block: number) => Promise<Uint8Array>,
+  send: (frame: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const blocks = blockCount(layout);
+  let next = produce(0);
+  for (let block = 0; block < blocks; block++) {
+    const body = await next;
+    if (block + 1 < blocks) {
+      next = produce(block + 1);
+      // Awaited in the next turn; until then a failure must not count as unhandled.
+      next.catch(() => {});
+    }
+    await sendBody(layout, block, body, send);
+  }
+}
+
+/** Sends one block's body, frame by frame. */
+export async function sendBody(
+  layout: Layout,
+  block: number,
+  body: Uint8Array,
+  send: (frame: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const frames = frameCount(layout, block);
+  for (let frame = 0; frame < frames; frame++) {
+    await send(encodeFrame(layout, block, frame, body));
+  }
+}
+
+/**
+ * Receives one block's body.
+ * @throws ProtocolError where a frame is not exactly the one that must come next.
+ */
+export async function receiveBody(
+  layout: Layout,
+  block: number,
+  receive: () => Promise<Uint8Array>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const body = new Uint8Array(bodyBytes(layout, block));
+  const frames = frameCount(layout, block);
+  for (let frame = 0; frame < frames; frame++) {
+    parseFrame(layout, block, frame, await receive(), body);
+  }
+  return body;
+}
+
+/**
+ * Runs a role; a check of the protocol that fails ends it as a typed abort.
+ * @throws AbortError `tag-mismatch` or `transcript-mismatch`; other WeirErrors as they are.
+ */
+export async function asAbort<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    const code = error.code === 'tag-mismatch' ? 'tag-mismatch' : 'transcript-mismatch';
+    throw new AbortError(
+      code,
+      'A message of the secure sum did not pass its checks.',
+      { rule: error.code },
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,12 @@
+/** Disclosure stage: a cell of fewer units than the threshold is not released. */
+import type { DisclosureStage } from './stage.ts';
+
+/** Suppresses cells with fewer rows (or non-null values) than the contract's smallest cell. */
+export const smallestCell: DisclosureStage = {
+  name: 'smallest-cell',
+  apply(cells, rules, permitted) {
+    for (const [cell, count] of cells.counts.entries()) {
+      if (count < rules.smallestCell) permitted[cell] = 0;
+    }
+  },
+};

@@ -1,0 +1,12 @@
+/** Disclosure stage: a cell to which too few holders contribute is not released. */
+import type { DisclosureStage } from './stage.ts';
+
+/** Suppresses cells whose total would show what one holder, or too few of them, have. */
+export const smallestContributors: DisclosureStage = {
+  name: 'smallest-contributors',
+  apply(cells, rules, permitted) {
+    for (const [cell, contributors] of cells.contributors.entries()) {
+      if (contributors < rules.smallestContributors) permitted[cell] = 0;
+    }
+  },
+};

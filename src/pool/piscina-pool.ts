@@ -1,0 +1,78 @@
+/** `Pool` by Piscina: worker threads with a bounded queue. The only file that names Piscina. */
+import { Piscina } from 'piscina';
+import { CapacityError, InvariantError, StateError, WeirError } from '../errors.ts';
+import { ProtocolError, type ProtocolErrorCode } from '../../protocols/common/protocol-error.ts';
+import type { Pool } from './pool.ts';
+import { workerUrl } from './worker-url.ts';
+
+/** Tasks that may wait; each holds at most some blocks of a run. */
+export const QUEUE_MAX = 1024;
+/** A worker with nothing to do this long ends. */
+const IDLE_TIMEOUT_MS = 30_000;
+const CLOSE_TIMEOUT_MS = 5_000;
+
+export interface PoolOptions {
+  readonly threadsMax: number;
+  readonly queueMax?: number;
+}
+
+/** Starts a pool; workers start with the first task. */
+export function openPool(options: PoolOptions): Pool {
+  const queueMax = options.queueMax ?? QUEUE_MAX;
+  const piscina = new Piscina({
+    minThreads: 0,
+    maxThreads: options.threadsMax,
+    maxQueue: queueMax,
+    idleTimeout: IDLE_TIMEOUT_MS,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+  });
+  // A worker that dies between tasks is replaced by the next one; tasks report their own failure.
+  piscina.on('error', () => {});
+  return {
+    async run(file, task, argument, runOptions = {}) {
+      const { transfer = [], signal } = runOptions;
+      if (signal?.aborted) throw abortReason(signal);
+      let answer: unknown;
+      try {
+        answer = await piscina.run(argument, {
+          filename: workerUrl(file).href,
+          name: task,
+          // Piscina's type follows the first overload of postMessage; it passes the list to the second.
+          transferList: [...transfer] as object,
+          signal: signal ?? null,
+        });
+      } catch (error) {
+        throw asPoolError(error, signal, queueMax);
+      }
+      if (isTaskFailure(answer)) {
+        throw new ProtocolError(answer.protocolError.code, answer.protocolError.message);
+      }
+      return answer as never;
+    },
+    close: () => piscina.destroy(),
+  };
+}
+
+function isTaskFailure(
+  answer: unknown,
+): answer is { protocolError: { code: ProtocolErrorCode; message: string } } {
+  return typeof answer === 'object' && answer !== null && 'protocolError' in answer;
+}
+
+function asPoolError(error: unknown, signal: AbortSignal | undefined, queueMax: number): WeirError {
+  if (signal?.aborted) return abortReason(signal);
+  const text = error instanceof Error ? error.message : '';
+  if (/queue is at limit|No task queue available/.test(text)) {
+    return new CapacityError('queue-full', `More than ${queueMax} tasks are waiting.`, {
+      retryAfterS: 1,
+      remedy: 'Try again in a moment.',
+    });
+  }
+  return new InvariantError('internal', 'A worker thread failed.', {}, { cause: error });
+}
+
+function abortReason(signal: AbortSignal): WeirError {
+  const reason: unknown = signal.reason;
+  if (reason instanceof WeirError) return reason;
+  return new StateError('run-cancelled', 'The run was cancelled.');
+}

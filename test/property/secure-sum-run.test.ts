@@ -1,0 +1,144 @@
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Release } from '../../src/computations/computation.ts';
+import { SECURE_SUM_STEPS } from '../../src/computations/secure-sum/domain.ts';
+import { OTHER_LABEL } from '../../src/contracts/plan.ts';
+import { prepare, runAll, testPool, type RunCase } from '../support/secure-sum-run.ts';
+
+const pool = testPool();
+afterAll(() => pool.close());
+
+/** Straight sums over all rows, with the disclosure rules applied by the book. */
+function naive(run: RunCase, cells: number): Release['rows'] {
+  const radices = run.groups.map((labels) => labels.length + 1);
+  const out: (string | number | null)[][] = [];
+  const enough = (rows: readonly { party: number }[]): boolean =>
+    rows.length >= run.smallestCell &&
+    new Set(rows.map(({ party }) => party)).size >= run.smallestContributors;
+  for (let cell = 0; cell < cells; cell++) {
+    const rows = run.parts.flatMap((part, party) =>
+      part.filter((row) => row.cell === cell).map((row) => ({ party, values: row.values })),
+    );
+    if (!enough(rows)) continue;
+    const labels: string[] = [];
+    let rest = cell;
+    for (let group = radices.length - 1; group >= 0; group--) {
+      labels.unshift(run.groups[group]![rest % radices[group]!] ?? OTHER_LABEL);
+      rest = Math.floor(rest / radices[group]!);
+    }
+    const values: (string | number | null)[] = [rows.length];
+    for (const [index, { scale, squares }] of run.columns.entries()) {
+      const present = rows.filter((row) => row.values[index] !== undefined);
+      const numbers = present.map((row) => row.values[index]!);
+      const isShown = enough(present);
+      const sum = numbers.reduce((total, value) => total + value, 0n);
+      const n = BigInt(numbers.length);
+      const unit = 10n ** BigInt(scale);
+      values.push(isShown ? decimal(sum, scale) : null, isShown ? quotient(sum, n * unit) : null);
+      if (!squares) continue;
+      const spread = n * numbers.reduce((total, value) => total + value * value, 0n) - sum * sum;
+      values.push(isShown ? quotient(spread, n * (n - 1n) * unit * unit) : null);
+    }
+    out.push([...labels, ...values]);
+  }
+  return out;
+}
+
+function decimal(value: bigint, scale: number): string {
+  const digits = (value < 0n ? -value : value).toString().padStart(scale + 1, '0');
+  const point = digits.length - scale;
+  const text = scale === 0 ? digits : `${digits.slice(0, point)}.${digits.slice(point)}`;
+  return value < 0n ? `-${text}` : text;
+}
+
+/** The nearest double, by search: no double is nearer to the exact rational. */
+function quotient(numerator: bigint, denominator: bigint): number {
+  let best = Number(numerator) / Number(denominator);
+  const view = new DataView(new ArrayBuffer(8));
+  const next = (value: number, by: bigint): number => {
+    view.setFloat64(0, value);
+    view.setBigInt64(0, view.getBigInt64(0) + by);
+    return view.getFloat64(0);
+  };
+  /** |value − numerator / denominator| · denominator · 2^1100, exactly. */
+  const distance = (value: number): bigint => {
+    if (value === 0) return (numerator < 0n ? -numerator : numerator) << 1100n;
+    view.setFloat64(0, value);
+    const bits = view.getBigUint64(0);
+    const exponent = (bits >> 52n) & 0x7ffn;
+    const mantissa = (bits & ((1n << 52n) - 1n)) | (exponent === 0n ? 0n : 1n << 52n);
+    const scaled = mantissa << ((exponent === 0n ? 1n : exponent) - 1075n + 1100n);
+    const difference = (value < 0 ? -scaled : scaled) * denominator - (numerator << 1100n);
+    return difference < 0n ? -difference : difference;
+  };
+  if (best === 0) return 0;
+  for (let moved = true; moved; ) {
+    moved = false;
+    for (const candidate of [next(best, 1n), next(best, -1n)]) {
+      if (distance(candidate) < distance(best)) {
+        best = candidate;
+        moved = true;
+      }
+    }
+  }
+  return best;
+}
+
+const columnArbitrary = fc
+  .record({
+    bound: fc.bigInt({ min: 1n, max: 10n ** 15n }),
+    scale: fc.integer({ min: 0, max: 4 }),
+    squares: fc.boolean(),
+  })
+  .map(({ bound, scale, squares }) => ({ minimum: -bound, maximum: bound, scale, squares }));
+
+const caseArbitrary: fc.Arbitrary<RunCase> = fc
+  .record({
+    groups: fc.array(
+      fc.uniqueArray(fc.string({ minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 4 }),
+      { maxLength: 2 },
+    ),
+    columns: fc.array(columnArbitrary, { maxLength: 2 }),
+    parties: fc.integer({ min: 3, max: 5 }),
+    smallestCell: fc.integer({ min: 3, max: 5 }),
+    smallestContributors: fc.integer({ min: 1, max: 3 }),
+    seed: fc.nat(),
+  })
+  .chain(({ parties, ...rest }) => {
+    const cells = rest.groups.reduce((product, labels) => product * (labels.length + 1), 1);
+    const row = fc.record({
+      cell: fc.nat({ max: cells - 1 }),
+      values: fc.tuple(
+        ...rest.columns.map(({ minimum, maximum }) =>
+          fc.option(
+            fc.oneof(fc.bigInt({ min: minimum, max: maximum }), fc.constantFrom(minimum, maximum)),
+            { nil: undefined, freq: 4 },
+          ),
+        ),
+      ),
+    });
+    const part = fc.array(row, { maxLength: 30 });
+    return fc
+      .array(part, { minLength: parties, maxLength: parties })
+      .map((parts) => ({ ...rest, parts }));
+  });
+
+describe('a secure sum', () => {
+  it('equals the naive sum for random shapes, and shows nothing under the thresholds', async () => {
+    await fc.assert(
+      fc.asyncProperty(caseArbitrary, async (run) => {
+        const prepared = prepare(run);
+        const { release, domains, steps } = await runAll(run, prepared, pool);
+        for (const domain of domains)
+          expect(domain).toEqual({ status: 'fulfilled', value: undefined });
+        if (release.status !== 'fulfilled') throw release.reason;
+        const expected = naive(run, prepared.cells);
+        expect(release.value.rows).toEqual(expected);
+        expect(release.value.releasedCells).toBe(expected.length);
+        expect(release.value.suppressedCells).toBe(prepared.cells - expected.length);
+        expect(steps.length).toBe(run.parts.length * SECURE_SUM_STEPS.length);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

@@ -1,0 +1,79 @@
+/** RunChannels and SealedChannels in memory, with a place for an attacker between the parties. */
+import { AbortError, StateError } from '../../src/errors.ts';
+import type { Frame, RunChannel, SealedChannel } from '../../src/link/channel.ts';
+import type { PartyId } from '../../src/system/ids.ts';
+
+/** What becomes of a frame on its way: none to drop it, several to repeat or add. */
+export type Tamper = (frame: Frame) => readonly Frame[];
+
+export interface MemoryNetwork {
+  channel(self: PartyId): RunChannel;
+  sealed(self: PartyId, peer: PartyId): SealedChannel;
+  /** Ends every channel. */
+  end(reason: Error): void;
+  /** Every frame that was sent over a RunChannel, as sent. */
+  readonly transcript: readonly Frame[];
+}
+
+interface Queue {
+  readonly frames: Frame[];
+  wake: (() => void) | undefined;
+}
+
+/** A network where each ordered pair of parties has a queue; payloads are copied on the way. */
+export function memoryNetwork(tamper: Tamper = (frame) => [frame]): MemoryNetwork {
+  const queues = new Map<string, Queue>();
+  const transcript: Frame[] = [];
+  const controller = new AbortController();
+  const queue = (lane: string, from: PartyId, to: PartyId): Queue => {
+    const name = `${lane} ${from} ${to}`;
+    const found = queues.get(name) ?? { frames: [], wake: undefined };
+    queues.set(name, found);
+    return found;
+  };
+  const put = (lane: string, frame: Frame): void => {
+    const into = queue(lane, frame.from, frame.to);
+    into.frames.push({ ...frame, payload: frame.payload.slice() });
+    into.wake?.();
+  };
+  const take = async (lane: string, from: PartyId, to: PartyId, kind: string) => {
+    const out = queue(lane, from, to);
+    while (out.frames.length === 0) {
+      controller.signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        out.wake = resolve;
+        controller.signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+    const frame = out.frames.shift();
+    if (frame?.kind !== kind) throw new StateError('round-mismatch', 'Another kind of frame.');
+    return frame.payload;
+  };
+  return {
+    transcript,
+    end: (reason) => controller.abort(reason),
+    channel: (self) => ({
+      self,
+      signal: controller.signal,
+      async send(to, kind, payload) {
+        controller.signal.throwIfAborted();
+        const frame = { from: self, to, kind, payload };
+        transcript.push({ ...frame, payload: payload.slice() });
+        for (const passed of tamper(frame)) put('run', passed);
+      },
+      receive: (from, kind) => take('run', from, self, kind),
+    }),
+    sealed: (self, peer) => ({
+      peer,
+      async send(kind, payload) {
+        put('sealed', { from: self, to: peer, kind, payload });
+      },
+      receive: (kind) => take('sealed', peer, self, kind),
+    }),
+  };
+}
+
+/** What a driver that waits for a frame that never comes is ended with. */
+export function timedOut(): AbortError {
+  return new AbortError('run-timed-out', 'The run took too long.');
+}
