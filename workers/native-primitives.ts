@@ -17,6 +17,7 @@ import {
   type Primitives,
 } from '../protocols/common/primitives.ts';
 import { counterBlock } from '../protocols/common/noble-primitives.ts';
+import { nativeCurve } from './native-curve.ts';
 import { nativeLanes } from './native-lanes.ts';
 
 const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex');
@@ -54,6 +55,7 @@ export const nativePrimitives: Primitives = {
     },
   },
   lanes: nativeLanes,
+  curve: nativeCurve,
 };
 
 /**

@@ -3,6 +3,7 @@ import { ctr } from '@noble/ciphers/aes.js';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256, sha512 } from '@noble/hashes/sha2.js';
+import { nobleCurve } from './noble-curve.ts';
 import { portableLanes } from './portable-lanes.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { SEGMENT_BYTES_MAX, type KeyStream, type Primitives } from './primitives.ts';
@@ -30,6 +31,7 @@ export const noblePrimitives: Primitives = {
     },
   },
   lanes: portableLanes,
+  curve: nobleCurve,
 };
 
 /**

@@ -10,6 +10,7 @@ export interface Primitives {
   readonly stream: StreamPrimitive;
   readonly x25519: X25519Primitive;
   readonly lanes: LanePrimitive;
+  readonly curve: CurvePrimitive;
 }
 
 export interface HashPrimitive {
@@ -67,4 +68,39 @@ export interface LanePrimitive {
   add(ring: Ring, target: Uint8Array, addends: readonly Uint8Array[]): void;
   /** target *= factor per lane, in GF(2^61−1); `factor` is 8 little-endian bytes, below p. */
   multiplyField(target: Uint8Array, factor: Uint8Array): void;
+}
+
+/**
+ * Batches of points of curve25519, each its canonical 32-byte u-coordinate (RFC 7748 §5), one
+ * behind the other.
+ */
+export interface CurvePrimitive {
+  /** What multiplies, for the log at start: `sodium`, `openssl` or `noble`. */
+  readonly engine: string;
+  /**
+   * `curve25519_XMD:SHA-512_ELL2_RO_` of each message, its u-coordinate, cofactor cleared.
+   * @param tag - domain separation tag, 1..255 bytes.
+   * @param messages - one behind the other, each `messageBytes` (0..1024) long.
+   * @param count - how many there are.
+   * @throws ProtocolError `point-invalid` where a message hashes to the identity (never in practice).
+   * @see RFC 9380 §8.5
+   */
+  hashToCurve(
+    tag: Uint8Array,
+    messages: Uint8Array,
+    messageBytes: number,
+    count: number,
+  ): Uint8Array;
+  /**
+   * X25519 of each point with one secret scalar (32 bytes, clamped as RFC 7748 says).
+   *
+   * Constant time in scalar and points. @throws ProtocolError `point-invalid` on a low-order point.
+   */
+  multiply(scalar: Uint8Array, points: Uint8Array): Uint8Array;
+  /**
+   * Passes points that are canonical (top bit clear, below p), on the curve and not on its twist,
+   * and not of low order; X25519 itself checks none of that.
+   * @throws ProtocolError `point-invalid` naming the position of the first that is not.
+   */
+  requirePoints(points: Uint8Array): void;
 }
