@@ -14,7 +14,7 @@ import {
   writeTable,
   type Format,
   type Row,
-} from './source-fixture.ts';
+} from '../support/source-tables.ts';
 
 const LABELS = ['a', 'it\'s "x"; DROP TABLE t; --', '北京', '😀', '%_\\', ' spaced '];
 

@@ -14,7 +14,7 @@ import {
   registrationOf,
   writeTable,
   type Row,
-} from './source-fixture.ts';
+} from '../support/source-tables.ts';
 
 const limits = { ...DEFAULT_ENGINE_LIMITS, threads: 1, memoryMiB: 256 };
 const empty: Row = { at: null, kind: null, whole: null, exact: null, real: null };

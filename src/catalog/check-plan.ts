@@ -1,0 +1,257 @@
+/**
+ * May this contract's plan run over these datasets? Asked of published facts alone, so that the
+ * gateway, a mock run and every domain give the same verdict, and none of them reads a row.
+ */
+import type { Contract } from '../contracts/contract.ts';
+import { measuredColumns } from '../contracts/plan-fits.ts';
+import type { Measure } from '../contracts/plan.ts';
+import { InputError, PolicyError, type ErrorFacts, type WeirError } from '../errors.ts';
+import type { PartyId } from '../system/ids.ts';
+import type { ColumnUse, Grade, PublishedColumn } from './dataset.ts';
+import type { PublishedDataset } from './published.ts';
+
+/** The smallest cell each grade lets out. @see GB/T 43697 for the grades */
+export const SMALLEST_CELL: Record<Exclude<Grade, 'core'>, number> = { general: 3, important: 10 };
+
+/**
+ * Every reason why the contract may not run, each naming column, rule, party and the smallest
+ * grant or change that would let it pass; empty where it may. Reads nothing but its arguments.
+ * @param holders - whose datasets to check; a domain asks for its own alone.
+ */
+export function planRefusals(
+  contract: Contract,
+  published: readonly PublishedDataset[],
+  holders: readonly PartyId[] = contract.datasets.map((entry) => entry.holder),
+): readonly WeirError[] {
+  return contract.datasets
+    .filter((entry) => holders.includes(entry.holder))
+    .flatMap((entry) => {
+      const dataset = published.find(
+        (one) => one.holder === entry.holder && one.name === entry.dataset,
+      );
+      if (dataset === undefined) {
+        return [
+          new InputError('dataset-unknown', 'The holder publishes no such dataset.', {
+            party: entry.holder,
+            rule: `dataset ${entry.dataset}`,
+            remedy: 'Choose a dataset from the catalog, or ask the holder to register it.',
+          }),
+        ];
+      }
+      return datasetRefusals(contract, entry, dataset);
+    });
+}
+
+/**
+ * Passes where the contract may run.
+ * @throws the first of `planRefusals`: InputError `dataset-unknown`, `column-unknown`,
+ * `parameter-invalid`; PolicyError `grade-forbids-protocol`, `noise-required`, `cell-too-small`,
+ * `column-usage-forbids`, `dataset-drifted`
+ */
+export function checkPlan(
+  contract: Contract,
+  published: readonly PublishedDataset[],
+  holders?: readonly PartyId[],
+): void {
+  const [first] = planRefusals(contract, published, holders);
+  if (first !== undefined) throw first;
+}
+
+function datasetRefusals(
+  contract: Contract,
+  entry: Contract['datasets'][number],
+  dataset: PublishedDataset,
+): WeirError[] {
+  const graded = gradeRefusals(contract, dataset);
+  // Whatever else were granted, this grade stays closed: no remedy to offer column by column.
+  if (graded !== undefined) return [graded];
+  return [
+    ...versionRefusals(entry, dataset),
+    ...cellRefusals(contract, dataset),
+    ...groupRefusals(contract, dataset),
+    ...selectRefusals(contract, dataset),
+    ...measureRefusals(contract, dataset),
+    ...partitionRefusals(contract, dataset),
+  ];
+}
+
+function gradeRefusals(contract: Contract, dataset: PublishedDataset): PolicyError | undefined {
+  const party = dataset.holder;
+  if (dataset.grade === 'core') {
+    return new PolicyError('grade-forbids-protocol', 'Core data takes part in no computation.', {
+      party,
+      rule: 'grade core',
+      remedy: 'None: whatever is signed, this dataset stays closed.',
+    });
+  }
+  if (dataset.grade === 'important') {
+    return new PolicyError(
+      'noise-required',
+      `Important data leaves in noised aggregates only, and ${contract.protocol.name} is exact.`,
+      {
+        party,
+        rule: 'grade important',
+        remedy: 'A dataset of grade general, or a plan with budgeted noise once it is offered.',
+      },
+    );
+  }
+  return undefined;
+}
+
+function versionRefusals(
+  entry: Contract['datasets'][number],
+  dataset: PublishedDataset,
+): WeirError[] {
+  const party = dataset.holder;
+  const refusals: WeirError[] = [];
+  if (entry.version !== 'any' && entry.version !== dataset.fingerprint) {
+    refusals.push(
+      new PolicyError('dataset-drifted', 'The dataset is not the version that was signed.', {
+        party,
+        rule: 'pinned version',
+        remedy: 'New signatures over the current version.',
+      }),
+    );
+  }
+  if (entry.rowsMax < dataset.rowsMax) {
+    refusals.push(
+      new PolicyError(
+        'dataset-drifted',
+        'The dataset has more rows than the contract allows for.',
+        {
+          party,
+          rule: 'rowsMax',
+          remedy: `rowsMax ${dataset.rowsMax}`,
+        },
+      ),
+    );
+  }
+  return refusals;
+}
+
+function cellRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+  if (dataset.grade === 'core') return [];
+  const smallest = SMALLEST_CELL[dataset.grade];
+  if (contract.disclosure.smallestCell >= smallest) return [];
+  return [
+    new PolicyError('cell-too-small', 'The smallest cell is below what the grade allows.', {
+      party: dataset.holder,
+      rule: `grade ${dataset.grade}`,
+      remedy: `smallestCell ${smallest}`,
+    }),
+  ];
+}
+
+function groupRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+  return contract.plan.groups.flatMap(({ column: name }) =>
+    withColumn(dataset, name, 'group', (column) => {
+      const agreed = contract.dictionaries.find((entry) => entry.column === name)?.labels;
+      const isSame =
+        agreed !== undefined &&
+        agreed.length === column.labels?.length &&
+        agreed.every((label, index) => label === column.labels?.[index]);
+      if (isSame) return [];
+      return [
+        new InputError('parameter-invalid', 'The dictionary is not the one the holder publishes.', {
+          column: name,
+          party: dataset.holder,
+          rule: 'dictionaries',
+          remedy: 'The published labels, in their order.',
+        }),
+      ];
+    }),
+  );
+}
+
+function selectRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+  return contract.plan.select.flatMap(({ column }) =>
+    withColumn(dataset, column, 'filter', () => []),
+  );
+}
+
+function measureRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+  const { measures } = contract.plan;
+  const uses = measures.flatMap((measure) => usesOf(measure, dataset));
+  const bounds = measuredColumns(measures).flatMap((name) =>
+    boundsRefusals(contract, dataset, name),
+  );
+  return [...uses, ...bounds];
+}
+
+function usesOf(measure: Measure, dataset: PublishedDataset): WeirError[] {
+  switch (measure.fn) {
+    case 'count':
+      return [];
+    case 'sum':
+    case 'avg':
+    case 'var':
+      return withColumn(dataset, measure.column, measure.fn, () => []);
+  }
+}
+
+function boundsRefusals(contract: Contract, dataset: PublishedDataset, name: string): WeirError[] {
+  const own = dataset.columns.find((column) => column.name === name)?.bounds;
+  const agreed = contract.bounds.find((entry) => entry.column === name);
+  if (own === undefined) return [];
+  const isSame =
+    agreed !== undefined &&
+    BigInt(agreed.minimum) === BigInt(own.minimum) &&
+    BigInt(agreed.maximum) === BigInt(own.maximum) &&
+    agreed.scale === own.scale;
+  if (isSame) return [];
+  return [
+    new InputError('parameter-invalid', 'The bounds are not the ones the holder publishes.', {
+      column: name,
+      party: dataset.holder,
+      rule: 'bounds',
+      remedy: `minimum ${own.minimum}, maximum ${own.maximum}, scale ${own.scale}`,
+    }),
+  ];
+}
+
+/** Two partitions of the same rows subtract to cells of neither, so only whole listed ones pass. */
+function partitionRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+  const groups = contract.plan.groups.map((group) => group.column);
+  const isListed = dataset.partitions.some(
+    (partition) =>
+      partition.length === groups.length && groups.every((name) => partition.includes(name)),
+  );
+  if (isListed) return [];
+  const offered = dataset.partitions.map((partition) => partition.join(' × ') || '(no groups)');
+  return [
+    new PolicyError('column-usage-forbids', 'These columns are not released exactly together.', {
+      party: dataset.holder,
+      rule: 'partitions',
+      remedy: `Group by one of: ${offered.join('; ') || 'none'}; or the holder adds the partition ${groups.join(' × ') || '(no groups)'}.`,
+    }),
+  ];
+}
+
+function withColumn(
+  dataset: PublishedDataset,
+  name: string,
+  use: ColumnUse,
+  further: (column: PublishedColumn) => WeirError[],
+): WeirError[] {
+  const facts: ErrorFacts = { column: name, party: dataset.holder };
+  const column = dataset.columns.find((one) => one.name === name);
+  if (column === undefined) {
+    return [
+      new InputError('column-unknown', 'The dataset has no such column.', {
+        ...facts,
+        rule: `dataset ${dataset.name}`,
+        remedy: 'A column that the catalog lists at every holder of the contract.',
+      }),
+    ];
+  }
+  if (!column.usage.includes(use)) {
+    return [
+      new PolicyError('column-usage-forbids', `The column may not be used for ${use}.`, {
+        ...facts,
+        rule: `usage ${column.usage.join(', ') || 'none'}`,
+        remedy: `The smallest grant: the holder adds ${use} to the usage of ${name}.`,
+      }),
+    ];
+  }
+  return further(column);
+}
