@@ -177,6 +177,8 @@ export const MeteringRecordBodySchema = z.object({
   currency: z.string(),
   quotaLeft: Units,
   receiptHash: HashSchema.optional(),
+  /** The number of the record this one takes the place of in sums. */
+  supersedes: Amount.optional(),
 });
 export type MeteringRecordBody = z.infer<typeof MeteringRecordBodySchema>;
 

@@ -10,9 +10,11 @@ import { canonicalBytes } from '../system/canonical-json.ts';
 import { HashSchema, PartyIdSchema, type Hash, type PartyId } from '../system/ids.ts';
 import type { KeyPair, SignatureSuite } from '../system/signature-suite.ts';
 import { PartySchema, PublicKeySchema } from './contract.ts';
+import { isStrongSignKey } from './key-strength.ts';
 
 export const ENROLMENT_TOKEN = /^weir_enrol_[A-Za-z0-9_-]{43}$/;
-const SignatureText = z.string().regex(/^[A-Za-z0-9_-]{86}$/);
+/** 64 bytes in base64url, in its only spelling. */
+const SignatureText = z.string().regex(/^[A-Za-z0-9_-]{85}[AQgw]$/);
 
 export const EnrolmentRequestSchema = z.strictObject({
   token: z.string().max(200),
@@ -57,12 +59,15 @@ export function encodeEnrolment(
 /** @throws IdentityError `signature-invalid` where the sender does not hold the key it names. */
 export function verifyEnrolment(request: EnrolmentRequest, suite: SignatureSuite): Hash {
   const tokenHash = enrolmentTokenHash(request.token);
-  const isProven = suite.isValid(
-    'weir/enrolment/v1',
-    claimBytes(tokenHash, request.party.id, request.party.signKey),
-    Buffer.from(request.proof, 'base64url'),
-    Buffer.from(request.party.signKey, 'base64url'),
-  );
+  // Under a key of low order one signature fits every message: such a key would be nobody's.
+  const isProven =
+    isStrongSignKey(request.party.signKey) &&
+    suite.isValid(
+      'weir/enrolment/v1',
+      claimBytes(tokenHash, request.party.id, request.party.signKey),
+      Buffer.from(request.proof, 'base64url'),
+      Buffer.from(request.party.signKey, 'base64url'),
+    );
   if (!isProven) {
     throw new IdentityError(
       'signature-invalid',
