@@ -4,8 +4,6 @@
  */
 import { InputError } from '../errors.ts';
 
-/** Formatters kept; a gateway sees few time zones, an attacker could name all of them. */
-const FORMATTERS_MAX = 64;
 const DAY_LONGEST_MS = 50 * 3_600_000;
 const MONTH_LONGEST_MS = 33 * 86_400_000;
 
@@ -18,8 +16,7 @@ export interface CalendarWindows {
 
 /** @throws InputError `malformed-message` where the time zone does not exist. */
 export function windowsAt(nowMs: number, timeZone: string): CalendarWindows {
-  const day = formatterOf(timeZone).format(nowMs);
-  return { day, month: day.slice(0, 7) };
+  return windowsBy(calendarOf(timeZone), nowMs);
 }
 
 /** The first millisecond that lies in another day, respectively month. @throws InputError */
@@ -27,10 +24,11 @@ export function windowsEndMs(
   nowMs: number,
   timeZone: string,
 ): { readonly dayMs: number; readonly monthMs: number } {
-  const { day, month } = windowsAt(nowMs, timeZone);
+  const calendar = calendarOf(timeZone);
+  const { day, month } = windowsBy(calendar, nowMs);
   return {
-    dayMs: firstBeyond(nowMs, DAY_LONGEST_MS, (ms) => windowsAt(ms, timeZone).day !== day),
-    monthMs: firstBeyond(nowMs, MONTH_LONGEST_MS, (ms) => windowsAt(ms, timeZone).month !== month),
+    dayMs: firstBeyond(nowMs, DAY_LONGEST_MS, (ms) => windowsBy(calendar, ms).day !== day),
+    monthMs: firstBeyond(nowMs, MONTH_LONGEST_MS, (ms) => windowsBy(calendar, ms).month !== month),
   };
 }
 
@@ -46,16 +44,15 @@ function firstBeyond(nowMs: number, longestMs: number, isBeyond: (ms: number) =>
   return beyond;
 }
 
-const formatters = new Map<string, Intl.DateTimeFormat>();
+function windowsBy(calendar: Intl.DateTimeFormat, nowMs: number): CalendarWindows {
+  const day = calendar.format(nowMs);
+  return { day, month: day.slice(0, 7) };
+}
 
-function formatterOf(timeZone: string): Intl.DateTimeFormat {
-  const known = formatters.get(timeZone);
-  if (known !== undefined) return known;
-  if (formatters.size >= FORMATTERS_MAX) formatters.clear();
-  let made: Intl.DateTimeFormat;
+function calendarOf(timeZone: string): Intl.DateTimeFormat {
   try {
     // The Swedish locale writes dates as ISO 8601 does.
-    made = new Intl.DateTimeFormat('sv-SE', {
+    return new Intl.DateTimeFormat('sv-SE', {
       timeZone,
       calendar: 'iso8601',
       numberingSystem: 'latn',
@@ -71,6 +68,4 @@ function formatterOf(timeZone: string): Intl.DateTimeFormat {
       { cause: error },
     );
   }
-  formatters.set(timeZone, made);
-  return made;
 }

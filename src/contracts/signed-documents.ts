@@ -46,21 +46,26 @@ export function verifyContractSignature(contract: Contract, signature: ContractS
  * @throws PolicyError `contract-expired`; StateError `contract-not-active` before it begins
  */
 export function verifyContract(signed: SignedContract, at: { readonly nowMs: number }): Hash {
-  const { contract } = signed;
   verifyAllSignatures(signed);
-  if (at.nowMs < Date.parse(contract.validity.notBefore)) {
+  checkValidity(signed.contract, at);
+  return contractHash(signed.contract);
+}
+
+/** @throws PolicyError `contract-expired`; StateError `contract-not-active` before it begins */
+export function checkValidity(contract: Contract, at: { readonly nowMs: number }): void {
+  const { notBefore, notAfter } = contract.validity;
+  if (at.nowMs < Date.parse(notBefore)) {
     throw new StateError('contract-not-active', 'The contract is not in force yet.', {
       rule: 'validity',
-      remedy: `It begins at ${contract.validity.notBefore}.`,
+      remedy: `It begins at ${notBefore}.`,
     });
   }
-  if (at.nowMs >= Date.parse(contract.validity.notAfter)) {
+  if (at.nowMs >= Date.parse(notAfter)) {
     throw new PolicyError('contract-expired', 'The contract has ended.', {
       rule: 'validity',
       remedy: 'Propose a new contract; every party signs again.',
     });
   }
-  return contractHash(contract);
 }
 
 /** The signatures alone, whatever the time. @throws IdentityError */
@@ -117,6 +122,19 @@ export function verifyRequest(
   }
   const key = signKeyOf(contract, contract.analyst.id);
   verifyDocument('weir/request/v1', request, jws, key, contract.analyst.id);
+  checkRequestTime(request, contract, at);
+  return requestHash(request);
+}
+
+/**
+ * @throws StateError `request-expired`; InputError `parameter-invalid` where it lives longer than
+ *   `REQUEST_LIFETIME_MAX_MS`
+ */
+export function checkRequestTime(
+  request: RunRequest,
+  contract: Contract,
+  at: { readonly nowMs: number },
+): void {
   if (at.nowMs >= Date.parse(request.expiresAt)) {
     throw new StateError('request-expired', 'The request has expired.', {
       party: contract.analyst.id,
@@ -131,7 +149,6 @@ export function verifyRequest(
       remedy: `A request expires within ${REQUEST_LIFETIME_MAX_MS / 3_600_000} hours.`,
     });
   }
-  return requestHash(request);
 }
 
 export function signRunKey(runKey: RunKey, keys: KeyPair): SignedRunKey {

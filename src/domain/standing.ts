@@ -1,0 +1,82 @@
+/**
+ * How contracts stand in this domain: what its officer suspended, what any holder revoked. Kept by
+ * the domain itself, so that a gateway cannot forget a revocation.
+ */
+import { verifyRevocation } from '../contracts/notices.ts';
+import type { SignedRevocation } from '../contracts/notices.ts';
+import type { Contract } from '../contracts/contract.ts';
+import { contractHash } from '../contracts/signed-documents.ts';
+import type { MigrationList } from '../store/migrations.ts';
+import type { Store } from '../store/store.ts';
+import type { Hash } from '../system/ids.ts';
+
+export type Standing = 'in-force' | 'suspended' | 'revoked';
+
+export const STANDING_MIGRATIONS: MigrationList = {
+  area: 'domain-standing',
+  migrations: [
+    {
+      number: 1,
+      sql: `CREATE TABLE contract_standing (
+  contract_hash TEXT NOT NULL PRIMARY KEY, standing TEXT NOT NULL, at_ms BIGINT NOT NULL,
+  document TEXT)`,
+    },
+  ],
+};
+
+export interface StandingBook {
+  standingOf(hash: Hash): Promise<Standing>;
+  /** A holder's signed revocation, of this domain or of another. Final. @throws IdentityError */
+  revoke(signed: SignedRevocation, contract: Contract): Promise<void>;
+  /** The officer's own pause; changes nothing once revoked. */
+  suspend(hash: Hash, nowMs: number): Promise<void>;
+  resume(hash: Hash): Promise<void>;
+  /** The revocation that a gateway or an officer asks for, or undefined. */
+  revocationOf(hash: Hash): Promise<string | undefined>;
+}
+
+/** @param store - holds `STANDING_MIGRATIONS`. */
+export function openStandingBook(store: Store): StandingBook {
+  const put = 'INSERT INTO contract_standing (contract_hash, standing, at_ms, document) VALUES';
+  return {
+    async standingOf(hash) {
+      const sql = 'SELECT standing FROM contract_standing WHERE contract_hash = ?';
+      const standing = (await store.query(sql, [hash]))[0]?.['standing'];
+      if (standing === undefined) return 'in-force';
+      // Anything else than the one lesser state closes the contract.
+      return standing === 'suspended' ? 'suspended' : 'revoked';
+    },
+    async revoke(signed, contract) {
+      verifyRevocation(signed, contract);
+      const atMs = Date.parse(signed.revocation.at);
+      await store.execute([
+        {
+          sql: `${put} (?, 'revoked', ?, ?) ON CONFLICT (contract_hash) DO UPDATE
+                SET standing = 'revoked', at_ms = excluded.at_ms, document = excluded.document
+                WHERE contract_standing.standing <> 'revoked'`,
+          params: [contractHash(contract), atMs, JSON.stringify(signed)],
+        },
+      ]);
+    },
+    suspend: (hash, nowMs) =>
+      store.execute([
+        {
+          sql: `${put} (?, 'suspended', ?, NULL) ON CONFLICT (contract_hash) DO NOTHING`,
+          params: [hash, nowMs],
+        },
+      ]),
+    resume: (hash) =>
+      store.execute([
+        {
+          sql: `DELETE FROM contract_standing WHERE contract_hash = ? AND standing = 'suspended'`,
+          params: [hash],
+        },
+      ]),
+    async revocationOf(hash) {
+      const sql = `SELECT document FROM contract_standing
+                   WHERE contract_hash = ? AND standing = 'revoked'`;
+      const document = (await store.query(sql, [hash]))[0]?.['document'];
+      return typeof document === 'string' ? document : undefined;
+    },
+  };
+}

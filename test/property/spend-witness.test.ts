@@ -1,0 +1,124 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openSpendWitness, SPEND_WITNESS_MIGRATIONS } from '../../src/contracts/spend-witness.ts';
+import type { SpendWitness } from '../../src/contracts/spend-witness.ts';
+import { signSpend, spendHash } from '../../src/contracts/spend.ts';
+import type { SignedSpend, Spend } from '../../src/contracts/spend.ts';
+import { openStandingBook, STANDING_MIGRATIONS } from '../../src/domain/standing.ts';
+import { signRefusal, signRevocation, verifyRefusal } from '../../src/contracts/notices.ts';
+import { contractHash } from '../../src/contracts/signed-documents.ts';
+import { openSqliteStore } from '../../src/store/sqlite-store.ts';
+import type { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { ANALYST, HOLDERS, makeCast, makeContract } from '../fixtures/contract.ts';
+import { codeOf, makeCommand, makePlace, openPlace, SELF } from '../fixtures/counting.ts';
+import type { Place } from '../fixtures/counting.ts';
+
+const cast = makeCast();
+const contract = makeContract(cast);
+const keys = cast.keyOf(SELF);
+let place: Place;
+let store: SqliteStore;
+let witness: SpendWitness;
+beforeEach(async () => {
+  place = await makePlace();
+  store = await openSqliteStore({
+    file: `${place.directory}/witness.db`,
+    migrations: [SPEND_WITNESS_MIGRATIONS, STANDING_MIGRATIONS],
+  });
+  witness = openSpendWitness(store);
+});
+afterEach(async () => {
+  await store.close();
+  await place.remove();
+});
+
+async function makeChain(): Promise<SignedSpend[]> {
+  const opened = await openPlace(place, cast);
+  for (let run = 0; run < 3; run += 1) await opened.counters.spend(makeCommand(contract));
+  const chain = [...(await opened.counters.statements(0, 10))];
+  await opened.close();
+  return chain;
+}
+const show = (signed: SignedSpend): Promise<string> =>
+  codeOf(() => witness.witness(signed, keys.publicKey));
+const resign = (signed: SignedSpend, changes: Partial<Spend>): SignedSpend =>
+  signSpend({ ...signed.spend, ...changes }, keys);
+
+describe('the witness of spends', () => {
+  it('takes statements in any order and keeps them', async () => {
+    const [one, two, three] = (await makeChain()) as [SignedSpend, SignedSpend, SignedSpend];
+    for (const signed of [two, three, one, two]) expect(await show(signed)).toBe('accepted');
+    expect(await Promise.all([show(one), show(one)])).toEqual(['accepted', 'accepted']);
+    expect(await witness.latest(SELF)).toEqual(three);
+    expect(await witness.statements(SELF, 1, 10)).toEqual([two, three]);
+    expect(await witness.latest(HOLDERS[1]!)).toBeUndefined();
+  });
+
+  it('notices another history: of the same number, not chained, or later under an earlier number', async () => {
+    const [one, two, three] = (await makeChain()) as [SignedSpend, SignedSpend, SignedSpend];
+    await show(one);
+    await show(three);
+    expect(await show(resign(three, { runs: 0 }))).toBe('history-rolled-back');
+    expect(await show(resign(two, { previous: spendHash(two.spend) }))).toBe('history-rolled-back');
+    expect(await show(resign(two, { attempt: 2 }))).toBe('history-rolled-back');
+    const later = new Date(Date.parse(three.spend.at) + 1000).toISOString();
+    expect(await show(resign(two, { at: later }))).toBe('history-rolled-back');
+    expect(await show(resign(three, { seq: 4 }))).toBe('history-rolled-back');
+    const earlier = new Date(Date.parse(three.spend.at) - 1000).toISOString();
+    expect(await show(resign(three, { seq: 9, at: earlier }))).toBe('history-rolled-back');
+    expect(await show(two)).toBe('accepted');
+    const stranger = signSpend(two.spend, cast.keyOf(HOLDERS[1]!));
+    expect(await show(stranger)).toBe('signature-invalid');
+  });
+
+  it('at once with two histories keeps one', async () => {
+    const [one] = (await makeChain()) as [SignedSpend];
+    const other = resign(one, { attempt: 2 });
+    const codes = await Promise.all([show(one), show(other)]);
+    expect(codes.toSorted()).toEqual(['accepted', 'history-rolled-back']);
+  });
+});
+
+describe('standing and notices', () => {
+  const hash = contractHash(contract);
+  const notice = {
+    contractId: contract.id,
+    contractHash: hash,
+    party: HOLDERS[1]!,
+    reason: 'withdrawn',
+    at: '2026-06-15T12:00:00Z',
+  };
+  const revocation = { format: 'weir-revocation/1' as const, ...notice };
+
+  it('lets an officer pause, and a holder revoke for good', async () => {
+    const book = openStandingBook(store);
+    expect(await book.standingOf(hash)).toBe('in-force');
+    await book.suspend(hash, 1);
+    expect(await book.standingOf(hash)).toBe('suspended');
+    await book.resume(hash);
+    expect(await book.standingOf(hash)).toBe('in-force');
+    await book.suspend(hash, 1);
+    await book.revoke(signRevocation(revocation, cast.keyOf(HOLDERS[1]!)), contract);
+    await book.resume(hash);
+    await book.suspend(hash, 2);
+    expect(await book.standingOf(hash)).toBe('revoked');
+    expect(await book.revocationOf(hash)).toContain('withdrawn');
+  });
+
+  it('takes notices only from a holder of this very contract', async () => {
+    const book = openStandingBook(store);
+    const revoke = (changes: object, by = HOLDERS[1]!): Promise<string> =>
+      codeOf(() =>
+        book.revoke(signRevocation({ ...revocation, ...changes }, cast.keyOf(by)), contract),
+      );
+    expect(await revoke({}, SELF)).toBe('signature-invalid');
+    expect(await revoke({ party: ANALYST }, ANALYST)).toBe('party-not-in-contract');
+    expect(await revoke({ contractHash: '0'.repeat(64) })).toBe('party-not-in-contract');
+    const refusal = { format: 'weir-refusal/1' as const, ...notice };
+    const signed = signRefusal(refusal, cast.keyOf(HOLDERS[1]!));
+    verifyRefusal(signed, contract);
+    // A refusal's signature is no revocation.
+    const dressed = { revocation, jws: signed.jws };
+    expect(await codeOf(() => book.revoke(dressed, contract))).toBe('signature-invalid');
+    expect(await book.standingOf(hash)).toBe('in-force');
+  });
+});
