@@ -21,7 +21,7 @@ export const AUDIT_MIGRATIONS: MigrationList = {
   migrations: [
     {
       number: 1,
-      sql: 'CREATE TABLE audit_entry (position BIGINT PRIMARY KEY, hash TEXT NOT NULL, entry TEXT NOT NULL)',
+      sql: 'CREATE TABLE audit_entry (position INTEGER PRIMARY KEY, hash TEXT NOT NULL, entry TEXT NOT NULL)',
     },
   ],
 };

@@ -2,6 +2,7 @@
 import { runStatements, type Database } from '../store/database.ts';
 import type { Program } from '../store/program.ts';
 import type { Statement } from '../store/store.ts';
+import type { AuditHead } from './audit-sink.ts';
 import { appendEncoded } from './chain-table.ts';
 
 export interface AppendArgument {
@@ -12,11 +13,15 @@ export interface AppendArgument {
 
 /** Loaded by the store's thread under the name `audit`. */
 export function openProgram(db: Database): Program {
+  const append = (argument: unknown): AuditHead => {
+    const { entry, alongside } = argument as AppendArgument;
+    runStatements(db, alongside);
+    return appendEncoded(db, entry);
+  };
   return {
-    append: (argument) => {
-      const { entry, alongside } = argument as AppendArgument;
-      runStatements(db, alongside);
-      return appendEncoded(db, entry);
+    functions: { append },
+    forget: () => {
+      // Keeps nothing between calls: the ledger appends to the same chain.
     },
   };
 }

@@ -14,20 +14,19 @@ export const LEDGER_MIGRATIONS: MigrationList = {
 CREATE TABLE ledger_account (
   subject TEXT NOT NULL, dimension TEXT NOT NULL, window_key TEXT NOT NULL,
   posted BIGINT NOT NULL CHECK (posted >= 0), reserved BIGINT NOT NULL CHECK (reserved >= 0),
-  PRIMARY KEY (subject, dimension, window_key));
+  PRIMARY KEY (subject, dimension, window_key)) WITHOUT ROWID;
 CREATE TABLE ledger_reservation (
   request_key TEXT PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, body_hash TEXT NOT NULL,
   state TEXT NOT NULL, lines TEXT NOT NULL, expires_at_ms BIGINT NOT NULL, seq BIGINT);
 CREATE INDEX ledger_overdue ON ledger_reservation (expires_at_ms, run_id) WHERE state = 'pending';
 CREATE TABLE ledger_record (
-  seq BIGINT PRIMARY KEY, id TEXT NOT NULL UNIQUE, at_ms BIGINT NOT NULL, analyst TEXT NOT NULL,
-  contract_id TEXT, run_id TEXT, outcome TEXT NOT NULL, supersedes BIGINT UNIQUE,
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at_ms BIGINT NOT NULL, analyst TEXT NOT NULL,
+  contract_id TEXT, run_id TEXT, outcome TEXT NOT NULL, supersedes BIGINT,
   bytes BIGINT NOT NULL, compute_milli_units BIGINT NOT NULL, micro_rho BIGINT NOT NULL,
   padded_items BIGINT NOT NULL, row_units BIGINT NOT NULL, runs BIGINT NOT NULL,
   charge_micros BIGINT NOT NULL, currency TEXT NOT NULL, document TEXT NOT NULL);
-CREATE INDEX ledger_record_run ON ledger_record (run_id);
 CREATE INDEX ledger_record_time ON ledger_record (at_ms);
-CREATE TABLE ledger_outbox (seq BIGINT PRIMARY KEY, created_at_ms BIGINT NOT NULL)`,
+CREATE TABLE ledger_outbox (seq INTEGER PRIMARY KEY, created_at_ms BIGINT NOT NULL)`,
     },
   ],
 };

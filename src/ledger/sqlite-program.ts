@@ -5,7 +5,6 @@ import type { Units } from '../contracts/units.ts';
 import { assertInvariant } from '../errors.ts';
 import { runStatements, type Database } from '../store/database.ts';
 import type { Program } from '../store/program.ts';
-import type { Row } from '../store/store.ts';
 import type { RunId } from '../system/ids.ts';
 import {
   accountKey,
@@ -24,12 +23,7 @@ import {
   type PreparedReserve,
   type PreparedSettle,
 } from './ledger-commands.ts';
-import type {
-  QuotaAccount,
-  ReservationLine,
-  ReserveOutcome,
-  SettleOutcome,
-} from './ledger-store.ts';
+import type { QuotaAccount, ReserveOutcome, SettleOutcome } from './ledger-store.ts';
 import { bindEntry, joinPieces, recordHash } from './record.ts';
 
 const RECORD_INSERT = `INSERT INTO ledger_record (seq, id, ${RECORD_COLUMNS.join(', ')}, supersedes, document)
@@ -38,16 +32,43 @@ const ACCOUNT_UPSERT = `INSERT INTO ledger_account (subject, dimension, window_k
   VALUES (?, ?, ?, ?, ?)
   ON CONFLICT DO UPDATE SET posted = excluded.posted, reserved = excluded.reserved`;
 
+/** Reservations kept to spare the settlement a read; the oldest goes first. */
+const RESERVATIONS_KEPT_MAX = 4_096;
+/** Accounts kept to spare each command its reads. */
+const ACCOUNTS_KEPT_MAX = 16_384;
+
+/** What the open transaction, or a committed one before it, read or wrote last. */
+interface Kept {
+  readonly accounts: Map<string, AccountUse>;
+  readonly reservations: Map<RunId, Reservation>;
+  lastSeq: bigint | undefined;
+}
+
+interface Ledger {
+  readonly db: Database;
+  readonly kept: Kept;
+}
+
 /** Loaded by the store's thread under the name `ledger`. */
 export function openProgram(db: Database): Program {
+  const kept: Kept = { accounts: new Map(), reservations: new Map(), lastSeq: undefined };
+  const ledger: Ledger = { db, kept };
   return {
-    reserve: (argument) => reserve(db, argument as PreparedReserve),
-    settle: (argument) => settle(db, argument as PreparedSettle),
-    denied: (argument) => denied(db, argument as PreparedRecord),
+    functions: {
+      reserve: (argument) => reserve(ledger, argument as PreparedReserve),
+      settle: (argument) => settle(ledger, argument as PreparedSettle),
+      denied: (argument) => denied(ledger, argument as PreparedRecord),
+    },
+    forget: () => {
+      kept.accounts.clear();
+      kept.reservations.clear();
+      kept.lastSeq = undefined;
+    },
   };
 }
 
-function reserve(db: Database, command: PreparedReserve): ReserveOutcome {
+function reserve(ledger: Ledger, command: PreparedReserve): ReserveOutcome {
+  const { db, kept } = ledger;
   const [row] = db.all('SELECT run_id, body_hash FROM ledger_reservation WHERE request_key = ?', [
     command.requestKey,
   ]);
@@ -55,7 +76,7 @@ function reserve(db: Database, command: PreparedReserve): ReserveOutcome {
     runId: String(row['run_id']) as RunId,
     bodyHash: String(row['body_hash']),
   };
-  const useOf = readUse(db, row === undefined ? command.lines : []);
+  const useOf = (account: QuotaAccount): AccountUse => readUse(ledger, account);
   const decision = decideReserve(existing, command.lines, useOf, command);
   if (decision.kind !== 'reserved') return decision;
   db.run(
@@ -69,58 +90,72 @@ function reserve(db: Database, command: PreparedReserve): ReserveOutcome {
       command.expiresAtMs,
     ],
   );
-  writeChanges(db, decision.changes, useOf);
+  writeChanges(ledger, decision.changes);
   runStatements(db, command.alongside);
-  return { kind: 'reserved', runId: command.runId };
+  const { runId, bodyHash, lines } = command;
+  keep(kept.reservations, RESERVATIONS_KEPT_MAX, runId, {
+    runId,
+    bodyHash,
+    lines,
+    state: 'pending',
+    seq: undefined,
+  });
+  return { kind: 'reserved', runId };
 }
 
-function settle(db: Database, command: PreparedSettle): SettleOutcome {
-  const reservation = readReservation(db, command.runId);
-  const useOf = readUse(db, reservation.lines);
+function settle(ledger: Ledger, command: PreparedSettle): SettleOutcome {
+  const { db, kept } = ledger;
+  const { runId, outcome } = command;
+  const reservation = kept.reservations.get(runId) ?? readReservation(db, runId);
+  const useOf = (account: QuotaAccount): AccountUse => readUse(ledger, account);
   const decision = decideSettle(reservation, useOf, command);
   if (decision.kind === 'already') return decision;
-  writeChanges(db, decision.changes, useOf);
-  const { seq, auditHead } = writeRecord(
-    db,
-    command.record,
-    decision.quotaLeft,
-    decision.supersedes,
-  );
+  writeChanges(ledger, decision.changes);
+  const { quotaLeft, supersedes } = decision;
+  const written = writeRecord(ledger, command.record, quotaLeft, supersedes);
   const changed = db.run('UPDATE ledger_reservation SET state = ?, seq = ? WHERE run_id = ?', [
-    command.outcome,
-    seq,
-    command.runId,
+    outcome,
+    written.seq,
+    runId,
   ]);
   assertInvariant(changed === 1, 'a settlement changes its reservation');
   runStatements(db, command.alongside);
-  return { kind: 'settled', seq, auditHead };
+  kept.reservations.delete(runId);
+  return { kind: 'settled', ...written };
 }
 
-function denied(
-  db: Database,
-  record: PreparedRecord,
-): { readonly seq: bigint; readonly auditHead: AuditHead } {
-  const [known] = db.all('SELECT seq FROM ledger_record WHERE id = ?', [record.id]);
+function denied(ledger: Ledger, record: PreparedRecord): Written {
+  const [known] = ledger.db.all('SELECT seq FROM ledger_record WHERE id = ?', [record.id]);
   if (known !== undefined) {
     // A repeat after an unknown outcome; the head it is answered with is merely the present one.
-    return { seq: known['seq'] as bigint, auditHead: currentHead(db) };
+    return { seq: known['seq'] as bigint, auditHead: currentHead(ledger.db) };
   }
-  return writeRecord(db, record, {}, undefined);
+  return writeRecord(ledger, record, {}, undefined);
+}
+
+interface Written {
+  readonly seq: bigint;
+  readonly auditHead: AuditHead;
 }
 
 function writeRecord(
-  db: Database,
+  { db, kept }: Ledger,
   record: PreparedRecord,
   quotaLeft: Readonly<Record<string, Units>>,
   supersedes: bigint | undefined,
-): { readonly seq: bigint; readonly auditHead: AuditHead } {
-  const [last] = db.all('SELECT seq FROM ledger_record ORDER BY seq DESC LIMIT 1', []);
-  const seq = ((last?.['seq'] as bigint | undefined) ?? 0n) + 1n;
+): Written {
+  const seq = (kept.lastSeq ?? readLastSeq(db)) + 1n;
   const document = joinPieces(record.pieces, quotaLeft, seq, supersedes);
   db.run(RECORD_INSERT, [seq, record.id, ...record.columns, supersedes ?? null, document]);
   db.run('INSERT INTO ledger_outbox (seq, created_at_ms) VALUES (?, ?)', [seq, record.atMs]);
+  kept.lastSeq = seq;
   const entry = bindEntry(record.entry, seq, recordHash(document));
   return { seq, auditHead: appendEncoded(db, entry) };
+}
+
+function readLastSeq(db: Database): bigint {
+  const [last] = db.all('SELECT seq FROM ledger_record ORDER BY seq DESC LIMIT 1', []);
+  return (last?.['seq'] as bigint | undefined) ?? 0n;
 }
 
 function readReservation(db: Database, runId: RunId): Reservation {
@@ -139,38 +174,38 @@ function readReservation(db: Database, runId: RunId): Reservation {
   };
 }
 
-function readUse(
-  db: Database,
-  lines: readonly ReservationLine[],
-): (account: QuotaAccount) => AccountUse {
-  const uses = new Map<string, AccountUse>();
-  for (const { account } of lines) {
-    const [row] = db.all(
-      'SELECT posted, reserved FROM ledger_account WHERE subject = ? AND dimension = ? AND window_key = ?',
-      [account.subject, account.dimension, account.windowKey],
-    );
-    uses.set(accountKey(account), useOfRow(row));
-  }
-  return (account) => {
-    const use = uses.get(accountKey(account));
-    assertInvariant(use !== undefined, 'every account of a command was read');
-    return use;
-  };
+function readUse({ db, kept }: Ledger, account: QuotaAccount): AccountUse {
+  const key = accountKey(account);
+  const known = kept.accounts.get(key);
+  if (known !== undefined) return known;
+  const [row] = db.all(
+    'SELECT posted, reserved FROM ledger_account WHERE subject = ? AND dimension = ? AND window_key = ?',
+    [account.subject, account.dimension, account.windowKey],
+  );
+  const use =
+    row === undefined
+      ? { posted: 0n, reserved: 0n }
+      : { posted: row['posted'] as bigint, reserved: row['reserved'] as bigint };
+  keep(kept.accounts, ACCOUNTS_KEPT_MAX, key, use);
+  return use;
 }
 
-function useOfRow(row: Row | undefined): AccountUse {
-  if (row === undefined) return { posted: 0n, reserved: 0n };
-  return { posted: row['posted'] as bigint, reserved: row['reserved'] as bigint };
-}
-
-function writeChanges(
-  db: Database,
-  changes: readonly AccountChange[],
-  useOf: (account: QuotaAccount) => AccountUse,
-): void {
+function writeChanges(ledger: Ledger, changes: readonly AccountChange[]): void {
   for (const change of changes) {
     const { subject, dimension, windowKey } = change.account;
-    const use = applyChange(useOf(change.account), change);
-    db.run(ACCOUNT_UPSERT, [subject, dimension, windowKey, use.posted, use.reserved]);
+    const use = applyChange(readUse(ledger, change.account), change);
+    ledger.db.run(ACCOUNT_UPSERT, [subject, dimension, windowKey, use.posted, use.reserved]);
+    keep(ledger.kept.accounts, ACCOUNTS_KEPT_MAX, accountKey(change.account), use);
   }
+}
+
+/** Remembers, and lets the oldest go beyond the bound. */
+function keep<Key, Value>(map: Map<Key, Value>, most: number, key: Key, value: Value): void {
+  if (map.size >= most && !map.has(key)) {
+    for (const oldest of map.keys()) {
+      map.delete(oldest);
+      break;
+    }
+  }
+  map.set(key, value);
 }

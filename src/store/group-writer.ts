@@ -1,6 +1,6 @@
 /**
- * Group commit: whatever waits becomes one BEGIN IMMEDIATE … COMMIT with one sync, each batch in a
- * savepoint of its own. Nothing is answered before the COMMIT returned, because an answer may rest
+ * Group commit: whatever waits becomes one BEGIN IMMEDIATE … COMMIT with one sync, and a batch that
+ * fails takes no other with it. Nothing is answered before the COMMIT returned, because an answer may rest
  * on what another batch of the group wrote.
  */
 import { InvariantError, WeirError } from '../errors.ts';
@@ -42,43 +42,70 @@ export function groupWriter(
   db: Database,
   programs: Readonly<Record<string, Program>>,
 ): GroupWriter {
+  const connection: Connection = { db, programs, dataVersion: undefined };
   return {
-    commit: (group) => commitGroup(db, programs, group),
+    commit: (group) => commitGroup(connection, group),
     query: (request) => queryRows(db, request),
   };
 }
 
-function commitGroup(
-  db: Database,
-  programs: Readonly<Record<string, Program>>,
-  group: readonly WriteRequest[],
-): readonly Reply[] {
-  const replies: Reply[] = [];
+interface Connection {
+  readonly db: Database;
+  readonly programs: Readonly<Record<string, Program>>;
+  /** Changes when another connection commits to the file. */
+  dataVersion: unknown;
+}
+
+function commitGroup(connection: Connection, group: readonly WriteRequest[]): readonly Reply[] {
   try {
-    db.exec('BEGIN IMMEDIATE');
-    for (const request of group) replies.push(runBatch(db, programs, request));
-    db.exec('COMMIT');
-    return replies;
+    // Savepoints cost more than the batches they part, and hardly any batch fails: so the group
+    // runs without them first, and only where one batch fails again with them.
+    return runBare(connection, group) ?? runGuarded(connection, group);
   } catch (error) {
     // Whether the disk holds the group is unknown now: a crash may bring it back. So nobody is
     // told that it is done, and every command can be repeated by its key.
-    abandon(db);
+    abandon(connection);
     const fault = storeFault(error, 'The store could not commit');
     return group.map(() => ({ ok: false, error: fault }));
   }
 }
 
-function runBatch(
-  db: Database,
-  programs: Readonly<Record<string, Program>>,
-  request: WriteRequest,
-): Reply {
+/** Undefined where a batch failed among others: then nothing of the group was written. */
+function runBare(
+  connection: Connection,
+  group: readonly WriteRequest[],
+): readonly Reply[] | undefined {
+  begin(connection);
+  const replies: Reply[] = [];
+  for (const request of group) {
+    try {
+      replies.push({ ok: true, answer: dispatch(connection, request) });
+    } catch (error) {
+      abandon(connection);
+      return group.length === 1 ? [{ ok: false, error: batchFault(error) }] : undefined;
+    }
+  }
+  connection.db.exec('COMMIT');
+  return replies;
+}
+
+/** Each batch in a savepoint of its own. */
+function runGuarded(connection: Connection, group: readonly WriteRequest[]): readonly Reply[] {
+  begin(connection);
+  const replies = group.map((request) => runBatch(connection, request));
+  connection.db.exec('COMMIT');
+  return replies;
+}
+
+function runBatch(connection: Connection, request: WriteRequest): Reply {
+  const { db } = connection;
   db.exec('SAVEPOINT batch');
   try {
-    const answer = dispatch(db, programs, request);
+    const answer = dispatch(connection, request);
     db.exec('RELEASE batch');
     return { ok: true, answer };
   } catch (error) {
+    forget(connection);
     // The engine may have rolled back everything by itself: then the whole group is lost.
     if (!db.inTransaction) throw error;
     db.exec('ROLLBACK TO batch');
@@ -87,16 +114,32 @@ function runBatch(
   }
 }
 
-function dispatch(
-  db: Database,
-  programs: Readonly<Record<string, Program>>,
-  request: WriteRequest,
-): unknown {
+function begin(connection: Connection): void {
+  connection.db.exec('BEGIN IMMEDIATE');
+  const version = connection.db.all('PRAGMA data_version', [])[0]?.['data_version'];
+  if (version !== connection.dataVersion) forget(connection);
+  connection.dataVersion = version;
+}
+
+function forget(connection: Connection): void {
+  for (const program of Object.values(connection.programs)) program.forget();
+}
+
+function abandon(connection: Connection): void {
+  forget(connection);
+  try {
+    if (connection.db.inTransaction) connection.db.exec('ROLLBACK');
+  } catch {
+    // The next BEGIN fails then, and says so to its own callers.
+  }
+}
+
+function dispatch({ db, programs }: Connection, request: WriteRequest): unknown {
   if (request.kind === 'execute') {
     runStatements(db, request.statements);
     return undefined;
   }
-  const run = programs[request.program]?.[request.name];
+  const run = programs[request.program]?.functions[request.name];
   if (run === undefined) {
     throw new InvariantError('internal', `no program ${request.program}.${request.name}`);
   }
@@ -108,14 +151,6 @@ function batchFault(error: unknown): unknown {
   if (isEngineFault(error)) return storeFault(error, 'The store could not write');
   const reason = error instanceof Error ? error.message : String(error);
   return new InvariantError('internal', `statement failed: ${reason}`);
-}
-
-function abandon(db: Database): void {
-  try {
-    if (db.inTransaction) db.exec('ROLLBACK');
-  } catch {
-    // The next BEGIN fails then, and says so to its own callers.
-  }
 }
 
 function queryRows(db: Database, request: QueryRequest): readonly Row[] {

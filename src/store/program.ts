@@ -4,11 +4,15 @@
  */
 import type { Database } from './database.ts';
 
-/**
- * Each function runs in its own savepoint; what it throws rolls back its writes and nobody else's.
- * It must not keep state between calls: a rollback would leave that state wrong.
- */
-export type Program = Readonly<Record<string, (argument: unknown) => unknown>>;
+export interface Program {
+  /**
+   * Each call is a batch: what it throws rolls back its writes and nobody else's. It may be run again
+   * after a rollback, so it has no effect but on the database.
+   */
+  readonly functions: Readonly<Record<string, (argument: unknown) => unknown>>;
+  /** Drop whatever was read before: something was rolled back, or another connection wrote. */
+  forget(): void;
+}
 
 /** What a program's module exports under the name `openProgram`. */
 export type OpenProgram = (db: Database) => Program;
