@@ -10,10 +10,13 @@ export const QUEUE_MAX = 1024;
 /** A worker with nothing to do this long ends. */
 const IDLE_TIMEOUT_MS = 30_000;
 const CLOSE_TIMEOUT_MS = 5_000;
+const THREAD_HEAP_MIB = 512;
 
 export interface PoolOptions {
   readonly threadsMax: number;
   readonly queueMax?: number;
+  /** JavaScript heap of a thread; buffers do not count. A thread that exceeds it dies alone. */
+  readonly threadHeapMiB?: number;
 }
 
 /** Starts a pool; workers start with the first task. */
@@ -25,6 +28,7 @@ export function openPool(options: PoolOptions): Pool {
     maxQueue: queueMax,
     idleTimeout: IDLE_TIMEOUT_MS,
     closeTimeout: CLOSE_TIMEOUT_MS,
+    resourceLimits: { maxOldGenerationSizeMb: options.threadHeapMiB ?? THREAD_HEAP_MIB },
   });
   // A worker that dies between tasks is replaced by the next one; tasks report their own failure.
   piscina.on('error', () => {});

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { Release } from '../../src/computations/computation.ts';
 import { SECURE_SUM_STEPS } from '../../src/computations/secure-sum/domain.ts';
 import { OTHER_LABEL } from '../../src/contracts/plan.ts';
-import { prepare, runAll, testPool, type RunCase } from '../support/secure-sum-run.ts';
+import { FIXED_CASE, prepare, runAll, testPool, type RunCase } from '../support/secure-sum-run.ts';
 
 const pool = testPool();
 afterAll(() => pool.close());
@@ -140,5 +140,61 @@ describe('a secure sum', () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it('releases only chosen labels, and counts only chosen cells as suppressed', async () => {
+    const { contract } = prepare(FIXED_CASE);
+    const change = {
+      plan: { ...contract.plan, select: [{ column: 'g1', in: { parameter: 'which' } }] },
+      parameters: {
+        which: { kind: 'labels' as const, column: 'g1', labels: ['1', '3'], most: 2 },
+      },
+    };
+    const prepared = prepare(FIXED_CASE, { which: ['3'] }, change);
+    const { release } = await runAll(FIXED_CASE, prepared, pool);
+    if (release.status !== 'fulfilled') throw release.reason;
+    const { rows, suppressedCells, releasedCells } = release.value;
+    expect(rows).toEqual(naive(FIXED_CASE, prepared.cells).filter(([, label]) => label === '3'));
+    expect(rows.length).toBeGreaterThan(0);
+    // Cells of label 3: west, east and the rest of the other group.
+    expect(releasedCells + suppressedCells).toBe(3);
+  });
+
+  it('with every cell under the threshold releases an empty table', async () => {
+    const run = { ...FIXED_CASE, smallestCell: 1000 };
+    const prepared = prepare(run);
+    const { release } = await runAll(run, prepared, pool);
+    expect(release).toMatchObject({
+      status: 'fulfilled',
+      value: { rows: [], releasedCells: 0, suppressedCells: prepared.cells },
+    });
+  });
+
+  it('refuses before anything leaves when the dataset has outgrown its row cap', async () => {
+    const part = Array.from({ length: 1025 }, () => ({ cell: 0, values: [] }));
+    const run = { ...FIXED_CASE, groups: [['a']], columns: [], parts: [part, [], []] };
+    const { domains, network } = await runAll(run, prepare(run), pool);
+    expect(domains[0]).toMatchObject({ status: 'rejected', reason: { code: 'dataset-drifted' } });
+    expect(network.transcript.filter(({ from }) => from === 'holder-a')).toEqual([]);
+    const allowed = { ...run, parts: [part.slice(1), [], []] };
+    const control = await runAll(allowed, prepare(allowed), pool);
+    expect(control.release.status).toBe('fulfilled');
+  });
+
+  it('refuses a descriptor of another shape, engine or party list', async () => {
+    const prepared = prepare(FIXED_CASE);
+    const { descriptor } = prepared;
+    for (const change of [
+      { shape: { ...descriptor.shape, cells: 13 } },
+      { shape: { ...descriptor.shape, lanes: 1 } },
+      { engine: 'secure-sum/0' },
+    ]) {
+      const changed = { ...prepared, descriptor: { ...descriptor, ...change } };
+      const { domains, network } = await runAll(FIXED_CASE, changed, pool);
+      for (const domain of domains) {
+        expect(domain).toMatchObject({ reason: { code: 'descriptor-mismatch' } });
+      }
+      expect(network.transcript).toEqual([]);
+    }
   });
 });

@@ -222,50 +222,90 @@ export async function runAll(
   pool: Pool,
   tamper?: Tamper,
 ): Promise<Outcome> {
-  const { contract, descriptor, descriptorHash } = prepared;
   const network = memoryNetwork(tamper);
   const steps: string[] = [];
-  const watched = async <Answer>(work: Promise<Answer>): Promise<Answer> => {
-    try {
-      return await work;
-    } catch (error) {
-      network.end(timedOut());
-      throw error;
-    }
-  };
-  const gateway = watched(
+  const gateway = endingOnFailure(
+    network,
     secureSum.runGateway({
-      contract,
-      descriptor,
+      contract: prepared.contract,
+      descriptor: prepared.descriptor,
       channel: network.channel(GATEWAY),
       pool,
       progress: () => {},
     }),
   );
-  const domains = descriptor.parties.map(({ id }, index) =>
-    watched(
-      secureSum.runDomain({
-        self: id,
-        identity: prepared.identities.get(id)!,
-        ephemeralSecret: prepared.secrets.get(id)!,
-        contract,
-        descriptor,
-        descriptorHash,
-        channel: network.channel(id),
-        sealedTo: (peer: PartyId) => network.sealed(id, peer),
-        source: laneSource(run, run.parts[index] ?? [], prepared.cells),
-        stages: DISCLOSURE_STAGES,
-        pool,
-        random: seededRandom(`${run.seed} ${id}`),
-        step: async (name) => {
-          steps.push(`${id} ${name}`);
-        },
-      }),
-    ),
+  const domains = startDomains(run, prepared, pool, network, steps).map((domain) =>
+    endingOnFailure(network, domain),
   );
   const [release] = await Promise.allSettled([gateway]);
   return { release, domains: await Promise.allSettled(domains), network, steps };
 }
+
+async function endingOnFailure<Answer>(
+  network: MemoryNetwork,
+  work: Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await work;
+  } catch (error) {
+    network.end(timedOut());
+    throw error;
+  }
+}
+
+/** Every domain of the run, each with its own source, keys and seeded randomness. */
+export function startDomains(
+  run: RunCase,
+  prepared: Prepared,
+  pool: Pool,
+  network: MemoryNetwork,
+  steps: string[] = [],
+): readonly Promise<void>[] {
+  const { contract, descriptor, descriptorHash } = prepared;
+  return descriptor.parties.map(({ id }, index) =>
+    secureSum.runDomain({
+      self: id,
+      identity: prepared.identities.get(id)!,
+      ephemeralSecret: prepared.secrets.get(id)!,
+      contract,
+      descriptor,
+      descriptorHash,
+      channel: network.channel(id),
+      sealedTo: (peer: PartyId) => network.sealed(id, peer),
+      source: laneSource(run, run.parts[index] ?? [], prepared.cells),
+      stages: DISCLOSURE_STAGES,
+      pool,
+      random: seededRandom(`${run.seed} ${id}`),
+      step: async (name) => {
+        steps.push(`${id} ${name}`);
+      },
+    }),
+  );
+}
+
+/** Three holders, two groups, two columns: enough of everything, always the same. */
+export const FIXED_CASE: RunCase = {
+  groups: [
+    ['west', 'east'],
+    ['1', '2', '3'],
+  ],
+  columns: [
+    { minimum: -1000n, maximum: 1000n, scale: 2, squares: true },
+    { minimum: 0n, maximum: 10n ** 15n, scale: 0, squares: false },
+  ],
+  parts: [0, 1, 2].map((party) =>
+    Array.from({ length: 60 }, (_, row) => ({
+      cell: (row * 7 + party) % 12,
+      values: [
+        row % 5 === 0 ? undefined : BigInt(((row * 389 + party * 71) % 2001) - 1000),
+        BigInt(row) * 12_345_678_901n,
+      ],
+    })),
+  ),
+  smallestCell: 3,
+  smallestContributors: 2,
+  seed: 7,
+};
 
 /** A pool for tests, of real threads. */
 export function testPool(): Pool {
