@@ -103,6 +103,13 @@ export class NaiveLedger {
   readonly runs = new Map<string, ModelRun>();
   readonly records: { readonly runId: RunId | undefined; readonly outcome: RecordOutcome }[] = [];
 
+  copy(): NaiveLedger {
+    const copy = new NaiveLedger();
+    for (const [key, run] of this.runs) copy.runs.set(key, { ...run });
+    copy.records.push(...this.records);
+    return copy;
+  }
+
   used(subject: string, dimension: Dimension, windowKey: string): bigint {
     let sum = 0n;
     for (const run of this.runs.values()) {
