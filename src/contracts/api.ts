@@ -16,6 +16,7 @@ import {
   ContractSignatureSchema,
   DictionarySchema,
   InstantSchema,
+  PartySchema,
   PublicKeySchema,
 } from './contract.ts';
 import { ArgumentsSchema } from './plan.ts';
@@ -145,16 +146,23 @@ export type ContractPage = z.infer<typeof ContractPageSchema>;
 
 export const DatasetBodySchema = z.object({
   holder: PartyIdSchema,
+  /** The holder as a contract names it, key included. */
+  party: PartySchema,
   dataset: NameSchema,
   title: z.object({ zh: z.string(), en: z.string() }),
   grade: z.enum(['general', 'important', 'core']),
   rowsMax: z.int(),
-  columns: z.array(z.object({ name: z.string(), type: z.string() })),
+  columns: z.array(
+    z.object({ name: z.string(), type: z.string(), usage: z.array(z.string()).readonly() }),
+  ),
+  /** Sets of group columns that a plan may group by. */
+  partitions: z.array(z.array(z.string())),
   dictionaries: z.array(DictionarySchema),
   bounds: z.array(ColumnBoundsSchema),
   fingerprint: HashSchema,
   publishedAt: InstantSchema,
 });
+export type DatasetBody = z.infer<typeof DatasetBodySchema>;
 export const DatasetListSchema = z.object({ datasets: z.array(DatasetBodySchema) });
 export type DatasetList = z.infer<typeof DatasetListSchema>;
 

@@ -9,6 +9,7 @@ import type {
   Contract,
   ContractSignature,
   Dictionary,
+  Party,
   SignedContract,
 } from '../contracts/contract.ts';
 import type { Arguments } from '../contracts/plan.ts';
@@ -151,12 +152,19 @@ export interface ContractService {
 /** A dataset as its holder publishes it: metadata only, never rows. */
 export interface PublishedDataset {
   readonly holder: PartyId;
+  /** The holder as a contract names it, with its enrolled key. */
+  readonly party: Party;
   readonly dataset: string;
   readonly title: { readonly zh: string; readonly en: string };
   readonly grade: 'general' | 'important' | 'core';
   /** A power of two that the row count does not exceed. */
   readonly rowsMax: number;
-  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly columns: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly usage: readonly string[];
+  }[];
+  readonly partitions: readonly (readonly string[])[];
   readonly dictionaries: readonly Dictionary[];
   readonly bounds: readonly ColumnBounds[];
   /** Keyed fingerprint of the current version. */

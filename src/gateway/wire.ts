@@ -69,11 +69,13 @@ export function contractBody(view: ContractView): ContractBody {
 export function datasetBody(dataset: PublishedDataset): DatasetList['datasets'][number] {
   return {
     holder: dataset.holder,
+    party: dataset.party,
     dataset: dataset.dataset,
     title: dataset.title,
     grade: dataset.grade,
     rowsMax: dataset.rowsMax,
     columns: [...dataset.columns],
+    partitions: dataset.partitions.map((columns) => [...columns]),
     dictionaries: [...dataset.dictionaries],
     bounds: [...dataset.bounds],
     fingerprint: dataset.fingerprint,
