@@ -10,6 +10,7 @@ const WORKERS = {
   'audit-program': '../audit/sqlite-program',
   /** The ledger's functions over that database, loaded inside the thread. */
   'ledger-program': '../ledger/sqlite-program',
+  homomorphic: '../../workers/homomorphic',
   'secure-sum': '../../workers/secure-sum',
 } as const;
 

@@ -1,0 +1,293 @@
+/**
+ * The BGV primitive on node-seal. Every object of the library is deleted in `finally`; after any
+ * throw the instance refuses further work, since the library's state is then unknown, and whoever
+ * holds it drops it for a new one.
+ */
+import initializeSeal, {
+  type InitializeOptions,
+  type MainModule,
+  type SEALContext,
+} from 'node-seal';
+import type {
+  BgvDecryptor,
+  BgvEncryptor,
+  BgvParameters,
+  BgvPublicKey,
+  BgvSecretKey,
+  HePrimitive,
+} from '../protocols/common/bgv.ts';
+import {
+  checkPublicKey,
+  checkSecretKey,
+  ciphertextSizeBytes,
+  parametersId,
+} from '../protocols/common/bgv-ciphertext.ts';
+import { verifySecurity } from '../protocols/common/bgv-security.ts';
+import { ProtocolError } from '../protocols/common/protocol-error.ts';
+import { ciphertextPrefix, secretKeyPrefix } from './seal-format.ts';
+
+const CONTEXTS_MAX = 8;
+
+/**
+ * Loads one instance of the library, 1.3 MB of WASM with a memory of its own.
+ * @param options - the loader's own; tests watch the instance's memory through them.
+ */
+export async function loadSeal(options: InitializeOptions = {}): Promise<SealInstance> {
+  return new SealInstance(await initializeSeal(options));
+}
+
+/**
+ * One instance. Its first use makes it one that holds secret keys or one that loads other parties'
+ * public keys, never both.
+ */
+export class SealInstance implements HePrimitive {
+  readonly #seal: MainModule;
+  readonly #contexts = new Map<string, SEALContext>();
+  #broken = false;
+  #side: 'secret' | 'public' | undefined;
+
+  constructor(seal: MainModule) {
+    this.#seal = seal;
+  }
+
+  /** True after a throw: drop the instance, its WASM memory goes with it. */
+  isBroken(): boolean {
+    return this.#broken;
+  }
+
+  generateSecretKey(parameters: BgvParameters): BgvSecretKey {
+    return this.#guarded('key generation', 'secret', () =>
+      generateSecretKey(this.#seal, this.#contextOf(parameters), parameters),
+    );
+  }
+
+  generatePublicKey(parameters: BgvParameters, secretKey: BgvSecretKey): BgvPublicKey {
+    return this.#guarded('key generation', 'secret', () =>
+      generatePublicKey(this.#seal, this.#contextOf(parameters), parameters, secretKey),
+    );
+  }
+
+  encryptor(parameters: BgvParameters, publicKey: BgvPublicKey): BgvEncryptor {
+    const encryptor = this.#guarded('loading a public key', 'public', () =>
+      openEncryptor(this.#seal, this.#contextOf(parameters), parameters, publicKey),
+    );
+    return {
+      encrypt: (slots, target) => {
+        checkSlots(parameters, slots, target);
+        this.#guarded('encryption', 'public', () => encryptor.encrypt(slots, target));
+      },
+      [Symbol.dispose]: () => encryptor[Symbol.dispose](),
+    };
+  }
+
+  decryptor(parameters: BgvParameters, secretKey: BgvSecretKey): BgvDecryptor {
+    const decryptor = this.#guarded('loading a secret key', 'secret', () =>
+      openDecryptor(this.#seal, this.#contextOf(parameters), parameters, secretKey),
+    );
+    return {
+      decrypt: (ciphertext) =>
+        this.#guarded('decryption', 'secret', () => decryptor.decrypt(ciphertext)),
+      [Symbol.dispose]: () => decryptor[Symbol.dispose](),
+    };
+  }
+
+  /** Native faults are WebAssembly exceptions, not Errors, and may carry values: none leaves. */
+  #guarded<Answer>(what: string, side: 'secret' | 'public', action: () => Answer): Answer {
+    if (this.#broken) throw new ProtocolError('encoding-failed', 'this instance failed before');
+    this.#side ??= side;
+    if (this.#side !== side)
+      throw new ProtocolError(
+        'parameter-invalid',
+        'an instance that holds a secret key loads nothing of peers, nor the other way round',
+      );
+    try {
+      return action();
+    } catch (cause) {
+      this.#broken = true;
+      if (cause instanceof ProtocolError) throw cause;
+      throw new ProtocolError('encoding-failed', `${what} failed in the native library`);
+    }
+  }
+
+  #contextOf(parameters: BgvParameters): SEALContext {
+    const id = parametersId(parameters, 'key').join();
+    const known = this.#contexts.get(id);
+    if (known !== undefined) return known;
+    if (this.#contexts.size === CONTEXTS_MAX)
+      throw new ProtocolError('parameter-invalid', `more than ${CONTEXTS_MAX} parameter sets`);
+    const context = createContext(this.#seal, parameters);
+    this.#contexts.set(id, context);
+    return context;
+  }
+}
+
+function createContext(seal: MainModule, parameters: BgvParameters): SEALContext {
+  verifySecurity(parameters);
+  using scope = new Scope();
+  const settings = scope.own(new seal.EncryptionParameters(seal.SchemeType.bgv));
+  settings.setPolyModulusDegree(parameters.degree);
+  const moduli = scope.own(new seal.VectorModulus());
+  for (const prime of parameters.moduli) moduli.push_back(scope.own(new seal.Modulus(prime)));
+  settings.setCoeffModulus(moduli);
+  settings.setPlainModulus(scope.own(new seal.Modulus(parameters.plainModulus)));
+  const level = parameters.securityBits === 192 ? seal.SecLevelType.tc192 : seal.SecLevelType.tc128;
+  const context = new seal.SEALContext(settings, true, level);
+  if (!context.parametersSet() || !usesBatching(context)) {
+    context.delete();
+    throw new ProtocolError('parameter-invalid', 'the library refuses these parameters');
+  }
+  return context;
+}
+
+function usesBatching(context: SEALContext): boolean {
+  using scope = new Scope();
+  const level = scope.own(context.firstContextData());
+  return scope.own(level.qualifiers()).usingBatching;
+}
+
+function generateSecretKey(
+  seal: MainModule,
+  context: SEALContext,
+  parameters: BgvParameters,
+): BgvSecretKey {
+  using scope = new Scope();
+  const generator = scope.own(new seal.KeyGenerator(context));
+  const secret = scope.own(generator.secretKey());
+  const bytes: Uint8Array = secret.saveToArray(seal.ComprModeType.none);
+  const residues = bytes.slice(secretKeyPrefix(parameters).length);
+  bytes.fill(0);
+  return checkSecretKey(parameters, residues);
+}
+
+function generatePublicKey(
+  seal: MainModule,
+  context: SEALContext,
+  parameters: BgvParameters,
+  secretKey: BgvSecretKey,
+): BgvPublicKey {
+  using scope = new Scope();
+  const secret = scope.own(new seal.SecretKey());
+  loadSecretKey(context, parameters, secretKey, secret);
+  const generator = scope.own(new seal.KeyGenerator(context, secret));
+  const key = scope.own(generator.createPublicKey());
+  const bytes: Uint8Array = key.saveToArray(seal.ComprModeType.none);
+  return checkPublicKey(parameters, bytes.slice(ciphertextPrefix(parameters, 'key').length));
+}
+
+function openEncryptor(
+  seal: MainModule,
+  context: SEALContext,
+  parameters: BgvParameters,
+  publicKey: BgvPublicKey,
+): BgvEncryptor {
+  const scope = new Scope();
+  try {
+    const key = scope.own(new seal.PublicKey());
+    key.loadFromArray(context, joined(ciphertextPrefix(parameters, 'key'), publicKey));
+    const encoder = scope.own(new seal.BatchEncoder(context));
+    const encryptor = scope.own(new seal.Encryptor(context, key));
+    const plaintext = scope.own(new seal.Plaintext());
+    const ciphertext = scope.own(new seal.Ciphertext());
+    const prefixBytes = ciphertextPrefix(parameters, 'data').length;
+    return {
+      encrypt: (slots, target) => {
+        encoder.encode(slots, plaintext);
+        encryptor.encrypt(plaintext, ciphertext);
+        const bytes: Uint8Array = ciphertext.saveToArray(seal.ComprModeType.none);
+        target.set(bytes.subarray(prefixBytes));
+      },
+      [Symbol.dispose]: () => scope[Symbol.dispose](),
+    };
+  } catch (cause) {
+    scope[Symbol.dispose]();
+    throw cause;
+  }
+}
+
+function openDecryptor(
+  seal: MainModule,
+  context: SEALContext,
+  parameters: BgvParameters,
+  secretKey: BgvSecretKey,
+): BgvDecryptor {
+  const scope = new Scope();
+  try {
+    const secret = scope.own(new seal.SecretKey());
+    loadSecretKey(context, parameters, secretKey, secret);
+    const encoder = scope.own(new seal.BatchEncoder(context));
+    const decryptor = scope.own(new seal.Decryptor(context, secret));
+    const plaintext = scope.own(new seal.Plaintext());
+    const ciphertext = scope.own(new seal.Ciphertext());
+    // The header is ours; the residues were checked. Nothing else ever reaches the loader.
+    const prefix = ciphertextPrefix(parameters, 'data');
+    const bytes = new Uint8Array(prefix.length + ciphertextSizeBytes(parameters));
+    bytes.set(prefix);
+    return {
+      decrypt: (residues) => {
+        bytes.set(residues, prefix.length);
+        ciphertext.loadFromArray(context, bytes);
+        decryptor.decrypt(ciphertext, plaintext);
+        const slots: BigUint64Array<ArrayBuffer> = encoder.decodeBigUint64(plaintext);
+        return slots;
+      },
+      [Symbol.dispose]: () => scope[Symbol.dispose](),
+    };
+  } catch (cause) {
+    scope[Symbol.dispose]();
+    throw cause;
+  }
+}
+
+function loadSecretKey(
+  context: SEALContext,
+  parameters: BgvParameters,
+  residues: BgvSecretKey,
+  target: { loadFromArray(context: SEALContext, bytes: Uint8Array): void },
+): void {
+  const bytes = joined(secretKeyPrefix(parameters), residues);
+  try {
+    target.loadFromArray(context, bytes);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** The library encodes a value ≥ t as its remainder, in silence: so refused here, before it. */
+function checkSlots(
+  parameters: BgvParameters,
+  slots: BigUint64Array<ArrayBuffer>,
+  target: Uint8Array,
+): void {
+  if (slots.length !== parameters.degree || target.length !== ciphertextSizeBytes(parameters))
+    throw new ProtocolError('length-wrong', 'slots or target of another size');
+  const words = new Uint32Array(slots.buffer, slots.byteOffset, slots.length * 2);
+  const low = Number(parameters.plainModulus & 0xffff_ffffn);
+  const high = Number(parameters.plainModulus >> 32n);
+  for (let at = 0; at < words.length; at += 2) {
+    const upper = words[at + 1] as number;
+    if (upper > high || (upper === high && (words[at] as number) >= low))
+      throw new ProtocolError('value-out-of-range', `slot ${at / 2} is not below t`);
+  }
+}
+
+function joined(prefix: Uint8Array, residues: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(prefix.length + residues.length);
+  bytes.set(prefix);
+  bytes.set(residues, prefix.length);
+  return bytes;
+}
+
+/** Deletes what it owns, last first, when disposed: WASM memory is not garbage-collected. */
+class Scope implements Disposable {
+  readonly #owned: { delete(): void }[] = [];
+
+  own<Handle extends { delete(): void }>(handle: Handle): Handle {
+    this.#owned.push(handle);
+    return handle;
+  }
+
+  [Symbol.dispose](): void {
+    for (let handle = this.#owned.pop(); handle !== undefined; handle = this.#owned.pop())
+      handle.delete();
+  }
+}
