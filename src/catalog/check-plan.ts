@@ -10,6 +10,12 @@ import type { PartyId } from '../system/ids.ts';
 import type { ColumnUse, Grade, PublishedColumn } from './dataset.ts';
 import type { PublishedDataset } from './published.ts';
 
+/** What the check reads of a contract: a draft that nobody has signed has it too. */
+export type PlanDraft = Pick<
+  Contract,
+  'plan' | 'dictionaries' | 'bounds' | 'datasets' | 'disclosure' | 'protocol'
+>;
+
 /** The smallest cell each grade lets out. @see GB/T 43697 for the grades */
 export const SMALLEST_CELL: Record<Exclude<Grade, 'core'>, number> = { general: 3, important: 10 };
 
@@ -19,7 +25,7 @@ export const SMALLEST_CELL: Record<Exclude<Grade, 'core'>, number> = { general: 
  * @param holders - whose datasets to check; a domain asks for its own alone.
  */
 export function planRefusals(
-  contract: Contract,
+  contract: PlanDraft,
   published: readonly PublishedDataset[],
   holders: readonly PartyId[] = contract.datasets.map((entry) => entry.holder),
 ): readonly WeirError[] {
@@ -49,7 +55,7 @@ export function planRefusals(
  * `column-usage-forbids`, `dataset-drifted`
  */
 export function checkPlan(
-  contract: Contract,
+  contract: PlanDraft,
   published: readonly PublishedDataset[],
   holders?: readonly PartyId[],
 ): void {
@@ -58,8 +64,8 @@ export function checkPlan(
 }
 
 function datasetRefusals(
-  contract: Contract,
-  entry: Contract['datasets'][number],
+  contract: PlanDraft,
+  entry: PlanDraft['datasets'][number],
   dataset: PublishedDataset,
 ): WeirError[] {
   const graded = gradeRefusals(contract, dataset);
@@ -75,7 +81,7 @@ function datasetRefusals(
   ];
 }
 
-function gradeRefusals(contract: Contract, dataset: PublishedDataset): PolicyError | undefined {
+function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyError | undefined {
   const party = dataset.holder;
   if (dataset.grade === 'core') {
     return new PolicyError('grade-forbids-protocol', 'Core data takes part in no computation.', {
@@ -99,7 +105,7 @@ function gradeRefusals(contract: Contract, dataset: PublishedDataset): PolicyErr
 }
 
 function versionRefusals(
-  entry: Contract['datasets'][number],
+  entry: PlanDraft['datasets'][number],
   dataset: PublishedDataset,
 ): WeirError[] {
   const party = dataset.holder;
@@ -129,7 +135,7 @@ function versionRefusals(
   return refusals;
 }
 
-function cellRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+function cellRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
   if (dataset.grade === 'core') return [];
   const smallest = SMALLEST_CELL[dataset.grade];
   if (contract.disclosure.smallestCell >= smallest) return [];
@@ -142,7 +148,7 @@ function cellRefusals(contract: Contract, dataset: PublishedDataset): WeirError[
   ];
 }
 
-function groupRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+function groupRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
   return contract.plan.groups.flatMap(({ column: name }) =>
     withColumn(dataset, name, 'group', (column) => {
       const agreed = contract.dictionaries.find((entry) => entry.column === name)?.labels;
@@ -163,13 +169,13 @@ function groupRefusals(contract: Contract, dataset: PublishedDataset): WeirError
   );
 }
 
-function selectRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+function selectRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
   return contract.plan.select.flatMap(({ column }) =>
     withColumn(dataset, column, 'filter', () => []),
   );
 }
 
-function measureRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+function measureRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
   const { measures } = contract.plan;
   const uses = measures.flatMap((measure) => usesOf(measure, dataset));
   const bounds = measuredColumns(measures).flatMap((name) =>
@@ -189,7 +195,7 @@ function usesOf(measure: Measure, dataset: PublishedDataset): WeirError[] {
   }
 }
 
-function boundsRefusals(contract: Contract, dataset: PublishedDataset, name: string): WeirError[] {
+function boundsRefusals(contract: PlanDraft, dataset: PublishedDataset, name: string): WeirError[] {
   const own = dataset.columns.find((column) => column.name === name)?.bounds;
   const agreed = contract.bounds.find((entry) => entry.column === name);
   if (own === undefined) return [];
@@ -210,7 +216,7 @@ function boundsRefusals(contract: Contract, dataset: PublishedDataset, name: str
 }
 
 /** Two partitions of the same rows subtract to cells of neither, so only whole listed ones pass. */
-function partitionRefusals(contract: Contract, dataset: PublishedDataset): WeirError[] {
+function partitionRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
   const groups = contract.plan.groups.map((group) => group.column);
   const isListed = dataset.partitions.some(
     (partition) =>

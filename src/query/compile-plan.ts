@@ -1,0 +1,272 @@
+/**
+ * SQL to typed plan. What compiles is a SELECT of group columns and aggregates over one dataset
+ * name, published by one or more holders; everything else is refused with its place and reason.
+ * Only the plan goes on from here: no text of the query is kept, sent or executed.
+ */
+import type { PlanDraft } from '../catalog/check-plan.ts';
+import { planRefusals, SMALLEST_CELL } from '../catalog/check-plan.ts';
+import type { PublishedColumn } from '../catalog/dataset.ts';
+import type { PublishedDataset } from '../catalog/published.ts';
+import {
+  AggregatePlanSchema,
+  GROUPS_MAX,
+  MEASURES_MAX,
+  type AggregatePlan,
+  type Measure,
+  type Parameter,
+} from '../contracts/plan.ts';
+import { measuredColumns } from '../contracts/plan-fits.ts';
+import { InputError, type WeirError } from '../errors.ts';
+import { NameSchema } from '../system/ids.ts';
+import { isGroup, resolveColumn, resolveGroup, type Scope } from './query-columns.ts';
+import { refuse, type QueryText } from './query-refusal.ts';
+import { compileSelections } from './query-selections.ts';
+import { SHAPE, type SqlParser } from './sql-parser.ts';
+import {
+  ConstantNode,
+  ExpressionNode,
+  FunctionNode,
+  placeOfNode,
+  TableNode,
+  type SelectNode,
+} from './sql-tree.ts';
+
+export interface CompiledQuery {
+  /** What a contract over this query would hold, with the holders' published dictionaries and bounds. */
+  readonly draft: PlanDraft;
+  /** The widest parameters a contract could offer for the query's `$names`. */
+  readonly parameters: Readonly<Record<string, Parameter>>;
+  /** Why the plan may not run as things are, with the smallest grants; empty where it may. */
+  readonly refusals: readonly WeirError[];
+}
+
+/**
+ * Compiles a query over published datasets. Reads metadata only.
+ * @param published - the datasets the analyst may see; every holder that publishes the name takes part.
+ * @throws InputError `query-not-supported` with place, reason and what can be written instead;
+ * `dataset-unknown`, `column-unknown`, `parameter-invalid`
+ */
+export async function compileQuery(
+  parser: SqlParser,
+  text: string,
+  published: readonly PublishedDataset[],
+): Promise<CompiledQuery> {
+  const { query, select } = await parser.parse(text);
+  refuseUnplannable(query, select);
+  const table = tableOf(query, select);
+  const datasets = published.filter((dataset) => dataset.name === table.table_name);
+  const [first] = datasets;
+  if (first === undefined) {
+    throw new InputError('dataset-unknown', 'No holder publishes a dataset of this name.', {
+      rule: `dataset ${table.table_name.slice(0, 63)}`,
+      remedy: `One of: ${[...new Set(published.map((dataset) => dataset.name))].join(', ') || 'none is published'}.`,
+    });
+  }
+  const qualifiers = [table.alias === '' ? table.table_name : table.alias];
+  const scope: Scope = { query, dataset: first, qualifiers };
+  const { groups, measures } = compileList(scope, select);
+  const { selections, parameters } = compileSelections(scope, select.where_clause, groups);
+  const plan: AggregatePlan = AggregatePlanSchema.parse({
+    kind: 'aggregate',
+    table: first.name,
+    groups: groups.map((column) => ({ column })),
+    measures,
+    select: selections,
+  });
+  const draft = draftOf(plan, first, datasets);
+  return { draft, parameters, refusals: planRefusals(draft, datasets) };
+}
+
+function refuseUnplannable(query: QueryText, select: SelectNode): void {
+  const [modifier] = select.modifiers;
+  if (modifier !== undefined) {
+    const rule = 'ORDER BY, LIMIT and DISTINCT have no place in a plan';
+    refuse(query, undefined, rule, 'Leave them out, and sort or cut the result yourself.');
+  }
+  if (select.cte_map.map.length > 0) refuse(query, undefined, 'WITH is not supported', SHAPE);
+  if (select.having !== null) {
+    refuse(
+      query,
+      placeOfNode(select.having),
+      'HAVING is not supported',
+      'Filter the result yourself.',
+    );
+  }
+  if (select.sample !== null) refuse(query, undefined, 'sampling is not supported', SHAPE);
+  if (select.qualify !== null) {
+    refuse(query, placeOfNode(select.qualify), 'QUALIFY is not supported', SHAPE);
+  }
+  if (select.group_sets.length > 1) {
+    refuse(query, undefined, 'grouping sets are not supported', 'One GROUP BY over plain columns.');
+  }
+}
+
+function tableOf(query: QueryText, select: SelectNode): TableNode {
+  const table = TableNode.safeParse(select.from_table);
+  if (table.success) return table.data;
+  return refuse(
+    query,
+    placeOfNode(select.from_table),
+    'a plan reads one dataset by its name, without join, subquery, function or path',
+    'FROM the name of a dataset in the catalog.',
+  );
+}
+
+function compileList(scope: Scope, select: SelectNode): { groups: string[]; measures: Measure[] } {
+  const { query } = scope;
+  const selected: string[] = [];
+  const measures: Measure[] = [];
+  const positions: (string | undefined)[] = [];
+  for (const item of select.select_list) {
+    const node = ExpressionNode.safeParse(item);
+    if (!node.success) {
+      refuse(query, placeOfNode(item), 'this is neither a group column nor an aggregate', SHAPE);
+    }
+    if (isGroup(node.data)) {
+      const group = resolveGroup(scope, node.data);
+      if (node.data.alias !== '' && node.data.alias !== group) {
+        refuse(
+          query,
+          node.data.query_location,
+          'a group column keeps its name',
+          `${group} without AS.`,
+        );
+      }
+      selected.push(group);
+      positions.push(group);
+    } else {
+      measures.push(compileMeasure(scope, FunctionNode.parse(item)));
+      positions.push(undefined);
+    }
+  }
+  const groups =
+    select.aggregate_handling === 'FORCE_AGGREGATES'
+      ? selected
+      : select.group_expressions.map((node) => compileGroup(scope, node, positions));
+  refuseMismatch(query, selected, groups);
+  if (measures.length === 0)
+    refuse(query, undefined, 'there is no aggregate', 'COUNT(*) at least.');
+  if (measures.length > MEASURES_MAX || groups.length > GROUPS_MAX) {
+    refuse(
+      query,
+      undefined,
+      'there are too many groups or aggregates',
+      `At most ${GROUPS_MAX} groups and ${MEASURES_MAX} aggregates.`,
+    );
+  }
+  const names = [...groups, ...measures.map((measure) => measure.as)];
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) {
+    refuse(query, undefined, `two result columns are called ${twice}`, 'Name them apart with AS.');
+  }
+  return { groups, measures };
+}
+
+function compileGroup(
+  scope: Scope,
+  item: unknown,
+  positions: readonly (string | undefined)[],
+): string {
+  const ordinal = ConstantNode.safeParse(item);
+  if (ordinal.success && typeof ordinal.data.value.value === 'number') {
+    const group = positions[ordinal.data.value.value - 1];
+    if (group !== undefined) return group;
+  }
+  const node = ExpressionNode.safeParse(item);
+  if (node.success && isGroup(node.data)) return resolveGroup(scope, node.data);
+  return refuse(scope.query, placeOfNode(item), 'only columns can be grouped by', SHAPE);
+}
+
+function refuseMismatch(query: QueryText, selected: string[], groups: string[]): void {
+  const missing = selected.find((name) => !groups.includes(name));
+  if (missing !== undefined) {
+    refuse(
+      query,
+      undefined,
+      'a selected column is not grouped by',
+      `GROUP BY ${missing} too.`,
+      missing,
+    );
+  }
+  const hidden = groups.find((name) => !selected.includes(name));
+  if (hidden !== undefined) {
+    refuse(query, undefined, 'a group column is not selected', `SELECT ${hidden} too.`, hidden);
+  }
+}
+
+const FUNCTIONS: Readonly<Record<string, 'sum' | 'avg' | 'var'>> = {
+  sum: 'sum',
+  avg: 'avg',
+  mean: 'avg',
+  var_samp: 'var',
+  variance: 'var',
+};
+
+function compileMeasure(scope: Scope, node: FunctionNode): Measure {
+  const { query } = scope;
+  const name = node.function_name;
+  const [argument] = node.children;
+  if (name === 'count_star') return { as: nameOf(query, node, 'count'), fn: 'count' };
+  const fn = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined;
+  if (fn === undefined || argument?.class !== 'COLUMN_REF' || node.children.length !== 1) {
+    refuse(
+      query,
+      node.query_location,
+      'this function is not one of COUNT(*), SUM, AVG, VAR_SAMP of a plain column',
+      name.startsWith('stddev') ? 'VAR_SAMP: the deviation is its square root.' : SHAPE,
+    );
+  }
+  const column = resolveColumn(scope, argument);
+  refuseUnmeasurable(query, column, argument.query_location);
+  return { as: nameOf(query, node, `${fn}_${column.name}`), fn, column: column.name };
+}
+
+function refuseUnmeasurable(
+  query: QueryText,
+  column: PublishedColumn,
+  place: number | undefined,
+): void {
+  if (column.bounds !== undefined) return;
+  const rule = 'the holder publishes no bounds for the column, so it cannot be summed';
+  refuse(query, place, rule, `The holder adds bounds and a use to ${column.name}.`, column.name);
+}
+
+function nameOf(query: QueryText, node: FunctionNode, otherwise: string): string {
+  const name = NameSchema.safeParse(node.alias === '' ? otherwise.slice(0, 63) : node.alias);
+  if (name.success) return name.data;
+  return refuse(
+    query,
+    node.query_location,
+    'a result column has a plain name',
+    'Letters, digits and underscores.',
+  );
+}
+
+function draftOf(
+  plan: AggregatePlan,
+  first: PublishedDataset,
+  datasets: readonly PublishedDataset[],
+): PlanDraft {
+  const named = (name: string): PublishedColumn | undefined =>
+    first.columns.find((column) => column.name === name);
+  const smallest = datasets.map(({ grade }) => (grade === 'core' ? 0 : SMALLEST_CELL[grade]));
+  return {
+    plan,
+    dictionaries: plan.groups.flatMap(({ column }) => {
+      const labels = named(column)?.labels;
+      return labels === undefined ? [] : [{ column, labels: [...labels] }];
+    }),
+    bounds: measuredColumns(plan.measures).flatMap((column) => {
+      const bounds = named(column)?.bounds;
+      return bounds === undefined ? [] : [{ column, ...bounds }];
+    }),
+    datasets: datasets.map((dataset) => ({
+      holder: dataset.holder,
+      dataset: dataset.name,
+      version: 'any' as const,
+      rowsMax: dataset.rowsMax,
+    })),
+    disclosure: { smallestCell: Math.max(3, ...smallest), smallestContributors: 1 },
+    protocol: { name: 'secure-sum' },
+  };
+}
