@@ -2,7 +2,7 @@
  * The audit chain: each entry's hash covers the hash before it, its own place and its content, so
  * that nobody changes, drops, inserts or reorders an entry without changing every later hash.
  */
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { canonicalBytes } from '../system/canonical-json.ts';
 import type { Hash } from '../system/ids.ts';
 import type { AuditEntry, AuditHead } from './audit-sink.ts';
@@ -34,10 +34,12 @@ export function encodeEntry(entry: AuditEntry): string {
  * the entry's canonical JSON. Both prefixes have fixed size, so no two inputs read the same.
  */
 export function leafHash(previous: Hash, index: bigint, entry: string): Hash {
-  const place = Buffer.alloc(8);
-  place.writeBigUInt64BE(index);
-  const hash = createHash('sha256').update(previous, 'hex').update(place).update(entry, 'utf8');
-  return hash.digest('hex') as Hash;
+  const content = Buffer.from(entry, 'utf8');
+  const bytes = Buffer.allocUnsafe(40 + content.length);
+  bytes.write(previous, 0, 'hex');
+  bytes.writeBigUInt64BE(index, 32);
+  bytes.set(content, 40);
+  return digest('sha256', bytes, 'hex') as Hash;
 }
 
 /**
@@ -50,18 +52,18 @@ export async function verifyChain(
   witnessed?: AuditHead,
 ): Promise<ChainVerdict> {
   let head = EMPTY_HEAD;
-  for await (const { index, hash, entry } of entries) {
+  for await (const { index, hash: stored, entry } of entries) {
     if (index !== head.size) {
       return { ok: false, index: head.size, reason: `entry ${head.size} is missing` };
     }
-    if (leafHash(head.hash, index, entry) !== hash) {
+    if (leafHash(head.hash, index, entry) !== stored) {
       return {
         ok: false,
         index,
         reason: `entry ${index} does not have the hash it is stored with`,
       };
     }
-    head = { size: index + 1n, hash };
+    head = { size: index + 1n, hash: stored };
     if (witnessed?.size === head.size && witnessed.hash !== head.hash) {
       return {
         ok: false,

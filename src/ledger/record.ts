@@ -3,7 +3,7 @@
  * transaction, so a draft is encoded in pieces around them: the store (in a thread, or in
  * PostgreSQL) splices strings and hashes, and needs no canonical encoder.
  */
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import type { Dimension, Units } from '../contracts/units.ts';
 import { assertInvariant } from '../errors.ts';
 import { canonicalBytes } from '../system/canonical-json.ts';
@@ -68,13 +68,13 @@ export function joinPieces(
 
 /** SHA-256 over the record's canonical JSON: what its audit leaf carries. */
 export function recordHash(document: string): Hash {
-  return createHash('sha256').update(document, 'utf8').digest('hex') as Hash;
+  return digest('sha256', document, 'hex') as Hash;
 }
 
 /** The audit entry of a record: the caller's entry, bound to the record by number and hash. */
-export function bindEntry(encodedEntry: string, seq: bigint, hash: Hash): string {
+export function bindEntry(encodedEntry: string, seq: bigint, document: Hash): string {
   // `record` sorts after `kind`, the last member of an entry, so this is canonical too.
-  return `${encodedEntry.slice(0, -1)},"record":{"hash":"${hash}","seq":"${seq}"}}`;
+  return `${encodedEntry.slice(0, -1)},"record":{"hash":"${document}","seq":"${seq}"}}`;
 }
 
 /** A stored record. @throws InvariantError where it is not what this module wrote. */

@@ -13,6 +13,7 @@ import {
   decideSettle,
   type AccountChange,
   type AccountUse,
+  type ReserveDecision,
   type Reservation,
   type ReservationState,
 } from './core.ts';
@@ -28,9 +29,13 @@ import { bindEntry, joinPieces, recordHash } from './record.ts';
 
 const RECORD_INSERT = `INSERT INTO ledger_record (seq, id, ${RECORD_COLUMNS.join(', ')}, supersedes, document)
   VALUES (?, ?, ${RECORD_COLUMNS.map(() => '?').join(', ')}, ?, ?)`;
-const ACCOUNT_UPSERT = `INSERT INTO ledger_account (subject, dimension, window_key, posted, reserved)
-  VALUES (?, ?, ?, ?, ?)
-  ON CONFLICT DO UPDATE SET posted = excluded.posted, reserved = excluded.reserved`;
+const ACCOUNT_INSERT = `INSERT INTO ledger_account (posted, reserved, subject, dimension, window_key)
+  VALUES (?, ?, ?, ?, ?)`;
+const ACCOUNT_UPDATE = `UPDATE ledger_account SET posted = ?, reserved = ?
+  WHERE subject = ? AND dimension = ? AND window_key = ?`;
+const RESERVATION_INSERT = `INSERT INTO ledger_reservation
+  (request_key, run_id, body_hash, state, lines, expires_at_ms) VALUES (?, ?, ?, 'pending', ?, ?)
+  ON CONFLICT (request_key) DO NOTHING`;
 
 /** Reservations kept to spare the settlement a read; the oldest goes first. */
 const RESERVATIONS_KEPT_MAX = 4_096;
@@ -39,9 +44,14 @@ const ACCOUNTS_KEPT_MAX = 16_384;
 
 /** What the open transaction, or a committed one before it, read or wrote last. */
 interface Kept {
-  readonly accounts: Map<string, AccountUse>;
+  readonly accounts: Map<string, KeptUse>;
   readonly reservations: Map<RunId, Reservation>;
   lastSeq: bigint | undefined;
+}
+
+interface KeptUse extends AccountUse {
+  /** True where the account has a row. */
+  readonly stored: boolean;
 }
 
 interface Ledger {
@@ -69,30 +79,18 @@ export function openProgram(db: Database): Program {
 
 function reserve(ledger: Ledger, command: PreparedReserve): ReserveOutcome {
   const { db, kept } = ledger;
-  const [row] = db.all('SELECT run_id, body_hash FROM ledger_reservation WHERE request_key = ?', [
-    command.requestKey,
-  ]);
-  const existing = row && {
-    runId: String(row['run_id']) as RunId,
-    bodyHash: String(row['body_hash']),
-  };
+  const { requestKey, runId, bodyHash, lines } = command;
   const useOf = (account: QuotaAccount): AccountUse => readUse(ledger, account);
-  const decision = decideReserve(existing, command.lines, useOf, command);
-  if (decision.kind !== 'reserved') return decision;
-  db.run(
-    `INSERT INTO ledger_reservation (request_key, run_id, body_hash, state, lines, expires_at_ms)
-     VALUES (?, ?, ?, 'pending', ?, ?)`,
-    [
-      command.requestKey,
-      command.runId,
-      command.bodyHash,
-      command.encodedLines,
-      command.expiresAtMs,
-    ],
-  );
+  const decision = decideReserve(undefined, lines, useOf, command);
+  const row = [requestKey, runId, bodyHash, command.encodedLines, command.expiresAtMs];
+  // Most keys are new, so the insert itself asks whether this one is.
+  if (decision.kind !== 'reserved' || db.run(RESERVATION_INSERT, row) === 0) {
+    const existing = readByKey(db, requestKey);
+    if (existing === undefined) return refused(decision);
+    return refused(decideReserve(existing, lines, useOf, command));
+  }
   writeChanges(ledger, decision.changes);
   runStatements(db, command.alongside);
-  const { runId, bodyHash, lines } = command;
   keep(kept.reservations, RESERVATIONS_KEPT_MAX, runId, {
     runId,
     bodyHash,
@@ -101,6 +99,21 @@ function reserve(ledger: Ledger, command: PreparedReserve): ReserveOutcome {
     seq: undefined,
   });
   return { kind: 'reserved', runId };
+}
+
+function refused(decision: ReserveDecision): ReserveOutcome {
+  assertInvariant(decision.kind !== 'reserved', 'what was not written is not reserved');
+  return decision;
+}
+
+function readByKey(
+  db: Database,
+  requestKey: string,
+): Pick<Reservation, 'runId' | 'bodyHash'> | undefined {
+  const [row] = db.all('SELECT run_id, body_hash FROM ledger_reservation WHERE request_key = ?', [
+    requestKey,
+  ]);
+  return row && { runId: String(row['run_id']) as RunId, bodyHash: String(row['body_hash']) };
 }
 
 function settle(ledger: Ledger, command: PreparedSettle): SettleOutcome {
@@ -174,7 +187,7 @@ function readReservation(db: Database, runId: RunId): Reservation {
   };
 }
 
-function readUse({ db, kept }: Ledger, account: QuotaAccount): AccountUse {
+function readUse({ db, kept }: Ledger, account: QuotaAccount): KeptUse {
   const key = accountKey(account);
   const known = kept.accounts.get(key);
   if (known !== undefined) return known;
@@ -184,8 +197,8 @@ function readUse({ db, kept }: Ledger, account: QuotaAccount): AccountUse {
   );
   const use =
     row === undefined
-      ? { posted: 0n, reserved: 0n }
-      : { posted: row['posted'] as bigint, reserved: row['reserved'] as bigint };
+      ? { posted: 0n, reserved: 0n, stored: false }
+      : { posted: row['posted'] as bigint, reserved: row['reserved'] as bigint, stored: true };
   keep(kept.accounts, ACCOUNTS_KEPT_MAX, key, use);
   return use;
 }
@@ -193,8 +206,12 @@ function readUse({ db, kept }: Ledger, account: QuotaAccount): AccountUse {
 function writeChanges(ledger: Ledger, changes: readonly AccountChange[]): void {
   for (const change of changes) {
     const { subject, dimension, windowKey } = change.account;
-    const use = applyChange(readUse(ledger, change.account), change);
-    ledger.db.run(ACCOUNT_UPSERT, [subject, dimension, windowKey, use.posted, use.reserved]);
+    const before = readUse(ledger, change.account);
+    const { posted, reserved } = applyChange(before, change);
+    const sql = before.stored ? ACCOUNT_UPDATE : ACCOUNT_INSERT;
+    const changed = ledger.db.run(sql, [posted, reserved, subject, dimension, windowKey]);
+    assertInvariant(changed === 1, 'a change of an account changes its row');
+    const use = { posted, reserved, stored: true };
     keep(ledger.kept.accounts, ACCOUNTS_KEPT_MAX, accountKey(change.account), use);
   }
 }
