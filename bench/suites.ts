@@ -2,5 +2,6 @@
 import type { BenchSuite } from './suite.ts';
 
 export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
+  homomorphic: async () => (await import('./homomorphic.ts')).homomorphicSuite,
   ledger: async () => (await import('./ledger.ts')).ledgerSuite,
 };
