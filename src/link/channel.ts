@@ -26,9 +26,15 @@ export interface RunChannel {
   readonly signal: AbortSignal;
 }
 
+/** `last`: the message that ends its direction; sender and receiver must agree on which that is. */
+export interface SealedMessageOptions {
+  readonly last?: boolean;
+}
+
 /** A RunChannel whose payloads only the named peer domain can read; the gateway relays sizes. */
 export interface SealedChannel {
   readonly peer: PartyId;
-  send(kind: string, payload: Uint8Array): Promise<void>;
-  receive(kind: string): Promise<Uint8Array>;
+  send(kind: string, payload: Uint8Array, options?: SealedMessageOptions): Promise<void>;
+  /** @throws AbortError `decryption-failed` for anything but the peer's next message of `kind`. */
+  receive(kind: string, options?: SealedMessageOptions): Promise<Uint8Array>;
 }

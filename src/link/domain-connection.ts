@@ -52,13 +52,14 @@ export function createDomainConnection(options: DomainConnectionOptions): Domain
   const runs = new DomainRuns(identity.party, clock, limits);
   const life = new AbortController();
   let link: OpenLink | undefined;
-  let linked = Promise.withResolvers<Link>();
+  let entered = Promise.withResolvers<void>();
   let running: Promise<void> | undefined;
 
   const enter = (socket: WebSocket): void => {
     link = openLink({ socket, peer: GATEWAY, clock, limits, handlers, runs, onStatus });
     onStatus({ kind: 'connected', party: GATEWAY });
-    linked.resolve(link);
+    entered.resolve();
+    entered = Promise.withResolvers();
   };
   const keepUp = async (): Promise<void> => {
     let failures = 0;
@@ -80,7 +81,6 @@ export function createDomainConnection(options: DomainConnectionOptions): Domain
         onStatus({ kind: 'refused', reason, address: undefined });
       }
       await link?.closed;
-      if (link !== undefined) linked = Promise.withResolvers<Link>();
       link = undefined;
       if (life.signal.aborted) return;
       failures = clock.monotonic() - startedMs >= limits.reconnectResetMs ? 0 : failures + 1;
@@ -95,11 +95,18 @@ export function createDomainConnection(options: DomainConnectionOptions): Domain
     start: () => {
       running ??= keepUp();
     },
-    link: () => link,
-    connected: (signal) => firstOf(linked.promise, signal),
-    request(method, body, requestOptions) {
-      if (link === undefined) return Promise.reject(noLink());
-      return link.request(method, body, requestOptions);
+    link: () => openOf(link),
+    async connected(signal) {
+      for (;;) {
+        const open = openOf(link);
+        if (open !== undefined) return open;
+        await orAborted(entered.promise, signal);
+      }
+    },
+    async request(method, body, requestOptions) {
+      const open = openOf(link);
+      if (open === undefined) throw noLink();
+      return open.request(method, body, requestOptions);
     },
     claimRunChannel: (spec, claimOptions) => runs.claim(spec, claimOptions),
     async close() {
@@ -119,14 +126,18 @@ export function backOffMs(failures: number, limits: LinkLimits, random: Random):
   return Math.round(fullMs * (0.5 + share / 2));
 }
 
-async function firstOf(linked: Promise<Link>, signal: AbortSignal | undefined): Promise<Link> {
-  if (signal === undefined) return linked;
+function openOf(link: OpenLink | undefined): Link | undefined {
+  return link?.connection.isOpen ? link : undefined;
+}
+
+async function orAborted(awaited: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return awaited;
   const stopped = Promise.withResolvers<never>();
   const onAbort = (): void => stopped.reject(noLink());
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
   try {
-    return await Promise.race([linked, stopped.promise]);
+    await Promise.race([awaited, stopped.promise]);
   } finally {
     signal.removeEventListener('abort', onAbort);
   }

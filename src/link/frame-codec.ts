@@ -28,7 +28,8 @@ export function decodeFrame<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
   if (!isPlain(bytes)) throw new LinkViolation('frame-malformed');
   let value: unknown;
   try {
-    value = PACKR.unpack(bytes);
+    // A view that is no Buffer: then the byte strings inside come out as plain Uint8Array too.
+    value = PACKR.unpack(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   } catch {
     throw new LinkViolation('frame-malformed');
   }

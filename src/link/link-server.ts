@@ -86,11 +86,14 @@ class GatewayLinks implements LinkServer {
   }
 
   linkOf(party: PartyId): Link | undefined {
-    return this.#links.get(party);
+    const link = this.#links.get(party);
+    return link?.connection.isOpen ? link : undefined;
   }
 
   parties(): readonly PartyId[] {
-    return [...this.#links.keys()];
+    return [...this.#links.values()]
+      .filter((link) => link.connection.isOpen)
+      .map(({ peer }) => peer);
   }
 
   openRunChannel(spec: RunSpec): RunChannelHandle {
@@ -157,7 +160,7 @@ class GatewayLinks implements LinkServer {
 function connectionsOf(spec: RunSpec, links: ReadonlyMap<PartyId, OpenLink>): Connection[] {
   return spec.parties.map((party) => {
     const link = links.get(party);
-    if (link !== undefined) return link.connection;
+    if (link?.connection.isOpen) return link.connection;
     throw new AbortError('domain-unreachable', `Domain ${party} is not connected.`, { party });
   });
 }

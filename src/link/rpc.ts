@@ -196,9 +196,14 @@ function cancelled(signal: AbortSignal | undefined): WeirError {
   return new StateError('run-cancelled', 'The request was cancelled.');
 }
 
-/** @throws InvariantError where the body holds what a frame cannot: undefined, Date, BigInt over 64 bits. */
+/** @throws InvariantError where the body holds what a frame cannot: undefined, a Date, over 64 bits. */
 function packedSizeBytes(body: unknown): number {
-  const bytes = encodeFrame(body);
-  assertInvariant(isPlain(bytes), 'a body holds plain values only');
+  let bytes: Uint8Array | undefined;
+  try {
+    bytes = encodeFrame(body);
+  } catch {
+    bytes = undefined;
+  }
+  assertInvariant(bytes !== undefined && isPlain(bytes), 'a body holds plain values only');
   return bytes.length;
 }

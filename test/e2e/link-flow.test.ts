@@ -1,0 +1,127 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  CALLS_WAITING_MAX,
+  CHUNK_BYTES_MAX,
+  FRAME_COST_BYTES,
+  windowBytes,
+} from '../../src/link/limits.ts';
+import type { RunChannelHandle } from '../../src/link/run-channel.ts';
+import { GATEWAY, type PartyId } from '../../src/system/ids.ts';
+import { ALPHA, BETA, GAMMA, type World, bytes, newRun, openWorld } from './link-world.ts';
+
+const PARTIES = [ALPHA, BETA, GAMMA];
+const MEGABYTE = new Uint8Array(1_000_000);
+let world: World;
+beforeEach(async () => {
+  world = await openWorld();
+});
+afterEach(() => world.close());
+
+async function openRun() {
+  const domains = await Promise.all(PARTIES.map((party) => world.join(party)));
+  const spec = newRun(PARTIES);
+  const gateway = world.server.openRunChannel(spec);
+  const [a, b, c] = await Promise.all(domains.map((domain) => domain.claimRunChannel(spec)));
+  return { gateway, a: a!, b: b!, c: c!, domains };
+}
+
+/** Sends up to `most` messages and counts those accepted; `stopped` once none was for a while. */
+function flood(channel: RunChannelHandle, to: PartyId, most: number) {
+  const state = { accepted: 0, done: Promise.resolve() };
+  state.done = (async () => {
+    for (let at = 0; at < most; at += 1) {
+      await channel.send(to, 'flood', MEGABYTE);
+      state.accepted += 1;
+    }
+  })();
+  return state;
+}
+
+/** Lets the event loop turn until `holds`; the test's time limit is the failure. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Messages round all three domains: whatever was sent before has arrived by then. */
+async function settle(a: RunChannelHandle, b: RunChannelHandle, c: RunChannelHandle) {
+  for (let at = 0; at < 20; at += 1) {
+    await a.send(GAMMA, 'tick', bytes('x'));
+    await c.receive(ALPHA, 'tick');
+    await c.send(BETA, 'tick', bytes('x'));
+    await b.receive(GAMMA, 'tick');
+    await b.send(ALPHA, 'tick', bytes('x'));
+    await a.receive(BETA, 'tick');
+  }
+}
+
+describe('a receiver that does not read', () => {
+  it('holds its sender back end to end; what lies unread is at most the window', async () => {
+    const { a, b, c, gateway } = await openRun();
+    for (const [receiver, to] of [
+      [b, BETA],
+      [gateway, GATEWAY],
+    ] as const) {
+      const state = flood(a, to, 20);
+      const window = windowBytes(PARTIES.length);
+      await until(() => receiver.heldBytes > window - CHUNK_BYTES_MAX - FRAME_COST_BYTES);
+      const { accepted } = state;
+      await settle(a, b, c);
+      // Bytes, not time: the window is full, and not a byte more comes.
+      expect(receiver.heldBytes).toBeLessThanOrEqual(window);
+      expect(state.accepted).toBe(accepted);
+      expect(accepted).toBe(1);
+      // A reader that comes back gets everything: the sender was held, not cut.
+      for (let at = 0; at < 20; at += 1) {
+        expect(await receiver.receive(ALPHA, 'flood')).toHaveLength(MEGABYTE.length);
+      }
+      await state.done;
+      expect(state.accepted).toBe(20);
+      expect(receiver.heldBytes).toBe(0);
+    }
+  });
+
+  it('does not hold back other senders, other receivers or requests', async () => {
+    const { a, b, c, gateway, domains } = await openRun();
+    const state = flood(a, BETA, 5);
+    const { done } = state;
+    done.catch(() => undefined);
+    world.server.handle('echo', (body) => body);
+    expect(await domains[0]?.request('echo', 1)).toBe(1);
+    await Promise.all([c.send(BETA, 'other', bytes('y')), a.send(GATEWAY, 'other', bytes('z'))]);
+    expect(await b.receive(GAMMA, 'other')).toHaveLength(1);
+    expect(await gateway.receive(ALPHA, 'other')).toHaveLength(1);
+    expect(state.accepted).toBeLessThan(5);
+  });
+
+  it('costs its window for empty messages too', async () => {
+    const { a, b } = await openRun();
+    let accepted = 0;
+    const fitting = Math.floor(windowBytes(PARTIES.length) / FRAME_COST_BYTES);
+    const sending = (async () => {
+      for (; accepted < fitting + 10; accepted += 1) await a.send(BETA, 'empty', new Uint8Array(0));
+    })();
+    while (accepted < fitting) await new Promise((resolve) => setImmediate(resolve));
+    for (let at = 0; at < 10; at += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(accepted).toBe(fitting);
+    for (let at = 0; at < fitting + 10; at += 1) await b.receive(ALPHA, 'empty');
+    await sending;
+  });
+
+  it('lets calls wait in a bounded number', async () => {
+    const { a } = await openRun();
+    const waiting = Array.from({ length: CALLS_WAITING_MAX }, () => a.send(BETA, 'k', MEGABYTE));
+    await expect(a.send(BETA, 'k', MEGABYTE)).rejects.toMatchObject({ code: 'queue-full' });
+    a.close();
+    const ends = await Promise.allSettled(waiting);
+    expect(ends.filter((end) => end.status === 'rejected').length).toBeGreaterThan(50);
+  });
+});
+
+describe('windows', () => {
+  it('share what a party holds unread among the run’s senders', () => {
+    for (const domains of [1, 2, 3, 16, 64, 128]) {
+      expect(windowBytes(domains) * domains).toBeLessThanOrEqual(4_194_304);
+    }
+    expect(windowBytes(256) * 256).toBe(8_388_608);
+  });
+});
