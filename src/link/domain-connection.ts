@@ -65,7 +65,7 @@ export function createDomainConnection(options: DomainConnectionOptions): Domain
     let failures = 0;
     while (!life.signal.aborted) {
       onStatus({ kind: 'connecting', url: url.href });
-      const reason = await dialGateway({
+      const failure = await dialGateway({
         url,
         identity,
         clock,
@@ -77,8 +77,8 @@ export function createDomainConnection(options: DomainConnectionOptions): Domain
         signal: life.signal,
       });
       const startedMs = clock.monotonic();
-      if (link === undefined && reason !== undefined && !life.signal.aborted) {
-        onStatus({ kind: 'refused', reason, address: undefined });
+      if (failure !== undefined && !life.signal.aborted) {
+        onStatus({ kind: 'refused', address: undefined, ...failure });
       }
       await link?.closed;
       link = undefined;

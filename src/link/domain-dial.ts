@@ -57,8 +57,11 @@ export function linkUrlOf(gatewayUrl: string): URL {
   return new URL(LINK_PATH, `${isPlain ? 'ws' : 'wss'}://${url.host}`);
 }
 
-/** Why no link came about. */
-export type DialFailure = CloseReason | 'unreachable';
+/** Why no link came about; `detail` is the socket's or TLS layer's own code, for the operator. */
+export interface DialFailure {
+  readonly reason: CloseReason | 'unreachable';
+  readonly detail: string | undefined;
+}
 
 /** Resolves with why no link came about, or undefined once `enter` was called. */
 export function dialGateway(parts: DialParts): Promise<DialFailure | undefined> {
@@ -85,8 +88,11 @@ class Dial {
     });
     socket.on('open', () => this.#greet());
     socket.on('message', this.#onMessage);
-    socket.on('error', () => this.#settle('unreachable'));
-    socket.once('close', (code: number) => this.#settle(reasonOfCode(code)));
+    socket.on('error', (error: Error) => {
+      const detail = 'code' in error ? String(error.code) : error.message.slice(0, 200);
+      this.#settle({ reason: 'unreachable', detail });
+    });
+    socket.once('close', (code: number) => this.#fail(reasonOfCode(code)));
     parts.signal.addEventListener('abort', this.#onStop, { once: true });
     if (parts.signal.aborted) this.#onStop();
     void parts.clock.sleep(parts.limits.handshakeMsMax, this.#life.signal).then(() => {
@@ -105,7 +111,7 @@ class Dial {
     } catch (error) {
       const reason = error instanceof LinkViolation ? error.reason : 'internal';
       this.#socket.close(CLOSE_CODES[reason], reason);
-      this.#settle(reason);
+      this.#fail(reason);
       const { clock, limits } = this.#parts;
       const closed = closeSignal(this.#socket);
       void clock.sleep(limits.closeMsMax, closed).then(() => this.#socket.terminate());
@@ -131,18 +137,22 @@ class Dial {
 
   readonly #onStop = (): void => this.#cut('closed');
 
-  #cut(reason: DialFailure): void {
+  #cut(reason: CloseReason): void {
     if (this.#life.signal.aborted) return;
-    this.#settle(reason);
+    this.#fail(reason);
     this.#socket.terminate();
   }
 
-  #settle(reason: DialFailure | undefined): void {
+  #fail(reason: CloseReason): void {
+    this.#settle({ reason, detail: undefined });
+  }
+
+  #settle(failure: DialFailure | undefined): void {
     if (this.#life.signal.aborted) return;
     this.#life.abort();
     this.#parts.signal.removeEventListener('abort', this.#onStop);
     this.#socket.off('message', this.#onMessage);
-    this.outcome.resolve(reason);
+    this.outcome.resolve(failure);
   }
 }
 

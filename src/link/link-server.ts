@@ -116,7 +116,7 @@ class GatewayLinks implements LinkServer {
     const status = refusalOf(request, isFull);
     if (status !== undefined) {
       const reason = status === 503 ? 'too-many-handshakes' : 'not-a-link';
-      this.#tell({ kind: 'refused', reason, address });
+      this.#tell({ kind: 'refused', reason, address, detail: undefined });
       raw.on('error', () => raw.destroy());
       raw.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
@@ -127,7 +127,8 @@ class GatewayLinks implements LinkServer {
       const parts = { ...this.#options, limits: this.#limits, enter };
       void authenticateDomain(socket, raw, parts).then((reason) => {
         this.#handshakes.delete(socket);
-        if (reason !== undefined) this.#tell({ kind: 'refused', reason, address });
+        if (reason !== undefined)
+          this.#tell({ kind: 'refused', reason, address, detail: undefined });
       });
     });
   };

@@ -13,11 +13,12 @@ export type LinkStatus =
   | { readonly kind: 'connecting'; readonly url: string }
   | { readonly kind: 'connected'; readonly party: PartyId }
   | { readonly kind: 'disconnected'; readonly party: PartyId; readonly end: LinkEnd }
-  /** No link came about; `address` is the far end's where it dialled. */
+  /** No link came about; `address` is the far end's where it dialled, `detail` the socket's code. */
   | {
       readonly kind: 'refused';
       readonly reason: CloseReason | 'unreachable' | 'too-many-handshakes' | 'not-a-link';
       readonly address: string | undefined;
+      readonly detail: string | undefined;
     }
   | { readonly kind: 'retrying'; readonly delayMs: number }
   /** A bug at this end, in the handler of `method` or in the link itself. */

@@ -93,6 +93,7 @@ class SealedEnd implements SealedChannel {
   }
 
   async receive(kind: string, options?: SealedMessageOptions): Promise<Uint8Array> {
+    if (this.#failure !== undefined) throw this.#failure;
     return this.#guarded(async () => {
       const sealed = await this.#channel.receive(this.peer, kind);
       if (this.#failure !== undefined) throw this.#failure;

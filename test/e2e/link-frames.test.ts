@@ -118,8 +118,15 @@ describe('in a run the gateway relays', () => {
     for (const raw of raws) expect(await raw.nextFrame()).toMatchObject({ t: 'open' });
     const of = { run: spec.runId, attempt: spec.attempt };
     const data = (changes: object = {}) => ({
-      ...{ t: 'data', ...of, from: ALPHA, to: BETA, kind: 'k', count: 0, last: true },
-      ...{ payload: new Uint8Array(10), ...changes },
+      t: 'data',
+      ...of,
+      from: ALPHA,
+      to: BETA,
+      kind: 'k',
+      count: 0,
+      last: true,
+      payload: new Uint8Array(10),
+      ...changes,
     });
     const ends = async (party: typeof ALPHA, reason: CloseReason): Promise<void> => {
       const link = world.server.linkOf(party);

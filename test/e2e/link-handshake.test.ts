@@ -40,8 +40,12 @@ describe('the gateway', () => {
     const keys = newKeys();
     named.socket.send(
       encodeFrame({
-        ...{ t: 'hello', version: 1, party: GATEWAY, binding: 'none' },
-        ...{ key: keys.publicKey, nonce: systemRandom.bytes(32) },
+        t: 'hello',
+        version: 1,
+        party: GATEWAY,
+        binding: 'none',
+        key: keys.publicKey,
+        nonce: systemRandom.bytes(32),
       }),
     );
     expect(await named.closed).toBe(REFUSED);
@@ -90,8 +94,12 @@ describe('the gateway', () => {
     const { party, keys } = identityOf(world, ALPHA);
     raw.socket.send(
       encodeFrame({
-        ...{ t: 'hello', version: 1, party, binding: 'tls-exporter' },
-        ...{ key: keys.publicKey, nonce: systemRandom.bytes(32) },
+        t: 'hello',
+        version: 1,
+        party,
+        binding: 'tls-exporter',
+        key: keys.publicKey,
+        nonce: systemRandom.bytes(32),
       }),
     );
     expect(await raw.closed).toBe(REFUSED);

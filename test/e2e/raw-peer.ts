@@ -100,8 +100,9 @@ export async function proveRaw(
   world: World,
   identity: LinkIdentity,
   tamper: Tamper = {},
+  options: object = {},
 ): Promise<{ raw: RawSocket; hello: Hello; challenge: Challenge; proof: Proof }> {
-  const raw = await dialRaw(world);
+  const raw = await dialRaw(world, options);
   const honest = createHello(identity, false, systemRandom);
   const hello = tamper.hello?.(honest) ?? honest;
   raw.socket.send(encodeFrame(hello));
@@ -125,8 +126,12 @@ export async function proveRaw(
 }
 
 /** An authenticated domain that then sends what it likes. */
-export async function joinRaw(world: World, party: PartyId): Promise<RawSocket> {
-  const { raw } = await proveRaw(world, identityOf(world, party));
+export async function joinRaw(
+  world: World,
+  party: PartyId,
+  options: object = {},
+): Promise<RawSocket> {
+  const { raw } = await proveRaw(world, identityOf(world, party), {}, options);
   const welcome = await raw.next();
   if (welcome === undefined) throw new Error('not welcomed');
   return raw;
@@ -141,9 +146,9 @@ export interface RawGateway {
   close(): Promise<void>;
 }
 
-export async function openRawGateway(): Promise<RawGateway> {
+export async function openRawGateway(options: object = {}): Promise<RawGateway> {
   const http = createServer();
-  const server = new WebSocketServer({ server: http, perMessageDeflate: false });
+  const server = new WebSocketServer({ server: http, perMessageDeflate: false, ...options });
   const arrived: RawSocket[] = [];
   let wake = Promise.withResolvers<void>();
   server.on('connection', (socket) => {
