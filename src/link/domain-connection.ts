@@ -44,78 +44,118 @@ export interface DomainConnection {
 
 /** @throws SetupError `tls-required` or `config-invalid` for the URL. */
 export function createDomainConnection(options: DomainConnectionOptions): DomainConnection {
-  const { clock, identity } = options;
-  const url = linkUrlOf(options.gatewayUrl);
-  const limits = { ...LINK_LIMITS, ...options.limits };
-  const onStatus = options.onStatus ?? (() => undefined);
-  const handlers = new Map<string, Handler>();
-  const runs = new DomainRuns(identity.party, clock, limits);
-  const life = new AbortController();
-  let link: OpenLink | undefined;
-  let entered = Promise.withResolvers<void>();
-  let running: Promise<void> | undefined;
+  return new KeptLink(options);
+}
 
-  const enter = (socket: WebSocket): void => {
-    link = openLink({ socket, peer: GATEWAY, clock, limits, handlers, runs, onStatus });
-    onStatus({ kind: 'connected', party: GATEWAY });
-    entered.resolve();
-    entered = Promise.withResolvers();
-  };
-  const keepUp = async (): Promise<void> => {
-    let failures = 0;
-    while (!life.signal.aborted) {
-      onStatus({ kind: 'connecting', url: url.href });
-      const failure = await dialGateway({
-        url,
-        identity,
-        clock,
-        limits,
-        enter,
-        random: options.random,
-        gatewayKey: options.gatewayKey,
-        tls: options.tls ?? {},
-        signal: life.signal,
-      });
-      const startedMs = clock.monotonic();
-      if (failure !== undefined && !life.signal.aborted) {
-        onStatus({ kind: 'refused', address: undefined, ...failure });
-      }
-      await link?.closed;
-      link = undefined;
-      if (life.signal.aborted) return;
-      failures = clock.monotonic() - startedMs >= limits.reconnectResetMs ? 0 : failures + 1;
-      const delayMs = backOffMs(failures, limits, options.random);
-      onStatus({ kind: 'retrying', delayMs });
-      await clock.sleep(delayMs, life.signal);
+class KeptLink implements DomainConnection {
+  readonly #options: DomainConnectionOptions;
+  readonly #url: URL;
+  readonly #limits: LinkLimits;
+  readonly #handlers = new Map<string, Handler>();
+  readonly #runs: DomainRuns;
+  readonly #life = new AbortController();
+  #link: OpenLink | undefined;
+  #entered = Promise.withResolvers<void>();
+  #running: Promise<void> | undefined;
+
+  constructor(options: DomainConnectionOptions) {
+    this.#options = options;
+    this.#url = linkUrlOf(options.gatewayUrl);
+    this.#limits = { ...LINK_LIMITS, ...options.limits };
+    this.#runs = new DomainRuns(options.identity.party, options.clock, this.#limits);
+  }
+
+  handle(method: string, handler: Handler): void {
+    this.#handlers.set(method, handler);
+  }
+
+  start(): void {
+    this.#running ??= this.#keepUp();
+  }
+
+  link(): Link | undefined {
+    return this.#link?.connection.isOpen ? this.#link : undefined;
+  }
+
+  async connected(signal?: AbortSignal): Promise<Link> {
+    for (;;) {
+      const link = this.link();
+      if (link !== undefined) return link;
+      await orAborted(this.#entered.promise, signal);
     }
-  };
+  }
 
-  return {
-    handle: (method, handler) => void handlers.set(method, handler),
-    start: () => {
-      running ??= keepUp();
-    },
-    link: () => openOf(link),
-    async connected(signal) {
-      for (;;) {
-        const open = openOf(link);
-        if (open !== undefined) return open;
-        await orAborted(entered.promise, signal);
-      }
-    },
-    async request(method, body, requestOptions) {
-      const open = openOf(link);
-      if (open === undefined) throw noLink();
-      return open.request(method, body, requestOptions);
-    },
-    claimRunChannel: (spec, claimOptions) => runs.claim(spec, claimOptions),
-    async close() {
-      link?.close('shutting-down');
-      life.abort();
-      runs.stop();
-      await running;
-    },
-  };
+  async request(method: string, body: unknown, options?: RequestOptions): Promise<unknown> {
+    const link = this.link();
+    if (link === undefined) throw noLink();
+    return link.request(method, body, options);
+  }
+
+  claimRunChannel(spec: RunSpec, options?: ClaimOptions): Promise<RunChannelHandle> {
+    return this.#runs.claim(spec, options);
+  }
+
+  async close(): Promise<void> {
+    this.#link?.close('shutting-down');
+    this.#life.abort();
+    this.#runs.stop();
+    await this.#running;
+  }
+
+  async #keepUp(): Promise<void> {
+    const { clock, random } = this.#options;
+    let failures = 0;
+    while (!this.#life.signal.aborted) {
+      await this.#dial();
+      const enteredMs = clock.monotonic();
+      await this.#link?.closed;
+      this.#link = undefined;
+      if (this.#life.signal.aborted) return;
+      // A link that is lost at once counts as a failure: no storm of dials meets a sick gateway.
+      const wasUp = clock.monotonic() - enteredMs >= this.#limits.reconnectResetMs;
+      failures = wasUp ? 0 : failures + 1;
+      const delayMs = backOffMs(failures, this.#limits, random);
+      this.#tell({ kind: 'retrying', delayMs });
+      await clock.sleep(delayMs, this.#life.signal);
+    }
+  }
+
+  async #dial(): Promise<void> {
+    const { clock, random, identity, gatewayKey, tls } = this.#options;
+    this.#tell({ kind: 'connecting', url: this.#url.href });
+    const failure = await dialGateway({
+      url: this.#url,
+      identity,
+      gatewayKey,
+      tls: tls ?? {},
+      clock,
+      random,
+      limits: this.#limits,
+      signal: this.#life.signal,
+      enter: (socket) => this.#enter(socket),
+    });
+    if (failure === undefined || this.#life.signal.aborted) return;
+    this.#tell({ kind: 'refused', address: undefined, ...failure });
+  }
+
+  #enter(socket: WebSocket): void {
+    this.#link = openLink({
+      socket,
+      peer: GATEWAY,
+      clock: this.#options.clock,
+      limits: this.#limits,
+      handlers: this.#handlers,
+      runs: this.#runs,
+      onStatus: (status) => this.#tell(status),
+    });
+    this.#tell({ kind: 'connected', party: GATEWAY });
+    this.#entered.resolve();
+    this.#entered = Promise.withResolvers();
+  }
+
+  #tell(status: LinkStatus): void {
+    this.#options.onStatus?.(status);
+  }
 }
 
 /** Doubles from the least to the most delay; a random half of it spreads domains out. */
@@ -124,10 +164,6 @@ export function backOffMs(failures: number, limits: LinkLimits, random: Random):
   const fullMs = Math.min(limits.reconnectMsMax, limits.reconnectMsMin * 2 ** exponent);
   const share = new DataView(random.bytes(4).buffer).getUint32(0) / 2 ** 32;
   return Math.round(fullMs * (0.5 + share / 2));
-}
-
-function openOf(link: OpenLink | undefined): Link | undefined {
-  return link?.connection.isOpen ? link : undefined;
 }
 
 async function orAborted(awaited: Promise<void>, signal: AbortSignal | undefined): Promise<void> {

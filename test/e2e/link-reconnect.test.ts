@@ -117,11 +117,20 @@ describe('the gateway', () => {
   });
 
   it('cuts off a domain that takes nothing off its socket, before memory grows', async () => {
-    world.server.handle('large', () => new Uint8Array(BODY_BYTES_MAX - 10));
+    let answered = Promise.withResolvers<void>();
+    world.server.handle('large', () => {
+      answered.resolve();
+      return new Uint8Array(BODY_BYTES_MAX - 10);
+    });
     const raw = await joinRaw(world, ALPHA);
     const link = world.server.linkOf(ALPHA);
     raw.socket.pause();
-    for (let id = 0; id < 120; id += 1) raw.send({ t: 'request', id, method: 'large', body: null });
+    // 120 MiB of answers, one after another, to a socket that nobody reads.
+    for (let id = 0; id < 120 && world.server.linkOf(ALPHA) !== undefined; id += 1) {
+      answered = Promise.withResolvers();
+      raw.send({ t: 'request', id, method: 'large', body: null });
+      await Promise.race([answered.promise, link?.closed]);
+    }
     expect(await link?.closed).toEqual({ reason: 'send-buffer-full', byPeer: false });
     raw.socket.terminate();
   });
