@@ -120,6 +120,8 @@ export type ExplainBody = z.infer<typeof ExplainBodySchema>;
 
 export const ContractStateSchema = z.enum([
   'proposed',
+  'refused',
+  'signed',
   'active',
   'suspended',
   'revoked',

@@ -12,6 +12,7 @@ import type {
   Party,
   SignedContract,
 } from '../contracts/contract.ts';
+import type { ContractState } from '../contracts/life-cycle.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
@@ -104,16 +105,6 @@ export interface RunService {
     signal: AbortSignal,
   ): Promise<AsyncIterable<RunEvent>>;
 }
-
-export const CONTRACT_STATES = [
-  'proposed',
-  'active',
-  'suspended',
-  'revoked',
-  'expired',
-  'completed',
-] as const;
-export type ContractState = (typeof CONTRACT_STATES)[number];
 
 export interface ContractView {
   readonly contract: Contract;

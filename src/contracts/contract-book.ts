@@ -1,0 +1,299 @@
+/**
+ * The gateway's book of contracts: who proposed, signed, refused, suspended, revoked, each with its
+ * evidence and an audit entry in the same transaction. What it says binds no domain: each verifies
+ * the signatures itself.
+ */
+import { IdentityError, PolicyError, StateError } from '../errors.ts';
+import type { MigrationList } from '../store/migrations.ts';
+import { StoreConflict } from '../store/store.ts';
+import type { Statement, Store } from '../store/store.ts';
+import { GATEWAY } from '../system/ids.ts';
+import type { ContractId, Hash, PartyId } from '../system/ids.ts';
+import { checkContract } from './check-contract.ts';
+import type { Contract, ContractSignature, SignedContract } from './contract.ts';
+import {
+  completeContract,
+  deleteSuspension,
+  insertContract,
+  insertNotice,
+  insertSignature,
+  insertSuspension,
+  readContract,
+  readContracts,
+} from './contract-rows.ts';
+import type { FiledFacts } from './contract-rows.ts';
+import { checkAction, stateOf } from './life-cycle.ts';
+import type { ContractState } from './life-cycle.ts';
+import { verifyRefusal, verifyRevocation } from './notices.ts';
+import type { SignedRefusal, SignedRevocation } from './notices.ts';
+import { contractHash, verifyContractSignature } from './signed-documents.ts';
+
+export const CONTRACT_MIGRATIONS: MigrationList = {
+  area: 'contracts',
+  migrations: [
+    {
+      number: 1,
+      sql: `CREATE TABLE contract (
+  contract_id TEXT NOT NULL PRIMARY KEY, contract_hash TEXT NOT NULL UNIQUE,
+  document TEXT NOT NULL, proposed_at_ms BIGINT NOT NULL, completed_at_ms BIGINT);
+CREATE TABLE contract_party (
+  party TEXT NOT NULL, contract_id TEXT NOT NULL, PRIMARY KEY (party, contract_id));
+CREATE TABLE contract_signature (
+  contract_id TEXT NOT NULL, party TEXT NOT NULL, jws TEXT NOT NULL, at_ms BIGINT NOT NULL,
+  PRIMARY KEY (contract_id, party));
+CREATE TABLE contract_notice (
+  contract_id TEXT NOT NULL, party TEXT NOT NULL, kind TEXT NOT NULL, document TEXT NOT NULL,
+  at_ms BIGINT NOT NULL, PRIMARY KEY (contract_id, party, kind));
+CREATE TABLE contract_suspension (
+  contract_id TEXT NOT NULL, party TEXT NOT NULL, reason TEXT NOT NULL, at_ms BIGINT NOT NULL,
+  PRIMARY KEY (contract_id, party))`,
+    },
+  ],
+};
+
+/** Contracts listed at once. */
+export const CONTRACTS_PAGE_MAX = 1000;
+const REASON_LENGTH_MAX = 2000;
+
+/** Appends an audit entry and writes `alongside` in one transaction: the gateway's audit log. */
+export interface AuditAppend {
+  append(
+    entry: {
+      readonly kind: string;
+      readonly atMs: number;
+      readonly facts: Readonly<Record<string, unknown>>;
+    },
+    alongside: readonly Statement[],
+  ): Promise<unknown>;
+}
+
+export interface FiledContract {
+  readonly contract: Contract;
+  readonly signatures: readonly ContractSignature[];
+  readonly hash: Hash;
+  readonly state: ContractState;
+  readonly proposedAtMs: number;
+}
+
+/** The book itself; its store holds `CONTRACT_MIGRATIONS` and is the one that `audit` writes to. */
+export class ContractBook {
+  readonly #store: Store;
+  readonly #audit: AuditAppend;
+
+  constructor(store: Store, audit: AuditAppend) {
+    this.#store = store;
+    this.#audit = audit;
+  }
+
+  /**
+   * Files a contract with the signatures it has, the analyst's among them. The same contract again
+   * changes nothing but to add signatures.
+   * @throws InputError from `checkContract`; IdentityError `signature-missing`,
+   *   `signature-invalid`, `party-not-in-contract`; StateError `already-exists` where the id stands
+   *   for another contract; PolicyError `contract-expired`
+   */
+  async propose(signed: SignedContract, nowMs: number): Promise<FiledContract> {
+    const { contract, signatures } = signed;
+    checkContract(contract);
+    const hash = contractHash(contract);
+    const known = await readContract(this.#store, contract.id);
+    if (known === undefined) await this.#file(signed, hash, nowMs);
+    else if (known.hash !== hash) {
+      throw new StateError('already-exists', 'This contract id stands for another contract.', {
+        rule: 'a changed contract has a new id and new signatures',
+        remedy: 'Propose it under a fresh id.',
+      });
+    }
+    for (const signature of signatures) await this.addSignature(contract.id, signature, nowMs);
+    return viewOf(await this.#found(contract.id), nowMs);
+  }
+
+  /** The same signature again changes nothing. @throws StateError, IdentityError, PolicyError */
+  async addSignature(
+    id: ContractId,
+    signature: ContractSignature,
+    nowMs: number,
+  ): Promise<FiledContract> {
+    const facts = await this.#found(id);
+    const known = facts.signatures.find((one) => one.party === signature.party);
+    if (known?.jws === signature.jws) return viewOf(facts, nowMs);
+    checkAction('sign', signature.party, facts, nowMs, GATEWAY);
+    verifyContractSignature(facts.contract, signature);
+    return this.#note('contract.signed', facts, signature.party, nowMs, [
+      insertSignature(id, signature, nowMs),
+    ]);
+  }
+
+  /** @throws StateError `contract-unknown`, also for whom the contract does not name */
+  async get(id: ContractId, viewer: PartyId | undefined, nowMs: number): Promise<FiledContract> {
+    const facts = await this.#found(id);
+    if (viewer !== undefined && !isNamed(facts.contract, viewer)) throw unknown();
+    return viewOf(facts, nowMs);
+  }
+
+  /** Contracts that name the viewer, or all, in the order of ids after `after`. */
+  async list(
+    viewer: PartyId | undefined,
+    after: ContractId | undefined,
+    most: number,
+    nowMs: number,
+  ): Promise<readonly FiledContract[]> {
+    const limit = Math.min(most, CONTRACTS_PAGE_MAX);
+    const all = await readContracts(this.#store, viewer, after, limit);
+    return all.map((facts) => viewOf(facts, nowMs));
+  }
+
+  /** By a holder that has not signed. @throws IdentityError, StateError, PolicyError */
+  async refuse(signed: SignedRefusal, nowMs: number): Promise<FiledContract> {
+    const { contractId: id, party } = signed.refusal;
+    const facts = await this.#found(id);
+    verifyRefusal(signed, facts.contract);
+    if (facts.refusedBy.has(party)) return viewOf(facts, nowMs);
+    checkAction('refuse', party, facts, nowMs, GATEWAY);
+    return this.#note('contract.refused', facts, party, nowMs, [
+      insertNotice(id, party, 'refusal', JSON.stringify(signed), nowMs),
+    ]);
+  }
+
+  /** By a holder that has signed. Final; runs in flight are for the caller to stop. */
+  async revoke(signed: SignedRevocation, nowMs: number): Promise<FiledContract> {
+    const { contractId: id, party } = signed.revocation;
+    const facts = await this.#found(id);
+    verifyRevocation(signed, facts.contract);
+    if (facts.revokedBy.has(party)) return viewOf(facts, nowMs);
+    checkAction('revoke', party, facts, nowMs, GATEWAY);
+    return this.#note('contract.revoked', facts, party, nowMs, [
+      insertNotice(id, party, 'revocation', JSON.stringify(signed), nowMs),
+    ]);
+  }
+
+  /** @param actor - a holder, or `gateway` for its operator and rules. */
+  async suspend(
+    id: ContractId,
+    actor: PartyId,
+    reason: string,
+    nowMs: number,
+  ): Promise<FiledContract> {
+    const facts = await this.#found(id);
+    checkAction('suspend', actor, facts, nowMs, GATEWAY);
+    if (facts.suspendedBy.has(actor)) return viewOf(facts, nowMs);
+    return this.#note('contract.suspended', facts, actor, nowMs, [
+      insertSuspension(id, actor, reason.slice(0, REASON_LENGTH_MAX), nowMs),
+    ]);
+  }
+
+  /** By who suspended it; another's suspension stays. */
+  async resume(id: ContractId, actor: PartyId, nowMs: number): Promise<FiledContract> {
+    const facts = await this.#found(id);
+    checkAction('resume', actor, facts, nowMs, GATEWAY);
+    return this.#note('contract.resumed', facts, actor, nowMs, [deleteSuspension(id, actor)]);
+  }
+
+  /** The limits on runs are used up. */
+  async complete(id: ContractId, nowMs: number): Promise<FiledContract> {
+    const facts = await this.#found(id);
+    if (facts.isCompleted) return viewOf(facts, nowMs);
+    checkAction('complete', GATEWAY, facts, nowMs, GATEWAY);
+    return this.#note('contract.completed', facts, GATEWAY, nowMs, [completeContract(id, nowMs)]);
+  }
+
+  /**
+   * The contract as signed by all, in force now, for its analyst to run.
+   * @throws StateError `contract-unknown`, `contract-not-active`; PolicyError `contract-revoked`,
+   *   `contract-expired`
+   */
+  async forRun(id: ContractId, analyst: PartyId, nowMs: number): Promise<SignedContract> {
+    const facts = await this.#found(id);
+    if (facts.contract.analyst.id !== analyst) throw unknown();
+    checkAction('run', analyst, facts, nowMs, GATEWAY);
+    return { contract: facts.contract, signatures: [...facts.signatures] };
+  }
+
+  async #file(signed: SignedContract, hash: Hash, nowMs: number): Promise<void> {
+    const { contract, signatures } = signed;
+    const own = signatures.find((one) => one.party === contract.analyst.id);
+    if (own === undefined) {
+      throw new IdentityError('signature-missing', 'The analyst has not signed the proposal.', {
+        party: contract.analyst.id,
+        remedy: 'The analyst signs the contract, then proposes it.',
+      });
+    }
+    // All of them first: a proposal with one bad signature files nothing.
+    for (const signature of signatures) verifyContractSignature(contract, signature);
+    if (nowMs >= Date.parse(contract.validity.notAfter)) {
+      throw new PolicyError('contract-expired', 'The contract has ended before it is proposed.', {
+        rule: 'validity',
+        remedy: 'Propose it with a later end.',
+      });
+    }
+    const entry = {
+      kind: 'contract.proposed',
+      atMs: nowMs,
+      facts: factsOf(contract, hash, contract.analyst.id),
+    };
+    await appendOnce(this.#audit, entry, [
+      ...insertContract(contract, hash, nowMs),
+      insertSignature(contract.id, own, nowMs),
+    ]);
+  }
+
+  async #note(
+    kind: string,
+    facts: FiledFacts,
+    party: PartyId,
+    nowMs: number,
+    statements: readonly Statement[],
+  ): Promise<FiledContract> {
+    const entry = { kind, atMs: nowMs, facts: factsOf(facts.contract, facts.hash, party) };
+    await appendOnce(this.#audit, entry, statements);
+    return viewOf(await this.#found(facts.contract.id), nowMs);
+  }
+
+  async #found(id: ContractId): Promise<FiledFacts> {
+    const facts = await readContract(this.#store, id);
+    if (facts === undefined) throw unknown();
+    return facts;
+  }
+}
+
+/** One entry, one change: where someone else made it in the meantime, the caller looks again. */
+async function appendOnce(
+  audit: AuditAppend,
+  entry: Parameters<AuditAppend['append']>[0],
+  statements: readonly Statement[],
+): Promise<void> {
+  try {
+    await audit.append(entry, statements);
+  } catch (error) {
+    if (!(error instanceof StoreConflict)) throw error;
+    throw new StateError(
+      'contract-not-active',
+      'The contract changed at the same moment; look at it again.',
+      { rule: entry.kind, remedy: 'Repeat the request.' },
+      { cause: error },
+    );
+  }
+}
+
+function viewOf(facts: FiledFacts, nowMs: number): FiledContract {
+  const { contract, signatures, hash, proposedAtMs } = facts;
+  return { contract, signatures, hash, state: stateOf(facts, nowMs), proposedAtMs };
+}
+
+function factsOf(
+  contract: Contract,
+  hash: Hash,
+  party: PartyId,
+): Readonly<Record<string, unknown>> {
+  return { contractId: contract.id, contractHash: hash, party };
+}
+
+function isNamed(contract: Contract, viewer: PartyId): boolean {
+  return contract.analyst.id === viewer || contract.holders.some((holder) => holder.id === viewer);
+}
+
+function unknown(): StateError {
+  return new StateError('contract-unknown', 'There is no such contract.', {
+    remedy: 'List the contracts to see their ids.',
+  });
+}

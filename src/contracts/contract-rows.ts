@@ -1,0 +1,165 @@
+/** The statements behind the contract book, and its rows as facts. */
+import type { Row, SqlValue, Statement, Store } from '../store/store.ts';
+import { PartyIdSchema } from '../system/ids.ts';
+import type { ContractId, Hash, PartyId } from '../system/ids.ts';
+import { ContractSchema } from './contract.ts';
+import type { Contract, ContractSignature } from './contract.ts';
+import type { ContractFacts } from './life-cycle.ts';
+import { contractHash, signatoriesOf } from './signed-documents.ts';
+
+export type NoticeKind = 'refusal' | 'revocation';
+
+/** A contract with everything the book knows of it. */
+export interface FiledFacts extends ContractFacts {
+  readonly hash: Hash;
+  readonly signatures: readonly ContractSignature[];
+  readonly proposedAtMs: number;
+}
+
+export function insertContract(contract: Contract, hash: Hash, nowMs: number): Statement[] {
+  return [
+    {
+      sql: `INSERT INTO contract (contract_id, contract_hash, document, proposed_at_ms)
+            VALUES (?, ?, ?, ?)`,
+      params: [contract.id, hash, JSON.stringify(contract), nowMs],
+    },
+    ...signatoriesOf(contract).map((party) => ({
+      sql: 'INSERT INTO contract_party (party, contract_id) VALUES (?, ?)',
+      params: [party.id, contract.id],
+    })),
+  ];
+}
+
+/** Fails where a party has refused or revoked in the meantime. */
+export function insertSignature(
+  id: ContractId,
+  signature: ContractSignature,
+  nowMs: number,
+): Statement {
+  return {
+    sql: `INSERT INTO contract_signature (contract_id, party, jws, at_ms)
+          SELECT ?, ?, ?, CAST(? AS BIGINT)
+          WHERE NOT EXISTS (SELECT 1 FROM contract_notice WHERE contract_id = ?)`,
+    params: [id, signature.party, signature.jws, nowMs, id],
+    expectChanges: 1,
+  };
+}
+
+/** A refusal fails where the same party has signed in the meantime; a revocation never fails twice. */
+export function insertNotice(
+  id: ContractId,
+  party: PartyId,
+  kind: NoticeKind,
+  document: string,
+  nowMs: number,
+): Statement {
+  const unsigned =
+    kind === 'refusal'
+      ? 'WHERE NOT EXISTS (SELECT 1 FROM contract_signature WHERE contract_id = ? AND party = ?)'
+      : 'WHERE EXISTS (SELECT 1 FROM contract_signature WHERE contract_id = ? AND party = ?)';
+  return {
+    sql: `INSERT INTO contract_notice (contract_id, party, kind, document, at_ms)
+          SELECT ?, ?, ?, ?, CAST(? AS BIGINT) ${unsigned}`,
+    params: [id, party, kind, document, nowMs, id, party],
+    expectChanges: 1,
+  };
+}
+
+export function insertSuspension(
+  id: ContractId,
+  party: PartyId,
+  reason: string,
+  nowMs: number,
+): Statement {
+  return {
+    sql: `INSERT INTO contract_suspension (contract_id, party, reason, at_ms) VALUES (?, ?, ?, ?)
+          ON CONFLICT (contract_id, party) DO NOTHING`,
+    params: [id, party, reason, nowMs],
+  };
+}
+
+export function deleteSuspension(id: ContractId, party: PartyId): Statement {
+  return {
+    sql: 'DELETE FROM contract_suspension WHERE contract_id = ? AND party = ?',
+    params: [id, party],
+    expectChanges: 1,
+  };
+}
+
+export function completeContract(id: ContractId, nowMs: number): Statement {
+  return {
+    sql: `UPDATE contract SET completed_at_ms = ?
+          WHERE contract_id = ? AND completed_at_ms IS NULL`,
+    params: [nowMs, id],
+    expectChanges: 1,
+  };
+}
+
+/** Facts of one contract, whoever asks. */
+export async function readContract(store: Store, id: ContractId): Promise<FiledFacts | undefined> {
+  const rows = await store.query('SELECT * FROM contract WHERE contract_id = ?', [id]);
+  return (await withFacts(store, rows))[0];
+}
+
+/** Facts of a party's contracts, or of all, in the order of ids. */
+export async function readContracts(
+  store: Store,
+  party: PartyId | undefined,
+  after: ContractId | undefined,
+  most: number,
+): Promise<readonly FiledFacts[]> {
+  const from = after ?? '';
+  const rows =
+    party === undefined
+      ? await store.query(
+          'SELECT * FROM contract WHERE contract_id > ? ORDER BY contract_id LIMIT ?',
+          [from, most],
+        )
+      : await store.query(
+          `SELECT c.* FROM contract c JOIN contract_party p ON p.contract_id = c.contract_id
+           WHERE p.party = ? AND c.contract_id > ? ORDER BY c.contract_id LIMIT ?`,
+          [party, from, most],
+        );
+  return withFacts(store, rows);
+}
+
+async function withFacts(store: Store, rows: readonly Row[]): Promise<readonly FiledFacts[]> {
+  if (rows.length === 0) return [];
+  const ids: SqlValue[] = rows.map((row) => row['contract_id'] ?? null);
+  const marks = ids.map(() => '?').join(', ');
+  const within = `WHERE contract_id IN (${marks})`;
+  const [signatures, notices, suspensions] = await Promise.all([
+    store.query(`SELECT contract_id, party, jws FROM contract_signature ${within}`, ids),
+    store.query(`SELECT contract_id, party, kind FROM contract_notice ${within}`, ids),
+    store.query(`SELECT contract_id, party FROM contract_suspension ${within}`, ids),
+  ]);
+  return rows.map((row) => {
+    const own = (all: readonly Row[]): readonly Row[] =>
+      all.filter((one) => one['contract_id'] === row['contract_id']);
+    const contract = ContractSchema.parse(JSON.parse(String(row['document'])));
+    const signed = own(signatures);
+    return {
+      contract,
+      hash: contractHash(contract),
+      signatures: inOrder(contract, signed),
+      proposedAtMs: Number(row['proposed_at_ms']),
+      signedBy: partiesOf(signed),
+      refusedBy: partiesOf(own(notices).filter((one) => one['kind'] === 'refusal')),
+      revokedBy: partiesOf(own(notices).filter((one) => one['kind'] !== 'refusal')),
+      suspendedBy: partiesOf(own(suspensions)),
+      isCompleted: row['completed_at_ms'] !== null,
+    };
+  });
+}
+
+/** Signatures in the contract's own order: the analyst, then the holders. */
+function inOrder(contract: Contract, signed: readonly Row[]): readonly ContractSignature[] {
+  return signatoriesOf(contract).flatMap(({ id }) => {
+    const row = signed.find((one) => one['party'] === id);
+    return row === undefined ? [] : [{ party: id, jws: String(row['jws']) }];
+  });
+}
+
+function partiesOf(rows: readonly Row[]): ReadonlySet<PartyId> {
+  return new Set(rows.map((row) => PartyIdSchema.parse(row['party'])));
+}

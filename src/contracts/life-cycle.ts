@@ -1,0 +1,137 @@
+/**
+ * A contract's life: draft → proposed → signed → active → suspended → revoked | expired | completed,
+ * or refused before it was signed. Pure: the state follows from what was signed and noted and from
+ * the time, so no stored state can drift from its evidence.
+ */
+import { IdentityError, PolicyError, StateError } from '../errors.ts';
+import type { PartyId } from '../system/ids.ts';
+import type { Contract } from './contract.ts';
+import { signatoriesOf } from './signed-documents.ts';
+
+export const CONTRACT_STATES = [
+  'proposed',
+  'refused',
+  'signed',
+  'active',
+  'suspended',
+  'revoked',
+  'expired',
+  'completed',
+] as const;
+/** A `draft` has no analyst's signature yet and is on no gateway. */
+export type ContractState = (typeof CONTRACT_STATES)[number];
+
+/** What has happened to a contract, each with its evidence in the book. */
+export interface ContractFacts {
+  readonly contract: Contract;
+  readonly signedBy: ReadonlySet<PartyId>;
+  readonly refusedBy: ReadonlySet<PartyId>;
+  readonly revokedBy: ReadonlySet<PartyId>;
+  /** Who holds it suspended: a holder, or the gateway on behalf of operator and rules. */
+  readonly suspendedBy: ReadonlySet<PartyId>;
+  /** The limits on runs are used up. */
+  readonly isCompleted: boolean;
+}
+
+export type ContractAction =
+  | 'sign'
+  | 'refuse'
+  | 'suspend'
+  | 'resume'
+  | 'revoke'
+  | 'complete'
+  | 'run';
+
+/** Where a contract stands at this time. */
+export function stateOf(facts: ContractFacts, nowMs: number): ContractState {
+  const { validity } = facts.contract;
+  if (facts.revokedBy.size > 0) return 'revoked';
+  if (facts.refusedBy.size > 0) return 'refused';
+  if (nowMs >= Date.parse(validity.notAfter)) return 'expired';
+  if (!signatoriesOf(facts.contract).every((party) => facts.signedBy.has(party.id))) {
+    return 'proposed';
+  }
+  if (facts.isCompleted) return 'completed';
+  if (facts.suspendedBy.size > 0) return 'suspended';
+  return nowMs < Date.parse(validity.notBefore) ? 'signed' : 'active';
+}
+
+/** In which states an action changes something; everything else is refused. */
+const ALLOWED: Readonly<Record<ContractAction, readonly ContractState[]>> = {
+  sign: ['proposed'],
+  refuse: ['proposed'],
+  suspend: ['signed', 'active', 'suspended'],
+  resume: ['suspended'],
+  revoke: ['proposed', 'signed', 'active', 'suspended', 'completed'],
+  complete: ['active', 'suspended'],
+  run: ['active'],
+};
+
+/**
+ * Whether this party may do this now. The analyst and the holders sign; a holder that has not
+ * signed refuses, one that has revokes; a holder or the gateway suspends, and only who suspended
+ * resumes; the gateway notes completion; the analyst runs.
+ * @param gateway - the party id that stands for the gateway's operator and rules.
+ * @throws IdentityError `party-not-in-contract`; StateError `contract-not-active`;
+ *   PolicyError `contract-revoked`, `contract-expired`
+ */
+export function checkAction(
+  action: ContractAction,
+  actor: PartyId,
+  facts: ContractFacts,
+  nowMs: number,
+  gateway: PartyId,
+): void {
+  if (!mayAct(action, actor, facts, gateway)) {
+    throw new IdentityError(
+      'party-not-in-contract',
+      `This party may not ${action} this contract.`,
+      {
+        party: actor,
+        rule: `who may ${action}`,
+      },
+    );
+  }
+  const state = stateOf(facts, nowMs);
+  if (ALLOWED[action].includes(state)) return;
+  const named = { party: actor, rule: `${action} while ${ALLOWED[action].join(' or ')}` };
+  if (state === 'revoked') {
+    throw new PolicyError('contract-revoked', 'A holder has revoked the contract.', {
+      ...named,
+      remedy: 'Agree on a new contract.',
+    });
+  }
+  if (state === 'expired') {
+    throw new PolicyError('contract-expired', 'The contract has ended.', {
+      ...named,
+      remedy: 'Agree on a new contract.',
+    });
+  }
+  throw new StateError('contract-not-active', `The contract is ${state}.`, named);
+}
+
+function mayAct(
+  action: ContractAction,
+  actor: PartyId,
+  facts: ContractFacts,
+  gateway: PartyId,
+): boolean {
+  const { contract, signedBy, suspendedBy } = facts;
+  const isHolder = contract.holders.some((holder) => holder.id === actor);
+  switch (action) {
+    case 'sign':
+      return isHolder || actor === contract.analyst.id;
+    case 'refuse':
+      return isHolder && !signedBy.has(actor);
+    case 'revoke':
+      return isHolder && signedBy.has(actor);
+    case 'suspend':
+      return isHolder || actor === gateway;
+    case 'resume':
+      return (isHolder || actor === gateway) && suspendedBy.has(actor);
+    case 'complete':
+      return actor === gateway;
+    case 'run':
+      return actor === contract.analyst.id;
+  }
+}
