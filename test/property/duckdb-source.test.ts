@@ -253,6 +253,28 @@ describe('DuckDB source', () => {
     });
   });
 
+  it('renews itself once for many callers, under a statement in flight, and closes in between', async () => {
+    await inTemporaryDirectory(async (directory) => {
+      const many = Array.from({ length: 5000 }, () => ({ ...empty, kind: 'a' }));
+      await writeTable(directory, 'csv', many);
+      const source = await openDuckDbSource(optionsIn(directory));
+      const stream = source.streamColumns(['kind'], 100)[Symbol.asyncIterator]();
+      expect((await stream.next()).value).toHaveLength(100);
+      await writeTable(directory, 'csv', [empty]);
+      const described = await Promise.all([1, 2, 3].map(() => source.describe()));
+      expect(described.map((one) => one.rowCount)).toEqual([1, 1, 1]);
+      const rest = async () => {
+        while ((await stream.next()).done !== true);
+      };
+      await expect(rest()).rejects.toMatchObject({ code: 'dataset-drifted' });
+      await writeTable(directory, 'csv', [empty, empty]);
+      const late = source.describe();
+      await source.close();
+      await expect(late).rejects.toMatchObject({ code: 'run-cancelled' });
+      await source.close();
+    });
+  });
+
   it('streams columns as text in chunks, and stops when cancelled', async () => {
     await inTemporaryDirectory(async (directory) => {
       const rows = Array.from({ length: 5000 }, (_, index) => ({

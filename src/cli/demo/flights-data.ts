@@ -17,6 +17,7 @@ import { dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { z } from 'zod';
 import { assertInvariant, CapacityError, SetupError } from '../../errors.ts';
+import { syncDirectory, writeAtomically } from '../../system/atomic-file.ts';
 import { HashSchema } from '../../system/ids.ts';
 import { FLIGHT_TABLES, flightsRegistration, type FlightTable } from './flights-registration.ts';
 
@@ -83,9 +84,14 @@ export async function prepareFlights(
         join(directory, holder, `${table}.parquet`),
       );
     }
+    for (const holder of FLIGHT_HOLDERS) await syncDirectory(join(directory, holder));
     await writeRegistrations(directory, 'all');
     // Last: a crash before this line makes the next start begin again.
-    await writeAtomically(join(directory, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+    await writeAtomically(
+      join(directory, MANIFEST),
+      `${JSON.stringify(manifest, null, 2)}\n`,
+      0o600,
+    );
     onProgress(1, 'the flights data is in place');
     return manifest;
   } catch (error) {
@@ -232,21 +238,13 @@ async function writeRegistrations(directory: string, which: 'all' | 'missing'): 
         () => false,
       );
       if (which === 'missing' && isThere) continue;
-      await writeAtomically(path, `${JSON.stringify(flightsRegistration(table), null, 2)}\n`);
+      await writeAtomically(
+        path,
+        `${JSON.stringify(flightsRegistration(table), null, 2)}\n`,
+        0o600,
+      );
     }
   }
-}
-
-async function writeAtomically(path: string, text: string): Promise<void> {
-  const temporary = `${path}.partial`;
-  const handle = await open(temporary, 'w', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(temporary, path);
 }
 
 async function syncFile(path: string): Promise<void> {

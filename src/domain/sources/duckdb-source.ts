@@ -66,6 +66,7 @@ class DuckDbSource implements DataSource {
   readonly #options: DuckDbSourceOptions;
   readonly #hashes: ContentHashes;
   #version: Version | undefined;
+  #renewal: Promise<Version> | undefined;
 
   constructor(options: DuckDbSourceOptions, hashes: ContentHashes, version: Version) {
     this.#options = options;
@@ -168,9 +169,16 @@ class DuckDbSource implements DataSource {
     return this.#version;
   }
 
-  /** The files as they are now; where they changed, read anew under a lock of their own. */
+  /** The files as they are now. Callers at once share one look, so that none opens a second engine. */
   async #currentVersion(): Promise<Version> {
-    const known = this.#openVersion();
+    this.#renewal ??= this.#renewed(this.#openVersion()).finally(() => {
+      this.#renewal = undefined;
+    });
+    return this.#renewal;
+  }
+
+  /** The known version, or where files changed, theirs, under a lock of its own. */
+  async #renewed(known: Version): Promise<Version> {
     const { directory, registration } = this.#options;
     const files = await findSourceFiles(directory, registration.source.files);
     const isSame =
@@ -181,6 +189,10 @@ class DuckDbSource implements DataSource {
       });
     if (isSame) return known;
     const version = await openVersion(this.#options);
+    if (this.#version === undefined) {
+      version.engine.close();
+      return this.#openVersion();
+    }
     // Statements in flight hold their own connection; they end as drifted.
     known.engine.close();
     this.#version = version;
