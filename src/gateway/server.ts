@@ -36,6 +36,8 @@ export const SERVER_LIMITS: ServerLimits = {
   headerBytesMax: 16 * 1024,
 };
 
+const IDLE_CHECK_MS = 25;
+
 export interface TlsFiles {
   /** PEM: the certificate, then its chain. */
   readonly certFile: string;
@@ -226,21 +228,33 @@ async function closeServer(
   const done = new AbortController();
   const timer = clock.sleep(steps.deadlineMs, done.signal).then(() => deadline.abort());
   const closed = new Promise<void>((resolve) => {
-    server.close(() => resolve());
+    server.close(() => {
+      done.abort();
+      resolve();
+    });
   });
-  server.closeIdleConnections();
   const drain = async (): Promise<void> => {
     await steps.drainRuns(deadline.signal);
     await steps.endConnections();
-    server.closeIdleConnections();
-    await closed;
+    await closeAsTheyFallIdle(server, clock, done.signal);
   };
   const failed = (error: unknown): void => log.error({ err: error }, 'the shutdown did not drain');
   await Promise.race([drain().catch(failed), timer]);
   // Also sockets that were upgraded, which the HTTP server counts but does not close.
   for (const socket of sockets) socket.destroy();
   await closed;
-  done.abort();
+}
+
+/** `close` ends connections that are idle then; one whose answer ends later would wait for a next call. */
+async function closeAsTheyFallIdle(
+  server: HttpServer | HttpsServer,
+  clock: Clock,
+  closed: AbortSignal,
+): Promise<void> {
+  while (!closed.aborted) {
+    server.closeIdleConnections();
+    await clock.sleep(IDLE_CHECK_MS, closed);
+  }
 }
 
 /** Every open socket; as many as `maxConnections`. */
