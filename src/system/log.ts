@@ -5,7 +5,21 @@
  */
 import { pino, type DestinationStream, type Logger } from 'pino';
 
-export type Log = Logger;
+/** Facts about what happened, an error under `err`; then one sentence. */
+interface Write {
+  (facts: object, message: string): void;
+  (message: string): void;
+}
+
+/** Narrow on purpose: no interpolation and no serializers, so nothing goes around the walk. */
+export interface Log {
+  readonly debug: Write;
+  readonly info: Write;
+  readonly warn: Write;
+  readonly error: Write;
+  /** A log whose every line carries these facts too. */
+  child(facts: object): Log;
+}
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -19,6 +33,8 @@ export interface LogOptions {
 
 const DEPTH_MAX = 6;
 const ENTRIES_MAX = 64;
+/** A list of so many small integers is taken for bytes spelled out. */
+const BYTES_MIN = 16;
 const TEXT_CHARS_MAX = 4096;
 const BLANK = '[redacted]';
 
@@ -73,22 +89,32 @@ const PEM = /-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|$)/gs;
 
 /** A logger that writes one JSON object a line. */
 export function createLog(options: LogOptions): Log {
-  return pino(
-    {
-      level: options.level,
-      base: { name: options.name },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      // Errors are walked like everything else; pino's own serializer would print all properties.
-      serializers: { err: (error: unknown) => scrub(error, 0) },
-      formatters: {
-        level: (label) => ({ level: label }),
-        log: (object) => scrubEntries(object, 0),
-        bindings: (object) => scrubEntries(object, 0),
-      },
-      hooks: { streamWrite: blankSecrets },
-    },
-    options.destination ?? pino.destination({ dest: 1, sync: false }),
-  );
+  const settings = {
+    level: options.level,
+    base: { name: options.name },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: {},
+    formatters: { level: (label: string) => ({ level: label }) },
+    hooks: { streamWrite: blankSecrets },
+  };
+  return wrap(pino(settings, options.destination ?? pino.destination({ dest: 1, sync: false })));
+}
+
+function wrap(logger: Logger): Log {
+  const write =
+    (level: 'debug' | 'info' | 'warn' | 'error'): Write =>
+    (first: object | string, message = '') => {
+      if (!logger.isLevelEnabled(level)) return;
+      if (typeof first === 'string') logger[level](first);
+      else logger[level](scrubEntries(first, 0), message);
+    };
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (facts) => wrap(logger.child(scrubEntries(facts, 0))),
+  };
 }
 
 /** The line with everything that looks like a secret blanked. Cost: linear in its length. */
@@ -126,9 +152,14 @@ function scrubObject(value: object, depth: number): unknown {
   if (value instanceof Error) return scrubError(value, depth);
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
   if (Array.isArray(value)) {
+    if (value.length >= BYTES_MIN && value.every(isByte)) return `[${value.length} bytes]`;
     return value.slice(0, ENTRIES_MAX).map((each) => scrub(each, depth + 1));
   }
   return scrubEntries(value, depth);
+}
+
+function isByte(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 255;
 }
 
 function scrubEntries(object: object, depth: number): Record<string, unknown> {
