@@ -103,10 +103,10 @@ export function createLog(options: LogOptions): Log {
 function wrap(logger: Logger): Log {
   const write =
     (level: 'debug' | 'info' | 'warn' | 'error'): Write =>
-    (first: object | string, message = '') => {
+    (first: object | string, message?: string) => {
       if (!logger.isLevelEnabled(level)) return;
       if (typeof first === 'string') logger[level](first);
-      else logger[level](scrubEntries(first, 0), message);
+      else logger[level](scrubEntries(first, 0), message ?? '');
     };
   return {
     debug: write('debug'),
