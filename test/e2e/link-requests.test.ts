@@ -15,7 +15,7 @@ import type { DomainConnection } from '../../src/link/domain-connection.ts';
 import type { Link } from '../../src/link/link.ts';
 import { BODY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX } from '../../src/link/limits.ts';
 import { GATEWAY } from '../../src/system/ids.ts';
-import { ALPHA, StatusLog, type World, openWorld } from './link-world.ts';
+import { ALPHA, BETA, StatusLog, type World, openWorld } from './link-world.ts';
 import { joinRaw } from './raw-peer.ts';
 
 let world: World;
@@ -196,7 +196,7 @@ describe('a peer that keeps to no rule', () => {
   it('gets `queue-full` for more requests than are allowed, never memory', async () => {
     const gate = Promise.withResolvers<void>();
     world.server.handle('held', async () => gate.promise);
-    const raw = await joinRaw(world, ALPHA);
+    const raw = await joinRaw(world, BETA);
     for (let id = 0; id <= REQUESTS_IN_FLIGHT_MAX; id += 1) {
       raw.send({ t: 'request', id, method: 'held', body: null });
     }
@@ -221,14 +221,14 @@ describe('a peer that keeps to no rule', () => {
   });
 
   it('cannot invent codes: an unknown one is `domain-failed`', async () => {
-    const raw = await joinRaw(world, ALPHA);
-    const answer = world.server.linkOf(ALPHA)?.request('ask', null);
+    const raw = await joinRaw(world, BETA);
+    const answer = world.server.linkOf(BETA)?.request('ask', null);
     expect(await raw.nextFrame()).toMatchObject({ t: 'request', id: 0 });
     const error = { code: 'made-up', message: 'secret', facts: {} };
     raw.send({ t: 'failure', id: 0, error });
     await expect(answer).rejects.toMatchObject({
       code: 'domain-failed',
-      facts: { party: ALPHA },
+      facts: { party: BETA },
     });
     raw.socket.terminate();
   });
