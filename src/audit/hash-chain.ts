@@ -31,15 +31,35 @@ export function encodeEntry(entry: AuditEntry): string {
 
 /**
  * SHA-256 over the hash before (32 bytes), the entry's index (8 bytes, most significant first) and
- * the entry's canonical JSON. Both prefixes have fixed size, so no two inputs read the same.
+ * the entry's own hash. All parts have fixed size, so no two inputs read the same.
  */
 export function leafHash(previous: Hash, index: bigint, entry: string): Hash {
-  const content = Buffer.from(entry, 'utf8');
-  const bytes = Buffer.allocUnsafe(40 + content.length);
+  return linkHash(previous, index, entryHash(entry));
+}
+
+/** SHA-256 of an entry's canonical JSON: all that a witness is told of entries it may not read. */
+export function entryHash(entry: string): Hash {
+  return digest('sha256', entry, 'hex') as Hash;
+}
+
+function linkHash(previous: Hash, index: bigint, content: Hash): Hash {
+  const bytes = Buffer.allocUnsafe(72);
   bytes.write(previous, 0, 'hex');
   bytes.writeBigUInt64BE(index, 32);
-  bytes.set(content, 40);
+  bytes.write(content, 40, 'hex');
   return digest('sha256', bytes, 'hex') as Hash;
+}
+
+/**
+ * The head that a witnessed one grows into by these entries: a witness recomputes it from entry
+ * hashes alone, and so notices a history that was rewritten, without reading it.
+ */
+export function extendHead(witnessed: AuditHead, entryHashes: readonly Hash[]): AuditHead {
+  let head = witnessed;
+  for (const content of entryHashes) {
+    head = { size: head.size + 1n, hash: linkHash(head.hash, head.size, content) };
+  }
+  return head;
 }
 
 /**
