@@ -66,6 +66,25 @@ export const LimitsSchema = z.strictObject({
   microRhoTotal: Count,
 });
 
+/** Four public keys of 64 KiB and their headers, in base64url. */
+const SEALING_KEY_LENGTH_MAX = 349_718;
+
+/** Which protocol, with what the parties must agree on besides the plan. */
+export const ProtocolSchema = z.discriminatedUnion('name', [
+  z.strictObject({ name: z.literal('secure-sum') }),
+  z.strictObject({
+    name: z.literal('sealed-sum'),
+    /**
+     * The recipient's public keys: whoever holds their secret opens the sums. In the contract
+     * itself, so that every signature covers them and no other copy can be handed to a domain.
+     */
+    sealingKey: z
+      .string()
+      .max(SEALING_KEY_LENGTH_MAX)
+      .regex(/^[A-Za-z0-9_-]+$/),
+  }),
+]);
+
 export const ContractSchema = z.strictObject({
   format: z.literal('weir-contract/1'),
   id: ContractIdSchema,
@@ -79,7 +98,7 @@ export const ContractSchema = z.strictObject({
   parameters: z.record(NameSchema, ParameterSchema),
   dictionaries: z.array(DictionarySchema).max(GROUPS_MAX),
   bounds: z.array(ColumnBoundsSchema).max(MEASURES_MAX),
-  protocol: z.strictObject({ name: z.enum(['secure-sum']) }),
+  protocol: ProtocolSchema,
   /** Who receives the result, encrypted to this X25519 key. */
   recipient: z.strictObject({ id: PartyIdSchema, encryptionKey: PublicKeySchema }),
   disclosure: z.strictObject({

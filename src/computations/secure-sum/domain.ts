@@ -32,31 +32,55 @@ export const SECURE_SUM_STEPS = ['round1.counts', 'round1.map', 'round2.measures
 
 const WORKER = 'secure-sum';
 
-interface Session {
+/** A run of this domain, with its keys. */
+export interface Session {
   readonly role: DomainRole;
   readonly shape: Shape;
   readonly selfIndex: number;
   readonly keys: SessionKeys;
 }
 
+/** What the domains agreed on before anything else of their data leaves. */
+export interface Counted {
+  readonly answer: AggregateAnswer;
+  /** 1 a cell that may be released: for the rows, then for each measured column. */
+  readonly maps: readonly Uint8Array[];
+  /** Secret from the gateway, shared by all domains of the run. */
+  readonly seed: Uint8Array;
+}
+
 /** @see Computation.runDomain */
 export async function runSecureSumDomain(role: DomainRole): Promise<void> {
-  await asAbort(async () => {
-    const shape = verifiedShape(role);
-    const selfIndex = role.descriptor.parties.findIndex((party) => party.id === role.self);
-    const seed = await shareSeed(role, selfIndex);
-    const answer = await aggregate(role, shape);
-    const session = { role, shape, selfIndex, keys: await deriveKeys(role, shape, seed) };
-    try {
-      const opened = await countingRound(session, answer);
-      const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
-      await agreeOnMaps(session, maps);
-      await measuringRound(session, answer, maps);
-    } finally {
-      seed.fill(0);
-      forget(session.keys);
-    }
-  });
+  await asAbort(() =>
+    countFirst(role, verifiedShape(role), ({ answer, maps }, session) =>
+      measuringRound(session, answer, maps),
+    ),
+  );
+}
+
+/**
+ * The counting round: counts opened in the domains, suppression maps signed and compared. Any
+ * computation over the same partition begins with it; `measure` runs only after all parties have
+ * signed the same maps, and keys and seed are wiped when it ends.
+ */
+export async function countFirst(
+  role: DomainRole,
+  shape: Shape,
+  measure: (counted: Counted, session: Session) => Promise<void>,
+): Promise<void> {
+  const selfIndex = role.descriptor.parties.findIndex((party) => party.id === role.self);
+  const seed = await shareSeed(role, selfIndex);
+  const answer = await aggregate(role, shape);
+  const session = { role, shape, selfIndex, keys: await deriveKeys(role, shape, seed) };
+  try {
+    const opened = await countingRound(session, answer);
+    const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
+    await agreeOnMaps(session, maps);
+    await measure({ answer, maps, seed }, session);
+  } finally {
+    seed.fill(0);
+    forget(session.keys);
+  }
 }
 
 /** The descriptor names what this contract and these arguments plan, nothing else. */

@@ -29,11 +29,20 @@ export async function runSecureSumGateway(role: GatewayRole): Promise<Release> {
   return asAbort(async () => {
     const shape = shapeOf(role.contract, role.descriptor.arguments);
     const parties = role.descriptor.parties.map(({ id }) => id);
-    await countingRound(role, shape, parties);
-    await relayMaps(role, parties);
+    await relayCounting(role, shape, parties);
     const totals = await measuringRound(role, shape, parties);
     return finalize(role.contract, shape, totals);
   });
+}
+
+/** The gateway's part of the counting round: it adds what it cannot open, and relays statements. */
+export async function relayCounting(
+  role: GatewayRole,
+  shape: Shape,
+  parties: readonly PartyId[],
+): Promise<void> {
+  await countingRound(role, shape, parties);
+  await relayMaps(role, parties);
 }
 
 async function countingRound(
