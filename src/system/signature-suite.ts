@@ -21,6 +21,7 @@ export type SignatureContext =
   | 'weir/countersign/v1'
   | 'weir/enrolment/v1'
   | 'weir/catalog/v1'
+  | 'weir/regrade/v1'
   | 'weir/backup/v1'
   | 'weir/sealed-channel/v1'
   | 'weir/link/v1';

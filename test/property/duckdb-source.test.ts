@@ -281,16 +281,19 @@ describe('DuckDB source', () => {
         ...empty,
         at: '2001-06-30 23:59:59',
         kind: index % 3 === 0 ? null : `k${index}`,
+        whole: String(index),
       }));
       await writeTable(directory, 'csv', rows);
       const source = await openDuckDbSource(optionsIn(directory));
       const read: (readonly (string | null)[])[] = [];
       const sizes: number[] = [];
-      for await (const chunk of source.streamColumns(['kind', 'hour', 'month'], 1024)) {
+      for await (const chunk of source.streamColumns(['kind', 'hour', 'month', 'size'], 1024)) {
         sizes.push(chunk.length);
         read.push(...chunk);
       }
-      expect(read).toEqual(rows.map((row) => [row.kind, '23', '2001-06']));
+      expect(read).toEqual(
+        rows.map((row, index) => [row.kind, '23', '2001-06', index < 25 ? '0..<25' : '>=25']),
+      );
       expect(sizes).toEqual([1024, 1024, 1024, 1024, 904]);
       const controller = new AbortController();
       const cancelled = async () => {

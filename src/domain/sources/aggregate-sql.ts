@@ -22,10 +22,10 @@ export const COUNT_WORDS = 2;
 export const SUM_WORDS = 2;
 export const SQUARE_WORDS = 4;
 
-/** A dictionary as rows of its temporary table: what a group's text must equal, and its position. */
+/** A dictionary as rows of its temporary table: a group's text, and its position. */
 export interface DictionaryTable {
   readonly name: Sql;
-  readonly keys: readonly string[];
+  readonly labels: readonly string[];
   readonly positions: readonly number[];
   /** Where what the dictionary does not list belongs; undefined where it was not chosen. */
   readonly other: number | undefined;
@@ -66,7 +66,7 @@ export function aggregateStatement(
   const cells = cellsOf(query);
   const groups = query.groups.map((group) => groupSql(columnOf(book, group.column)));
   const tables = query.groups.map((group, index) =>
-    dictionaryTable(group.labels, query.chosen[index], groups[index], index),
+    dictionaryTable(group.labels, query.chosen[index], index),
   );
   const inner = innerStatement(book, relation, query, groups);
   const cell = cellSql(query, tables);
@@ -139,7 +139,6 @@ function cellSql(query: AggregateQuery, tables: readonly DictionaryTable[]): Sql
 function dictionaryTable(
   labels: readonly string[],
   chosen: readonly string[] | undefined,
-  group: GroupSql | undefined,
   index: number,
 ): DictionaryTable {
   const chosenLabels = chosen === undefined ? undefined : new Set(chosen);
@@ -155,7 +154,7 @@ function dictionaryTable(
   const isChosen = (label: string): boolean => chosenLabels?.has(label) ?? true;
   return {
     name: numbered('d', index),
-    keys: labels.map((label) => group?.key(label) ?? label),
+    labels,
     positions: labels.map((label, position) => (isChosen(label) ? position : -1)),
     other: isChosen(OTHER_LABEL) ? labels.length : undefined,
   };

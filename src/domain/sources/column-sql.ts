@@ -104,39 +104,33 @@ export interface GroupSql {
   readonly code: Sql;
   /** Text of a code, given the name of the column that holds it. */
   text(code: Sql): Sql;
-  /** What a dictionary label reads like as such a text. */
-  key(label: string): string;
 }
 
 /** Renders a group column. Codes are coarse, so that hashing rows is cheap; labels are made once a group. */
 export function groupSql(entry: StoredColumn & { readonly derived?: Derivation }): GroupSql {
   const value = typedValue(entry);
-  const same = (label: string): string => label;
   const asText = (code: Sql): Sql => sql`CAST(${code} AS VARCHAR)`;
   const { derived } = entry;
   switch (derived?.derive) {
     case undefined:
     case 'copy':
-      return { code: value, text: asText, key: same };
+      return { code: value, text: asText };
     case 'hour':
       return {
         code: sql`hour(${value})`,
         text: (code) => sql`lpad(CAST(${code} AS VARCHAR), 2, ${literal('0')})`,
-        key: same,
       };
     case 'date':
-      return { code: sql`CAST(${value} AS DATE)`, text: asText, key: same };
+      return { code: sql`CAST(${value} AS DATE)`, text: asText };
     case 'month':
       return {
         code: sql`CAST(${value} AS DATE)`,
         text: (code) => sql`strftime(${code}, ${literal('%Y-%m')})`,
-        key: same,
       };
     case 'day-of-week':
       return {
         code: sql`CAST(${value} AS DATE)`,
         text: (code) => sql`CAST(isodow(${code}) AS VARCHAR)`,
-        key: same,
       };
     case 'band':
       return bandSql(value, derived.edges);
@@ -148,13 +142,21 @@ function bandSql(value: Sql, edges: readonly string[]): GroupSql {
     (edge, index) => sql`WHEN ${value} < ${number(edge)} THEN ${integer(index)}`,
   );
   const last = integer(edges.length);
-  const labels = new Map(bandLabels(edges).map((label, index) => [label, String(index)]));
   return {
     code: sql`CASE ${concat(cases)} WHEN ${value} IS NOT NULL THEN ${last} END`,
-    text: (code) => sql`CAST(${code} AS VARCHAR)`,
-    // A label that names no band matches no code, so its cell stays empty.
-    key: (label) => labels.get(label) ?? 'none',
+    text(code) {
+      const labels = bandLabels(edges).map(
+        (label, index) => sql`WHEN ${integer(index)} THEN ${literal(label)}`,
+      );
+      return sql`CASE ${code} ${concat(labels)} END`;
+    },
   };
+}
+
+/** A column as text, row by row. @throws InputError `column-unknown` */
+export function textOf(book: ColumnBook, name: string): Sql {
+  const group = groupSql(columnOf(book, name));
+  return group.text(group.code);
 }
 
 /** What a measured column needs: a value prepared once a row, and the lane made of it. */

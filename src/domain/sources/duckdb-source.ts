@@ -10,11 +10,17 @@ import type {
   DataSource,
   SourceDescription,
 } from '../../catalog/data-source.ts';
+import type {
+  AnonymityExaminer,
+  AnonymityFigures,
+  AnonymityQuestion,
+} from '../../catalog/anonymity.ts';
 import type { DatasetRegistration } from '../../catalog/dataset.ts';
-import { InputError, PolicyError, StateError } from '../../errors.ts';
+import { assertInvariant, InputError, PolicyError, StateError } from '../../errors.ts';
 import { canonicalBytes } from '../../system/canonical-json.ts';
+import { anonymityStatement, readFigures } from './anonymity-sql.ts';
 import { aggregateStatement } from './aggregate-sql.ts';
-import { columnBook, columnOf, groupSql, type ColumnBook } from './column-sql.ts';
+import { columnBook, textOf, type ColumnBook } from './column-sql.ts';
 import { openDuckDbEngine, type DuckDbEngine, type EngineLimits } from './duckdb-engine.ts';
 import { LaneWriter } from './lanes.ts';
 import {
@@ -53,7 +59,9 @@ export const CHUNK_ROWS_MAX = 1_000_000;
  * Opens a source: finds its files, locks an engine to them, and checks columns and types.
  * @throws SetupError `source-missing` or `source-unreadable`, in one sentence for the data officer.
  */
-export async function openDuckDbSource(options: DuckDbSourceOptions): Promise<DataSource> {
+export async function openDuckDbSource(
+  options: DuckDbSourceOptions,
+): Promise<DataSource & AnonymityExaminer> {
   await rm(options.spillDirectory, { recursive: true, force: true });
   await mkdir(join(options.spillDirectory, 'engine'), { recursive: true, mode: 0o700 });
   await chmod(options.spillDirectory, 0o700);
@@ -62,7 +70,7 @@ export async function openDuckDbSource(options: DuckDbSourceOptions): Promise<Da
   return new DuckDbSource(options, hashes, version);
 }
 
-class DuckDbSource implements DataSource {
+class DuckDbSource implements DataSource, AnonymityExaminer {
   readonly #options: DuckDbSourceOptions;
   readonly #hashes: ContentHashes;
   #version: Version | undefined;
@@ -114,15 +122,30 @@ class DuckDbSource implements DataSource {
     const lanes = new LaneWriter(query, cells);
     const engineMs = await version.engine.session(signal, async (session) => {
       const started = performance.now();
-      for (const { name, keys, positions } of tables) {
+      for (const { name, labels, positions } of tables) {
         await session.run(sql`CREATE TEMP TABLE ${name} (label VARCHAR, position INTEGER)`);
-        await session.append(name, pairs(keys, positions));
+        await session.append(name, pairs(labels, positions));
       }
       await session.read(statement, (chunk) => lanes.write(chunk));
       return performance.now() - started;
     });
     await refuseDrift(version);
     return lanes.answer(engineMs);
+  }
+
+  async examine(question: AnonymityQuestion, signal?: AbortSignal): Promise<AnonymityFigures> {
+    const version = this.#openVersion();
+    await refuseDrift(version);
+    const statement = anonymityStatement(version.book, version.relation, question);
+    let figures: AnonymityFigures | undefined;
+    await version.engine.session(signal, (session) =>
+      session.read(statement, (chunk) => {
+        figures = readFigures(chunk, question);
+      }),
+    );
+    await refuseDrift(version);
+    assertInvariant(figures !== undefined, 'an examination has one row');
+    return figures;
   }
 
   async *streamColumns(
@@ -234,16 +257,11 @@ async function openVersion(options: DuckDbSourceOptions): Promise<Version> {
   }
 }
 
-function textOf(book: ColumnBook, name: string): Sql {
-  const group = groupSql(columnOf(book, name));
-  return group.text(group.code);
-}
-
 function* pairs(
-  keys: readonly string[],
+  labels: readonly string[],
   positions: readonly number[],
 ): Generator<readonly [string, number]> {
-  for (const [index, key] of keys.entries()) yield [key, positions[index] ?? -1];
+  for (const [index, label] of labels.entries()) yield [label, positions[index] ?? -1];
 }
 
 async function refuseDrift(version: Version): Promise<void> {
