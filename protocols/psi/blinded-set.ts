@@ -1,0 +1,195 @@
+/**
+ * A party's own set, made ready to be sent: duplicates settled, padded, hashed to the curve, blinded
+ * with a fresh secret, and sorted by what came out.
+ */
+import { viewOf } from '../common/bytes.ts';
+import { ProtocolError } from '../common/protocol-error.ts';
+import { SECRET_BYTES, blindingSecret, type PsiEngine } from './blind.ts';
+import { DIGEST_BYTES, ELEMENT_BYTES, dummyElements, writeElement } from './element.ts';
+import { inOrder, regroup } from './flow.ts';
+import { POINT_BYTES, requireParams, wireItems, type PsiParams } from './params.ts';
+import { SortedList, compareKeys } from './sorted-list.ts';
+import type { OpenSpill } from './spill.ts';
+
+/** What a party brings besides its items. */
+export interface PsiMachine {
+  readonly engine: PsiEngine;
+  readonly openSpill: OpenSpill;
+  /** Fresh random bytes; fixed only in tests. */
+  readonly randomBytes: (count: number) => Uint8Array;
+  /** Items done out of all that this party will handle, for progress. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Bytes of a row number behind a record. */
+export const ROW_BYTES = 4;
+/** The row number of a dummy. */
+export const NO_ROW = 0xffff_ffff;
+
+/** Owns its list: `close` it when the run is over. */
+export interface BlindedSet {
+  /** This party's secret: drawn for this run, dropped with the set. */
+  readonly secret: Uint8Array;
+  /** `POINT_BYTES` each, followed by the row number, in ascending order of the points. */
+  readonly points: SortedList;
+  /** Items with a key, before duplicates were settled. */
+  readonly items: number;
+  /** Different keys among them. */
+  readonly distinct: number;
+  /** Items sent: after settling and padding. */
+  readonly wireItems: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Reads a set and prepares it.
+ *
+ * Secret: the digests and the drawn blinding secret.
+ * @param digests - pieces of whole join-key digests (`DIGEST_BYTES` each), in the order of the rows.
+ * @throws ProtocolError `set-too-large`, `parameter-invalid`
+ * Cost: one hash to the curve and one multiplication an item.
+ */
+export async function prepareSet(
+  params: PsiParams,
+  machine: PsiMachine,
+  digests: AsyncIterable<Uint8Array>,
+): Promise<BlindedSet> {
+  requireParams(params);
+  const secret = blindingSecret(machine.randomBytes(SECRET_BYTES));
+  const keys = new SortedList(
+    { recordBytes: DIGEST_BYTES + ROW_BYTES, keyBytes: DIGEST_BYTES },
+    machine.openSpill,
+  );
+  const points = new SortedList(
+    { recordBytes: POINT_BYTES + ROW_BYTES, keyBytes: POINT_BYTES },
+    machine.openSpill,
+  );
+  try {
+    await collectKeys(params, keys, digests);
+    const settled = new Settled(params);
+    const total = wireItems(params, keys.size);
+    const pieces = regroup(
+      settled.elements(keys.sorted(), machine.randomBytes),
+      params.chunkItems * (ELEMENT_BYTES + ROW_BYTES),
+    );
+    const blinded = inOrder(pieces, machine.engine.parallel, (piece) =>
+      blindPiece(machine.engine, piece, secret),
+    );
+    for await (const records of blinded) {
+      await points.add(records);
+      machine.onProgress?.(points.size, total);
+    }
+    const close = (): Promise<void> => {
+      secret.fill(0);
+      return points.close();
+    };
+    const { distinct } = settled;
+    return { secret, points, items: keys.size, distinct, wireItems: points.size, close };
+  } catch (error) {
+    await points.close();
+    throw error;
+  } finally {
+    await keys.close();
+  }
+}
+
+async function collectKeys(
+  params: PsiParams,
+  keys: SortedList,
+  digests: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  for await (const piece of digests) {
+    const count = piece.length / DIGEST_BYTES;
+    if (wireItems(params, keys.size + count) > params.setSizeMax) {
+      throw new ProtocolError('set-too-large', `the set has more than ${params.setSizeMax} items`);
+    }
+    const records = new Uint8Array(count * (DIGEST_BYTES + ROW_BYTES));
+    for (let i = 0; i < count; i++) {
+      const at = i * (DIGEST_BYTES + ROW_BYTES);
+      records.set(piece.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES), at);
+      viewOf(records).setUint32(at + DIGEST_BYTES, keys.size + i, true);
+    }
+    await keys.add(records);
+  }
+}
+
+/** Settles duplicates in sorted keys and appends the padding. */
+class Settled {
+  readonly #params: PsiParams;
+  /** Different keys seen so far. */
+  distinct = 0;
+  #sent = 0;
+
+  constructor(params: PsiParams) {
+    this.#params = params;
+  }
+
+  /** Elements, each followed by its row. */
+  async *elements(
+    keys: AsyncIterable<Uint8Array>,
+    randomBytes: (count: number) => Uint8Array,
+  ): AsyncGenerator<Uint8Array> {
+    const keyRecord = DIGEST_BYTES + ROW_BYTES;
+    const record = ELEMENT_BYTES + ROW_BYTES;
+    const last = new Uint8Array(DIGEST_BYTES);
+    let occurrence = 0;
+    for await (const piece of keys) {
+      const out = new Uint8Array((piece.length / keyRecord) * record);
+      let filled = 0;
+      for (let at = 0; at < piece.length; at += keyRecord) {
+        const isFirst = this.distinct === 0 || compareKeys(last, 0, piece, at, DIGEST_BYTES) !== 0;
+        occurrence = isFirst ? 0 : occurrence + 1;
+        if (isFirst) {
+          this.distinct += 1;
+          last.set(piece.subarray(at, at + DIGEST_BYTES));
+        } else if (this.#params.duplicates === 'distinct') {
+          continue;
+        }
+        writeElement(out, filled, last, occurrence);
+        out.set(piece.subarray(at + DIGEST_BYTES, at + keyRecord), filled + ELEMENT_BYTES);
+        filled += record;
+      }
+      this.#sent += filled / record;
+      yield out.subarray(0, filled);
+    }
+    yield* this.#padding(randomBytes);
+  }
+
+  async *#padding(randomBytes: (count: number) => Uint8Array): AsyncGenerator<Uint8Array> {
+    const record = ELEMENT_BYTES + ROW_BYTES;
+    let missing = wireItems(this.#params, this.#sent) - this.#sent;
+    while (missing > 0) {
+      const count = Math.min(missing, this.#params.chunkItems);
+      const dummies = dummyElements(randomBytes(count * DIGEST_BYTES), count);
+      const out = new Uint8Array(count * record);
+      for (let i = 0; i < count; i++) {
+        out.set(dummies.subarray(i * ELEMENT_BYTES, (i + 1) * ELEMENT_BYTES), i * record);
+        viewOf(out).setUint32(i * record + ELEMENT_BYTES, NO_ROW, true);
+      }
+      yield out;
+      missing -= count;
+    }
+  }
+}
+
+/** Blinds a piece of elements with rows into points with rows. */
+async function blindPiece(
+  engine: PsiEngine,
+  piece: Uint8Array,
+  secret: Uint8Array,
+): Promise<Uint8Array> {
+  const from = ELEMENT_BYTES + ROW_BYTES;
+  const to = POINT_BYTES + ROW_BYTES;
+  const count = piece.length / from;
+  const elements = new Uint8Array(count * ELEMENT_BYTES);
+  for (let i = 0; i < count; i++) {
+    elements.set(piece.subarray(i * from, i * from + ELEMENT_BYTES), i * ELEMENT_BYTES);
+  }
+  const points = await engine.blind(elements, secret);
+  const out = new Uint8Array(count * to);
+  for (let i = 0; i < count; i++) {
+    out.set(points.subarray(i * POINT_BYTES, (i + 1) * POINT_BYTES), i * to);
+    out.set(piece.subarray(i * from + ELEMENT_BYTES, (i + 1) * from), i * to + POINT_BYTES);
+  }
+  return out;
+}

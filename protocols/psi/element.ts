@@ -1,0 +1,35 @@
+/**
+ * What is hashed to the curve: a real element is the digest of a join key with its occurrence, a
+ * dummy is random. The first byte tells them apart, so that a dummy can never equal an element.
+ */
+import { viewOf } from '../common/bytes.ts';
+
+export const DIGEST_BYTES = 32;
+/** kind, digest or randomness, occurrence */
+export const ELEMENT_BYTES = 1 + DIGEST_BYTES + 4;
+
+const REAL = 0;
+const DUMMY = 1;
+
+/** Writes the element of one occurrence (0, 1, 2 …) of a key at `at` of `out`. */
+export function writeElement(
+  out: Uint8Array,
+  at: number,
+  digest: Uint8Array,
+  occurrence: number,
+): void {
+  out[at] = REAL;
+  out.set(digest, at + 1);
+  viewOf(out).setUint32(at + 1 + DIGEST_BYTES, occurrence, true);
+}
+
+/** Dummies from `count` × `DIGEST_BYTES` random bytes: no two alike, none like any key's. */
+export function dummyElements(random: Uint8Array, count: number): Uint8Array {
+  const out = new Uint8Array(count * ELEMENT_BYTES);
+  for (let i = 0; i < count; i++) {
+    out[i * ELEMENT_BYTES] = DUMMY;
+    const part = random.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES);
+    out.set(part, i * ELEMENT_BYTES + 1);
+  }
+  return out;
+}

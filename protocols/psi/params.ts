@@ -1,0 +1,70 @@
+/** What both parties of a PSI agree on before anything moves, and the sizes that follow from it. */
+import { ProtocolError } from '../common/protocol-error.ts';
+
+/** `intersection`: the receiver learns which of its items are shared; `cardinality`: how many. */
+export type PsiMode = 'intersection' | 'cardinality';
+
+export interface PsiParams {
+  readonly mode: PsiMode;
+  /** Hash of the run's descriptor: keys every derivation, so that nothing compares across runs. */
+  readonly context: Uint8Array;
+  /** `bucket` pads with dummies to the next power of two; mandatory after any filter. */
+  readonly padding: 'bucket' | 'none';
+  /**
+   * What a key that occurs more than once counts: `multiplicity` matches occurrence by occurrence
+   * (Σ min of both sides), `distinct` once.
+   */
+  readonly duplicates: 'multiplicity' | 'distinct';
+  /** Items of a chunk; the last one is shorter. */
+  readonly chunkItems: number;
+  /** More items than this, padded, on either side end the run. */
+  readonly setSizeMax: number;
+}
+
+export const CONTEXT_BYTES = 32;
+/** A point on the wire. */
+export const POINT_BYTES = 32;
+/**
+ * A doubly blinded point on the wire and in comparisons is cut to its first 128 bits: two of n · m
+ * different points agree there with probability n · m / 2^127, below 2^−80 for the largest sets.
+ */
+export const EVALUATED_BYTES = 16;
+export const CHUNK_ITEMS = 4096;
+export const CHUNK_ITEMS_MAX = 65_536;
+/** The largest set this code accepts: counts and row numbers are 32-bit. */
+export const SET_SIZE_MAX = 2 ** 28;
+
+/** Domain separation tag of the hash to the curve. Short, so that an item costs three SHA-512 blocks. */
+export const HASH_TAG: Uint8Array = new TextEncoder().encode(
+  'weir-psi-v1-curve25519_XMD:SHA-512_ELL2_RO_',
+);
+
+/** @throws ProtocolError `parameter-invalid` */
+export function requireParams(params: PsiParams): void {
+  const { chunkItems, setSizeMax, context } = params;
+  const isCount = (value: number, most: number): boolean =>
+    Number.isInteger(value) && value >= 1 && value <= most;
+  if (!isCount(chunkItems, CHUNK_ITEMS_MAX) || !isCount(setSizeMax, SET_SIZE_MAX)) {
+    throw new ProtocolError('parameter-invalid', 'chunk or set size is out of range');
+  }
+  if (context.length !== CONTEXT_BYTES) {
+    throw new ProtocolError('parameter-invalid', `the context has ${CONTEXT_BYTES} bytes`);
+  }
+}
+
+/** The public bucket of a set: the next power of two, from 1. */
+export function bucketOf(items: number): number {
+  let bucket = 1;
+  while (bucket < items) bucket *= 2;
+  return bucket;
+}
+
+/** Items on the wire for a set of so many. */
+export function wireItems(params: PsiParams, items: number): number {
+  return params.padding === 'bucket' ? bucketOf(items) : items;
+}
+
+/** How many chunks carry so many items. */
+export function chunkCount(params: PsiParams, items: number): number {
+  return Math.ceil(items / params.chunkItems);
+}

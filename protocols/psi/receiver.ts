@@ -1,0 +1,151 @@
+/** The party that learns the result: how many items are shared, or which of its own. */
+import { viewOf } from '../common/bytes.ts';
+import { NO_ROW, ROW_BYTES, type BlindedSet, type PsiMachine } from './blinded-set.ts';
+import {
+  bothWays,
+  greet,
+  receiveChunks,
+  receiveEvaluated,
+  sendPoints,
+  type PsiChannel,
+  type StopFlag,
+} from './exchange.ts';
+import { ascending, matchSorted, regroup } from './flow.ts';
+import { EVALUATED } from './messages.ts';
+import { EVALUATED_BYTES, POINT_BYTES, type PsiParams } from './params.ts';
+import { ProtocolError } from '../common/protocol-error.ts';
+import { SortedList } from './sorted-list.ts';
+
+/** What the receiver knows afterwards. */
+export interface ReceiverOutcome {
+  /** Shared items, duplicates counted as the parameters say. */
+  readonly shared: number;
+  /** Intersection only: row numbers of the own items that are shared, ascending. */
+  readonly rows: Uint32Array | undefined;
+  /** Padded size of the sender's set. */
+  readonly peerItems: number;
+}
+
+/**
+ * Runs the receiver's part over a prepared set.
+ * @throws ProtocolError on any message out of form, place or bounds; there is no result then
+ */
+export async function runReceiver(
+  channel: PsiChannel,
+  params: PsiParams,
+  machine: PsiMachine,
+  set: BlindedSet,
+): Promise<ReceiverOutcome> {
+  const peerItems = await greet(channel, params, 'receiver', set.wireItems);
+  const theirs = new SortedList(
+    { recordBytes: EVALUATED_BYTES, keyBytes: EVALUATED_BYTES },
+    machine.openSpill,
+  );
+  try {
+    const receive = async (stop: StopFlag): Promise<void> => {
+      const pieces = receiveEvaluated(channel, params, machine, set.secret, peerItems);
+      for await (const piece of pieces) {
+        if (stop.isStopped) return;
+        await theirs.add(piece);
+        machine.onProgress?.(theirs.size, peerItems);
+      }
+    };
+    await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
+    const ours = receiveChunks(channel, params, EVALUATED, set.wireItems, EVALUATED_BYTES);
+    if (params.mode === 'cardinality') {
+      return { shared: await countShared(ours, theirs), rows: undefined, peerItems };
+    }
+    const rows = await sharedRows(ours, theirs, set, machine);
+    return { shared: rows.length, rows, peerItems };
+  } finally {
+    await theirs.close();
+  }
+}
+
+/** Both lists as they must come: strictly ascending, so that neither side counts anything twice. */
+async function* checked(
+  records: AsyncIterable<Uint8Array>,
+  recordBytes: number,
+): AsyncGenerator<Uint8Array> {
+  const inTurn = ascending(recordBytes, EVALUATED_BYTES);
+  for await (const piece of records) yield inTurn(piece);
+}
+
+async function countShared(ours: AsyncIterable<Uint8Array>, theirs: SortedList): Promise<number> {
+  let shared = 0;
+  await matchSorted(
+    { records: checked(ours, EVALUATED_BYTES), recordBytes: EVALUATED_BYTES },
+    { records: checked(theirs.sorted(), EVALUATED_BYTES), recordBytes: EVALUATED_BYTES },
+    EVALUATED_BYTES,
+    () => {
+      shared += 1;
+    },
+  );
+  return shared;
+}
+
+/** Puts the own rows back behind the evaluated points, which come in the order these were sent. */
+async function sharedRows(
+  ours: AsyncIterable<Uint8Array>,
+  theirs: SortedList,
+  set: BlindedSet,
+  machine: PsiMachine,
+): Promise<Uint32Array> {
+  const recordBytes = EVALUATED_BYTES + ROW_BYTES;
+  const withRows = new SortedList({ recordBytes, keyBytes: EVALUATED_BYTES }, machine.openSpill);
+  const own = new RecordReader(set);
+  const rows: number[] = [];
+  try {
+    for await (const piece of ours) await withRows.add(await own.attachRows(piece));
+    await matchSorted(
+      { records: checked(withRows.sorted(), recordBytes), recordBytes },
+      { records: checked(theirs.sorted(), EVALUATED_BYTES), recordBytes: EVALUATED_BYTES },
+      EVALUATED_BYTES,
+      (piece, at) => {
+        const row = viewOf(piece).getUint32(at + EVALUATED_BYTES, true);
+        if (row === NO_ROW) throw new ProtocolError('message-malformed', 'a dummy matched');
+        rows.push(row);
+      },
+    );
+  } finally {
+    await withRows.close();
+  }
+  return Uint32Array.from(rows).sort();
+}
+
+/** Reads the own points a second time, in step with the answers. */
+class RecordReader {
+  readonly #records: AsyncIterator<Uint8Array>;
+  readonly #recordBytes: number;
+  #piece: Uint8Array = new Uint8Array(0);
+  #at = 0;
+
+  constructor(set: BlindedSet) {
+    this.#recordBytes = set.points.shape.recordBytes;
+    this.#records = regroup(set.points.sorted(), 1024 * this.#recordBytes);
+  }
+
+  /** Each evaluated point followed by the row of the own point it belongs to. */
+  async attachRows(evaluated: Uint8Array): Promise<Uint8Array> {
+    const count = evaluated.length / EVALUATED_BYTES;
+    const out = new Uint8Array(count * (EVALUATED_BYTES + ROW_BYTES));
+    for (let i = 0; i < count; i++) {
+      if (this.#at >= this.#piece.length) await this.#refill();
+      const at = i * (EVALUATED_BYTES + ROW_BYTES);
+      out.set(evaluated.subarray(i * EVALUATED_BYTES, (i + 1) * EVALUATED_BYTES), at);
+      const row = this.#piece.subarray(this.#at + POINT_BYTES, this.#at + this.#recordBytes);
+      out.set(row, at + EVALUATED_BYTES);
+      this.#at += this.#recordBytes;
+    }
+    return out;
+  }
+
+  async #refill(): Promise<void> {
+    const next = await this.#records.next();
+    if (next.done === true) {
+      throw new ProtocolError('length-wrong', 'more answers came than points were sent');
+    }
+    this.#piece = next.value;
+    this.#at = 0;
+  }
+}

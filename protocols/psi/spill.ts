@@ -1,0 +1,40 @@
+/** Where records go that should not stay in memory. The domain hands in files; tests, memory. */
+import { ProtocolError } from '../common/protocol-error.ts';
+
+export interface Spill {
+  /** Appends bytes and tells at which offset they start. */
+  append(bytes: Uint8Array): Promise<number>;
+  /** Reads exactly `lengthBytes` from `offset`. */
+  read(offset: number, lengthBytes: number): Promise<Uint8Array>;
+  /** Removes everything. */
+  close(): Promise<void>;
+}
+
+/** Opens an empty spill; each list has its own. */
+export type OpenSpill = () => Promise<Spill>;
+
+/** A spill that keeps everything in memory: for small sets and tests. */
+export async function memorySpill(): Promise<Spill> {
+  const parts: { offset: number; bytes: Uint8Array }[] = [];
+  let sizeBytes = 0;
+  return {
+    async append(bytes) {
+      const offset = sizeBytes;
+      parts.push({ offset, bytes: bytes.slice() });
+      sizeBytes += bytes.length;
+      return offset;
+    },
+    async read(offset, lengthBytes) {
+      const part = parts.findLast((candidate) => candidate.offset <= offset);
+      const start = offset - (part?.offset ?? 0);
+      const bytes = part?.bytes.slice(start, start + lengthBytes);
+      if (bytes?.length !== lengthBytes) {
+        throw new ProtocolError('length-wrong', 'a spill was read beyond what was written');
+      }
+      return bytes;
+    },
+    async close() {
+      parts.length = 0;
+    },
+  };
+}

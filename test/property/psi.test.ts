@@ -1,0 +1,153 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { nobleCurve } from '../../protocols/common/noble-curve.ts';
+import { inPlaceEngine } from '../../protocols/psi/blind.ts';
+import { bucketOf, type PsiParams } from '../../protocols/psi/params.ts';
+import { openCurve } from '../../workers/native-curve.ts';
+import { PARAMS, naiveShared, runPsi } from '../fixtures/psi.ts';
+
+const items = (max: number): fc.Arbitrary<string[]> =>
+  fc.array(
+    fc.oneof(fc.constantFrom('a', 'b', 'ä', '航班', '🛫', ''), fc.string({ unit: 'grapheme' })),
+    {
+      maxLength: max,
+    },
+  );
+const params: fc.Arbitrary<PsiParams> = fc
+  .record({
+    mode: fc.constantFrom('cardinality' as const, 'intersection' as const),
+    padding: fc.constantFrom('bucket' as const, 'none' as const),
+    duplicates: fc.constantFrom('multiplicity' as const, 'distinct' as const),
+    chunkItems: fc.integer({ min: 1, max: 20 }),
+  })
+  .map((chosen) => ({ ...PARAMS, ...chosen }));
+const numbered = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, i) => `item ${from + i}`);
+
+/** Checks count and, where rows are revealed, exactly which. */
+async function expectExact(
+  chosen: PsiParams,
+  sender: readonly string[],
+  receiver: readonly string[],
+): Promise<void> {
+  const { outcome } = await runPsi(chosen, sender, receiver);
+  expect(outcome.shared).toBe(naiveShared(sender, receiver, chosen.duplicates));
+  if (chosen.mode === 'cardinality') {
+    expect(outcome.rows).toBeUndefined();
+    return;
+  }
+  const revealed = [...(outcome.rows ?? [])].map((row) => receiver[row] ?? 'no such row');
+  expect(revealed).toHaveLength(outcome.shared);
+  expect(new Set(outcome.rows).size).toBe(outcome.shared);
+  for (const item of new Set(receiver)) {
+    expect(revealed.filter((other) => other === item)).toHaveLength(
+      naiveShared(
+        sender,
+        receiver.filter((other) => other === item),
+        chosen.duplicates,
+      ),
+    );
+  }
+}
+
+describe('PSI equals a naive reference', () => {
+  it('for random sets with duplicates and unicode, in every mode', async () => {
+    await fc.assert(
+      fc.asyncProperty(params, items(40), items(40), fc.nat(39), async (chosen, a, b, shared) => {
+        await expectExact(chosen, [...a, ...b.slice(0, shared)], b);
+      }),
+      { numRuns: 120 },
+    );
+  });
+
+  it.each([
+    ['both empty', [], []],
+    ['one empty', [], ['a']],
+    ['the other empty', ['a'], []],
+    ['one element, equal', ['a'], ['a']],
+    ['one element, different', ['a'], ['b']],
+    ['equal', numbered(0, 33), numbered(0, 33)],
+    ['disjoint', numbered(0, 33), numbered(33, 66)],
+    ['one key a hundred times over', Array(100).fill('x'), Array(37).fill('x')],
+  ])('for sets that are special: %s', async (_name, a: string[], b: string[]) => {
+    for (const mode of ['cardinality', 'intersection'] as const) {
+      for (const padding of ['bucket', 'none'] as const) {
+        for (const duplicates of ['multiplicity', 'distinct'] as const) {
+          await expectExact({ ...PARAMS, mode, padding, duplicates }, a, b);
+        }
+      }
+    }
+  });
+
+  it('at every size around chunks and powers of two', async () => {
+    for (const size of [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65]) {
+      for (const mode of ['cardinality', 'intersection'] as const) {
+        await expectExact({ ...PARAMS, mode }, numbered(0, size), numbered(size >> 1, 2 * size));
+        await expectExact({ ...PARAMS, mode, padding: 'none' }, numbered(0, size), numbered(1, 9));
+      }
+    }
+  });
+
+  it('does not depend on which side matches, nor on the order of rows', async () => {
+    await fc.assert(
+      fc.asyncProperty(params, items(20), items(20), async (chosen, a, b) => {
+        const forth = await runPsi(chosen, a, b);
+        const back = await runPsi(chosen, b.toReversed(), a);
+        expect(back.outcome.shared).toBe(forth.outcome.shared);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('whatever multiplies: noble, OpenSSL and libsodium give one protocol', async () => {
+    const [a, b] = [numbered(0, 11), numbered(5, 20)];
+    for (const engine of [nobleCurve, openCurve(undefined)].map(inPlaceEngine)) {
+      for (const mode of ['cardinality', 'intersection'] as const) {
+        const { outcome } = await runPsi({ ...PARAMS, mode }, a, b, { engine });
+        expect(outcome.shared).toBe(6);
+      }
+    }
+  });
+});
+
+describe('sizes', () => {
+  it('of padded sets are public buckets, whatever the duplicates', async () => {
+    for (const [count, bucket] of [
+      [0, 1],
+      [1, 1],
+      [2, 2],
+      [3, 4],
+      [64, 64],
+      [65, 128],
+    ] as const) {
+      expect(bucketOf(count)).toBe(bucket);
+      const { outcome } = await runPsi(PARAMS, numbered(0, count), ['a']);
+      expect(outcome.peerItems).toBe(bucket);
+    }
+    const { outcome } = await runPsi(
+      { ...PARAMS, duplicates: 'distinct' },
+      ['a', 'a', 'a', 'b', 'b'],
+      ['a'],
+    );
+    expect(outcome.peerItems).toBe(2);
+  });
+
+  it('beyond the limit end the run, the own and the peer’s', async () => {
+    const small = { ...PARAMS, setSizeMax: 16 };
+    await expect(runPsi(small, numbered(0, 17), [])).rejects.toMatchObject({
+      code: 'set-too-large',
+    });
+    const announced = runPsi(small, numbered(0, 16), numbered(0, 16), {
+      tap: (frame) => {
+        if (frame.kind !== 'psi.hello') return [frame];
+        const payload = frame.payload.slice();
+        new DataView(payload.buffer).setUint32(8, 32, true);
+        return [{ ...frame, payload }];
+      },
+    });
+    await expect(announced).rejects.toMatchObject({ code: 'set-too-large' });
+    await expect(runPsi(small, numbered(0, 16), numbered(0, 16))).resolves.toMatchObject({
+      outcome: { shared: 16 },
+    });
+  });
+});

@@ -1,0 +1,34 @@
+/**
+ * Tasks of a PSI for other threads: each calls one protocol function on one batch. A ProtocolError
+ * is answered as data, since its code would not survive the way between threads.
+ */
+// oxlint-disable-next-line no-restricted-imports -- the move marker is how an answer avoids a copy
+import { move } from 'piscina';
+import { ProtocolError } from '../protocols/common/protocol-error.ts';
+import { blindElements, evaluatePoints } from '../protocols/psi/blind.ts';
+import { nativePrimitives } from './native-primitives.ts';
+
+/** Argument of both tasks: a batch of elements or points, and this party's secret of the run. */
+export interface BlindArgument {
+  readonly batch: Uint8Array;
+  readonly secret: Uint8Array;
+}
+
+/** @see blindElements */
+export function blindTask({ batch, secret }: BlindArgument): unknown {
+  return moved(() => blindElements(nativePrimitives.curve, batch, secret));
+}
+
+/** @see evaluatePoints */
+export function evaluateTask({ batch, secret }: BlindArgument): unknown {
+  return moved(() => evaluatePoints(nativePrimitives.curve, batch, secret));
+}
+
+function moved(work: () => Uint8Array): unknown {
+  try {
+    return move(work());
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    return { protocolError: { code: error.code, message: error.message } };
+  }
+}
