@@ -11,6 +11,7 @@ const WORKERS = {
   /** The ledger's functions over that database, loaded inside the thread. */
   'ledger-program': '../ledger/sqlite-program',
   homomorphic: '../../workers/homomorphic',
+  psi: '../../workers/psi',
   'secure-sum': '../../workers/secure-sum',
 } as const;
 

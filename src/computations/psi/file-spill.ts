@@ -1,0 +1,60 @@
+/**
+ * Spills in files that no crash leaves behind: each is unlinked as soon as it is open, so the
+ * system frees it when the process ends, however it ends.
+ */
+import { open, mkdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CapacityError } from '../../errors.ts';
+import type { OpenSpill } from '../../../protocols/psi/spill.ts';
+import type { Random } from '../../system/random.ts';
+
+const OWNER_ONLY = 0o600;
+const NAME_BYTES = 16;
+
+/**
+ * Opens spills in a directory of the domain.
+ * @throws CapacityError `disk-full` from `append`
+ */
+export function fileSpills(directory: string, random: Random): OpenSpill {
+  return async () => {
+    await mkdir(directory, { recursive: true });
+    const name = Buffer.from(random.bytes(NAME_BYTES)).toString('hex');
+    const path = join(directory, `psi-${name}.spill`);
+    const file = await open(path, 'wx+', OWNER_ONLY);
+    await unlink(path);
+    let sizeBytes = 0;
+    return {
+      async append(bytes) {
+        const offset = sizeBytes;
+        sizeBytes += bytes.length;
+        try {
+          for (let done = 0; done < bytes.length; ) {
+            const part = bytes.subarray(done);
+            done += (await file.write(part, 0, part.length, offset + done)).bytesWritten;
+          }
+        } catch (error) {
+          throw asDiskError(error);
+        }
+        return offset;
+      },
+      async read(offset, lengthBytes) {
+        const bytes = new Uint8Array(lengthBytes);
+        for (let done = 0; done < lengthBytes; ) {
+          const { bytesRead } = await file.read(bytes, done, lengthBytes - done, offset + done);
+          if (bytesRead === 0) throw new Error('a spill ended early');
+          done += bytesRead;
+        }
+        return bytes;
+      },
+      close: () => file.close(),
+    };
+  };
+}
+
+function asDiskError(error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  return new CapacityError('disk-full', 'The disk is full: the set could not be spilled.', {
+    remedy: 'Free space in the domain’s directory and run again.',
+  });
+}

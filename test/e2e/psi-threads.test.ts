@@ -1,0 +1,98 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { prepareSet, type PsiMachine } from '../../protocols/psi/blinded-set.ts';
+import { fileSpills } from '../../src/computations/psi/file-spill.ts';
+import { poolEngine } from '../../src/computations/psi/pool-engine.ts';
+import { openPool } from '../../src/pool/piscina-pool.ts';
+import type { Pool } from '../../src/pool/pool.ts';
+import { systemRandom } from '../../src/system/random.ts';
+import { PARAMS, digestsOf, runPsi } from '../fixtures/psi.ts';
+
+let pool: Pool;
+let directory: string;
+beforeAll(async () => {
+  pool = openPool({ threadsMax: 2 });
+  directory = await mkdtemp(join(tmpdir(), 'weir-psi-'));
+});
+afterAll(async () => {
+  await pool.close();
+  await rm(directory, { recursive: true });
+});
+const numbered = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, i) => `item ${from + i}`);
+
+describe('PSI on real threads', () => {
+  it('gives the answer it gives on one, in every mode', async () => {
+    const params = { ...PARAMS, chunkItems: 256 };
+    for (const mode of ['cardinality', 'intersection'] as const) {
+      const { outcome } = await runPsi(
+        { ...params, mode },
+        numbered(0, 1500),
+        numbered(900, 1900),
+        {
+          engine: poolEngine(pool, 2),
+        },
+      );
+      expect(outcome.shared).toBe(600);
+    }
+  });
+
+  it('hands a bad point back with its code, and stops at an abort', async () => {
+    const engine = poolEngine(pool, 2);
+    await expect(engine.evaluate(new Uint8Array(64), new Uint8Array(32))).rejects.toMatchObject({
+      code: 'point-invalid',
+    });
+    const stopped = poolEngine(pool, 2, AbortSignal.abort());
+    await expect(stopped.blind(new Uint8Array(37), new Uint8Array(32))).rejects.toMatchObject({
+      code: 'run-cancelled',
+    });
+  });
+});
+
+describe('spills in files', () => {
+  it('read back what was written, and have no name on the disk', async () => {
+    const spill = await fileSpills(join(directory, 'deeper'), systemRandom)();
+    const first = systemRandom.bytes(100_000);
+    const second = systemRandom.bytes(33);
+    expect([await spill.append(first), await spill.append(second)]).toEqual([0, 100_000]);
+    expect(await spill.read(0, 100_000)).toEqual(first);
+    expect(await spill.read(99_990, 20)).toEqual(
+      new Uint8Array([...first.slice(-10), ...second.slice(0, 10)]),
+    );
+    await expect(spill.read(100_030, 10)).rejects.toThrow(/early/);
+    expect(await readdir(join(directory, 'deeper'))).toEqual([]);
+    await spill.close();
+  });
+
+  it('carry a set that is larger than the buffers', async () => {
+    const machine: PsiMachine = {
+      // The heavy step is not what this is about: points stand in that are as random.
+      engine: {
+        parallel: 1,
+        blind: async (elements) => systemRandom.bytes((elements.length / 37) * 32),
+        evaluate: async () => new Uint8Array(0),
+      },
+      openSpill: fileSpills(directory, systemRandom),
+      randomBytes: (count) => systemRandom.bytes(count),
+    };
+    const items = [...numbered(0, 140_000), ...numbered(0, 1000)];
+    const set = await prepareSet({ ...PARAMS, setSizeMax: 2 ** 20 }, machine, digestsOf(items));
+    expect(set).toMatchObject({ items: 141_000, distinct: 140_000, wireItems: 2 ** 18 });
+    const rows = new Set<number>();
+    let last = '';
+    for await (const records of set.points.sorted()) {
+      const view = new DataView(records.buffer, records.byteOffset);
+      for (let at = 0; at < records.length; at += 36) {
+        const point = Buffer.from(records.subarray(at, at + 32)).toString('hex');
+        if (point <= last) throw new Error('not ascending');
+        last = point;
+        rows.add(view.getUint32(at + 32, true));
+      }
+    }
+    // Every row, and the one number that all dummies share.
+    expect(rows.size).toBe(141_001);
+    await set.close();
+  });
+});
