@@ -3,5 +3,6 @@ import type { BenchSuite } from './suite.ts';
 
 export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   homomorphic: async () => (await import('./homomorphic.ts')).homomorphicSuite,
+  link: async () => (await import('./link.ts')).linkSuite,
   ledger: async () => (await import('./ledger.ts')).ledgerSuite,
 };

@@ -17,7 +17,7 @@ import {
 import { RecentKeys } from './recent-keys.ts';
 import { RunEnd, type RunChannelHandle, type RunSpec } from './run-channel.ts';
 import { runKey } from './run-relay.ts';
-import { decodeError, encodeError } from './wire-error.ts';
+import { cancelReason, decodeError, encodeError } from './wire-error.ts';
 
 interface OpenedRun {
   readonly end: RunEnd;
@@ -57,7 +57,7 @@ export class DomainRuns {
   /**
    * The channel of a run this domain agreed to, once the gateway has opened it; once only.
    * @throws StateError `party-set-changed` where the gateway opened it among other parties,
-   *   `already-exists` on a second claim; AbortError `run-timed-out`, or how the run ended.
+   *   `already-exists` on a second claim; AbortError `run-timed-out`, the signal's reason, or how the run ended.
    */
   async claim(spec: RunSpec, options: ClaimOptions = {}): Promise<RunChannelHandle> {
     const key = runKey(spec.runId, spec.attempt);
@@ -73,15 +73,16 @@ export class DomainRuns {
     this.#claims.set(key, claim);
     const settled = new AbortController();
     const giveUp = (): void => claim.opened.reject(timedOut('The gateway did not open the run.'));
-    options.signal?.addEventListener('abort', giveUp, { once: true });
+    const onCancel = (): void => claim.opened.reject(cancelReason(options.signal));
+    options.signal?.addEventListener('abort', onCancel, { once: true });
     const timeoutMs = options.timeoutMs ?? this.#limits.unclaimedMsMax;
     void this.#clock.sleep(timeoutMs, settled.signal).then(giveUp);
     try {
-      if (options.signal?.aborted) giveUp();
+      if (options.signal?.aborted) onCancel();
       return await claim.opened.promise;
     } finally {
       settled.abort();
-      options.signal?.removeEventListener('abort', giveUp);
+      options.signal?.removeEventListener('abort', onCancel);
       this.#claims.delete(key);
     }
   }

@@ -11,7 +11,7 @@ const Bytes32 = Bytes.refine((value) => value.length === 32);
 const Counter = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 /** The method of a request: lower-case words with dots and hyphens, at most 64 characters. */
-export const MethodSchema = z.string().regex(/^[a-z][a-z0-9.-]{0,63}$/);
+const MethodSchema = z.string().regex(/^[a-z][a-z0-9.-]{0,63}$/);
 /** The name of a run's message within its protocol. */
 export const KindSchema = z.string().min(1).max(64);
 

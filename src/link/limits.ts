@@ -37,6 +37,8 @@ export const RUNS_REMEMBERED_MAX = 4_096;
 export interface LinkLimits {
   /** Sockets that have not proven an identity yet. */
   readonly handshakeSocketsMax: number;
+  /** Of one address, so that no single machine takes all of them. */
+  readonly handshakeSocketsPerAddressMax: number;
   readonly handshakeBytesMax: number;
   readonly handshakeMsMax: number;
   readonly requestMs: number;
@@ -55,6 +57,7 @@ export interface LinkLimits {
 
 export const LINK_LIMITS: LinkLimits = {
   handshakeSocketsMax: 64,
+  handshakeSocketsPerAddressMax: 16,
   handshakeBytesMax: 4_096,
   handshakeMsMax: 10_000,
   requestMs: 30_000,

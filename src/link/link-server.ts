@@ -65,7 +65,8 @@ class GatewayLinks implements LinkServer {
   readonly #handlers = new Map<string, Handler>();
   readonly #links = new Map<PartyId, OpenLink>();
   readonly #relay = new RunRelay();
-  readonly #handshakes = new Set<WebSocket>();
+  /** Sockets that have not proven an identity, with the address they dialled from. */
+  readonly #handshakes = new Map<WebSocket, string | undefined>();
   readonly #sockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -103,7 +104,7 @@ class GatewayLinks implements LinkServer {
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#httpServer.off('upgrade', this.#onUpgrade);
-    for (const socket of this.#handshakes) socket.terminate();
+    for (const socket of this.#handshakes.keys()) socket.terminate();
     const open = [...this.#links.values()];
     for (const link of open) link.close('shutting-down');
     await Promise.all(open.map((link) => link.closed));
@@ -112,8 +113,7 @@ class GatewayLinks implements LinkServer {
 
   readonly #onUpgrade = (request: IncomingMessage, raw: Duplex, head: Buffer): void => {
     const address = request.socket.remoteAddress;
-    const isFull = this.#isClosing || this.#handshakes.size >= this.#limits.handshakeSocketsMax;
-    const status = refusalOf(request, isFull);
+    const status = refusalOf(request, this.#isClosing || this.#isFull(address));
     if (status !== undefined) {
       const reason = status === 503 ? 'too-many-handshakes' : 'not-a-link';
       this.#tell({ kind: 'refused', reason, address, detail: undefined });
@@ -122,7 +122,7 @@ class GatewayLinks implements LinkServer {
       return;
     }
     this.#sockets.handleUpgrade(request, raw, head, (socket) => {
-      this.#handshakes.add(socket);
+      this.#handshakes.set(socket, address);
       const enter = (party: PartyId): void => this.#admit(socket, party);
       const parts = { ...this.#options, limits: this.#limits, enter };
       void authenticateDomain(socket, raw, parts).then((reason) => {
@@ -132,6 +132,12 @@ class GatewayLinks implements LinkServer {
       });
     });
   };
+
+  #isFull(address: string | undefined): boolean {
+    if (this.#handshakes.size >= this.#limits.handshakeSocketsMax) return true;
+    const same = [...this.#handshakes.values()].filter((other) => other === address).length;
+    return same >= this.#limits.handshakeSocketsPerAddressMax;
+  }
 
   /** The party has proven itself: only now does it replace a link it had before. */
   #admit(socket: WebSocket, party: PartyId): void {

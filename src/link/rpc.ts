@@ -19,7 +19,7 @@ import {
   REQUESTS_IN_FLIGHT_MAX,
   REQUEST_BYTES_IN_FLIGHT_MAX,
 } from './limits.ts';
-import { decodeError, encodeError } from './wire-error.ts';
+import { cancelReason, decodeError, encodeError } from './wire-error.ts';
 
 export interface RequestOptions {
   /** Default: `limits.requestMs`. */
@@ -79,7 +79,7 @@ export class Rpc {
     if (sizeBytes > BODY_BYTES_MAX) {
       throw new InputError('frame-too-large', `The body of ${method} is too large for the link.`);
     }
-    if (options.signal?.aborted) throw cancelled(options.signal);
+    if (options.signal?.aborted) throw cancelReason(options.signal);
     if (this.#waiting.size >= REQUESTS_IN_FLIGHT_MAX) {
       throw new CapacityError('queue-full', 'Too many requests are under way on this link.');
     }
@@ -99,7 +99,7 @@ export class Rpc {
     void clock.sleep(options.timeoutMs ?? limits.requestMs, settled.signal).then(() => {
       giveUp(this.#late(method));
     });
-    const onCancel = (): void => giveUp(cancelled(options.signal));
+    const onCancel = (): void => giveUp(cancelReason(options.signal));
     options.signal?.addEventListener('abort', onCancel, { once: true });
     try {
       return await answer.promise;
@@ -118,7 +118,7 @@ export class Rpc {
       case 'failure':
         return this.#settle(frame.id)?.reject(decodeError(frame.error, this.#connection.peer));
       case 'cancel':
-        return this.#answering.get(frame.id)?.controller.abort(cancelled(undefined));
+        return this.#answering.get(frame.id)?.controller.abort(cancelReason(undefined));
     }
   }
 
@@ -188,12 +188,6 @@ export class Rpc {
       party,
     });
   }
-}
-
-function cancelled(signal: AbortSignal | undefined): WeirError {
-  const reason: unknown = signal?.reason;
-  if (reason instanceof WeirError) return reason;
-  return new StateError('run-cancelled', 'The request was cancelled.');
 }
 
 /** @throws InvariantError where the body holds what a frame cannot: undefined, a Date, over 64 bits. */

@@ -85,3 +85,10 @@ export function decodeError(wire: WireError, party: PartyId): WeirError {
   }
   return new AbortError('domain-failed', `${party} could not go on.`, { party });
 }
+
+/** Why a signal was aborted, as an error that may be shown: its reason where that is one. */
+export function cancelReason(signal: AbortSignal | undefined): WeirError {
+  const reason: unknown = signal?.reason;
+  if (reason instanceof WeirError) return reason;
+  return new StateError('run-cancelled', 'It was cancelled.');
+}

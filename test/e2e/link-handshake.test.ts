@@ -170,16 +170,18 @@ describe('before authentication the gateway', () => {
   });
 
   it('keeps a bounded number of sockets, and room comes back', async () => {
-    const small = await openWorld({ limits: { handshakeSocketsMax: 2 } });
-    const held = [await dialRaw(small), await dialRaw(small)];
-    await expect(dialRaw(small)).rejects.toThrow(/503/);
-    const refused = small.log.next('refused');
-    held[0]?.socket.close();
-    await refused;
-    const raw = await joinRaw(small, ALPHA);
-    expect(small.server.parties()).toEqual([ALPHA]);
-    raw.socket.terminate();
-    await small.close();
+    for (const limit of ['handshakeSocketsMax', 'handshakeSocketsPerAddressMax']) {
+      const small = await openWorld({ limits: { [limit]: 2 } });
+      const held = [await dialRaw(small), await dialRaw(small)];
+      await expect(dialRaw(small)).rejects.toThrow(/503/);
+      const refused = small.log.next('refused');
+      held[0]?.socket.close();
+      await refused;
+      const raw = await joinRaw(small, ALPHA);
+      expect(small.server.parties()).toEqual([ALPHA]);
+      raw.socket.terminate();
+      await small.close();
+    }
   });
 
   it('takes no further frame while it looks the key up', async () => {

@@ -234,7 +234,7 @@ describe('a run that the domain has not claimed', () => {
     const stop = new AbortController();
     const waiting = alpha.claimRunChannel(newRun([ALPHA]), { signal: stop.signal });
     stop.abort();
-    await expect(waiting).rejects.toMatchObject({ code: 'run-timed-out' });
+    await expect(waiting).rejects.toMatchObject({ code: 'run-cancelled' });
   });
 
   it('is bounded in number', async () => {
