@@ -2,6 +2,7 @@
 import type { Database } from '../store/database.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import type { Row, Store } from '../store/store.ts';
+import { entryHash, EXTENSION_MAX } from '../system/hash-link.ts';
 import type { Hash } from '../system/ids.ts';
 import type { AuditHead } from './audit-sink.ts';
 import {
@@ -65,6 +66,18 @@ export async function* readEntries(store: Store, from = 0n): AsyncGenerator<Stor
     }
     if (rows.length < PAGE_ENTRIES) return;
   }
+}
+
+/**
+ * Proof that the chain goes on from `fromSize`: the digests of the entries after it, in order, at
+ * most `EXTENSION_MAX`, for a witness to follow (`extendHead`).
+ */
+export async function readExtension(store: Store, fromSize: bigint): Promise<readonly Hash[]> {
+  const rows = await store.query(
+    'SELECT entry FROM audit_entry WHERE position >= ? ORDER BY position LIMIT ?',
+    [fromSize, EXTENSION_MAX],
+  );
+  return rows.map((row) => entryHash(String(row['entry'])));
 }
 
 /** Recomputes the stored chain; names the first wrong entry. */

@@ -2,8 +2,8 @@
  * The audit chain: each entry's hash covers the hash before it, its own place and its content, so
  * that nobody changes, drops, inserts or reorders an entry without changing every later hash.
  */
-import { hash as digest } from 'node:crypto';
 import { canonicalBytes } from '../system/canonical-json.ts';
+import { entryHash, linkHash } from '../system/hash-link.ts';
 import type { Hash } from '../system/ids.ts';
 import type { AuditEntry, AuditHead } from './audit-sink.ts';
 
@@ -29,37 +29,9 @@ export function encodeEntry(entry: AuditEntry): string {
   return new TextDecoder().decode(canonicalBytes({ kind, atMs, facts }));
 }
 
-/**
- * SHA-256 over the hash before (32 bytes), the entry's index (8 bytes, most significant first) and
- * the entry's own hash. All parts have fixed size, so no two inputs read the same.
- */
+/** The hash of the chain with this entry at `index`; `hash-link.ts` says over what. */
 export function leafHash(previous: Hash, index: bigint, entry: string): Hash {
   return linkHash(previous, index, entryHash(entry));
-}
-
-/** SHA-256 of an entry's canonical JSON: all that a witness is told of entries it may not read. */
-export function entryHash(entry: string): Hash {
-  return digest('sha256', entry, 'hex') as Hash;
-}
-
-function linkHash(previous: Hash, index: bigint, content: Hash): Hash {
-  const bytes = Buffer.allocUnsafe(72);
-  bytes.write(previous, 0, 'hex');
-  bytes.writeBigUInt64BE(index, 32);
-  bytes.write(content, 40, 'hex');
-  return digest('sha256', bytes, 'hex') as Hash;
-}
-
-/**
- * The head that a witnessed one grows into by these entries: a witness recomputes it from entry
- * hashes alone, and so notices a history that was rewritten, without reading it.
- */
-export function extendHead(witnessed: AuditHead, entryHashes: readonly Hash[]): AuditHead {
-  let head = witnessed;
-  for (const content of entryHashes) {
-    head = { size: head.size + 1n, hash: linkHash(head.hash, head.size, content) };
-  }
-  return head;
 }
 
 /**

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EMPTY_HEAD, entryHash, extendHead, leafHash } from '../../src/audit/hash-chain.ts';
+import { EMPTY_HEAD, leafHash } from '../../src/audit/hash-chain.ts';
+import { entryHash, extendHead } from '../../src/system/hash-link.ts';
 import type { AuditHead } from '../../src/audit/audit-sink.ts';
 
 const chainOf = (entries: readonly string[]): AuditHead =>

@@ -49,14 +49,14 @@ async function* from(entries: readonly StoredEntry[]): AsyncGenerator<StoredEntr
 }
 
 describe('audit chain', () => {
-  it('is SHA-256 over the hash before, the place and the canonical entry', () => {
+  it('is SHA-256 over the hash before, the place and the digest of the canonical entry', () => {
     const entry = encodeEntry({ kind: 'a', atMs: 5, facts: { b: 1, a: 'x' } });
     expect(entry).toBe('{"atMs":5,"facts":{"a":"x","b":1},"kind":"a"}');
     const previous = 'ab'.repeat(32) as Hash;
     const bytes = Buffer.concat([
       Buffer.from(previous, 'hex'),
       Buffer.from([0, 0, 0, 0, 0, 0, 1, 2]),
-      Buffer.from(entry),
+      createHash('sha256').update(entry).digest(),
     ]);
     expect(leafHash(previous, 258n, entry)).toBe(createHash('sha256').update(bytes).digest('hex'));
   });

@@ -1,0 +1,81 @@
+/**
+ * Artifacts as files: a directory a contract, in it one a dataset version, in it one file a name.
+ * All names are hashed, so nothing that others chose reaches the file system. Purges remove whole
+ * directories and are durable before they are acknowledged.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CapacityError, InputError } from '../errors.ts';
+import { syncDirectory, writeAtomically } from '../system/atomic-file.ts';
+import type { ArtifactKey, ArtifactStore } from './artifact-store.ts';
+
+export const ARTIFACT_BYTES_MAX = 2 ** 31 - 1;
+
+/**
+ * @param root - a directory of the domain's own, created with mode 0700.
+ * @throws CapacityError `store-unavailable` where it cannot be used
+ */
+export async function openFileArtifactStore(root: string): Promise<ArtifactStore> {
+  await guarded(() => mkdir(root, { recursive: true, mode: 0o700 }));
+  const contractDirectory = (id: string): string => join(root, hashed('contract', id));
+  const directoryOf = (key: ArtifactKey): string =>
+    join(contractDirectory(key.contractId), hashed('version', key.datasetFingerprint));
+  return {
+    async read(key) {
+      try {
+        return new Uint8Array(await readFile(join(directoryOf(key), hashed('name', key.name))));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw unavailable(error);
+      }
+    },
+    async write(key, content) {
+      if (content.length > ARTIFACT_BYTES_MAX) {
+        throw new InputError('set-too-large', 'The artifact is too large to keep.', {
+          rule: `at most ${ARTIFACT_BYTES_MAX} bytes`,
+        });
+      }
+      await guarded(async () => {
+        const directory = directoryOf(key);
+        await mkdir(directory, { recursive: true, mode: 0o700 });
+        await writeAtomically(join(directory, hashed('name', key.name)), content, 0o600);
+        await syncDirectory(contractDirectory(key.contractId));
+        await syncDirectory(root);
+      });
+    },
+    purgeContract: (id) => guarded(() => remove(root, hashed('contract', id))),
+    purgeFingerprint: (fingerprint) =>
+      guarded(async () => {
+        const version = hashed('version', fingerprint);
+        for (const contract of await readdir(root)) await remove(join(root, contract), version);
+      }),
+  };
+}
+
+async function remove(directory: string, name: string): Promise<void> {
+  await rm(join(directory, name), { recursive: true, force: true });
+  await syncDirectory(directory);
+}
+
+function hashed(kind: string, name: string): string {
+  return createHash('sha256').update(`weir/artifact/${kind}\0${name}`).digest('hex');
+}
+
+async function guarded<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work();
+  } catch (error) {
+    throw unavailable(error);
+  }
+}
+
+function unavailable(error: unknown): CapacityError {
+  const isFull = (error as NodeJS.ErrnoException).code === 'ENOSPC';
+  return new CapacityError(
+    isFull ? 'disk-full' : 'store-unavailable',
+    'The domain’s artifacts cannot be read or written.',
+    { remedy: 'See that the disk is not full and the directory belongs to the domain.' },
+    { cause: error },
+  );
+}
