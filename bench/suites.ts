@@ -5,4 +5,5 @@ export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   homomorphic: async () => (await import('./homomorphic.ts')).homomorphicSuite,
   link: async () => (await import('./link.ts')).linkSuite,
   ledger: async () => (await import('./ledger.ts')).ledgerSuite,
+  source: async () => (await import('./source.ts')).sourceSuite,
 };

@@ -2,6 +2,7 @@
  * A locked DuckDB instance: in memory, with an allowlist of the dataset's own files, no extension
  * beyond those built in, bounded memory, threads, spill and time, and settings nobody can change.
  */
+import { setImmediate } from 'node:timers/promises';
 import { DuckDBInstance, type DuckDBConnection, type DuckDBDataChunk } from '@duckdb/node-api';
 import { AbortError, SetupError, StateError, WeirError } from '../../errors.ts';
 import { integer, list, literal, sql, type Sql } from './sql-text.ts';
@@ -34,6 +35,9 @@ export interface EngineAccess {
 
 /** An interrupt that arrives before the engine began its statement is lost, so it is repeated. */
 const INTERRUPT_EVERY_MS = 20;
+
+/** Rows that are appended before other work of the process gets its turn. */
+const APPENDED_AT_ONCE_MAX = 16_384;
 
 /** One connection's work: statements, temporary tables, and results chunk by chunk. */
 export interface EngineSession {
@@ -141,10 +145,14 @@ function sessionOn(connection: DuckDBConnection): EngineSession {
     },
     async append(table, rows) {
       const appender = await connection.createAppender(table, 'main', 'temp');
+      let appended = 0;
       for (const [text, number] of rows) {
         appender.appendVarchar(text);
         appender.appendInteger(number);
         appender.endRow();
+        appended += 1;
+        // A dictionary may have millions of labels: heartbeats must not wait for all of them.
+        if (appended % APPENDED_AT_ONCE_MAX === 0) await setImmediate();
       }
       appender.closeSync();
     },
