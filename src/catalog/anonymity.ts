@@ -6,8 +6,8 @@
 import { z } from 'zod';
 import { NameSchema } from '../system/ids.ts';
 
-export const QUASI_IDENTIFIERS_MAX = 16;
-export const SENSITIVE_COLUMNS_MAX = 8;
+const QUASI_IDENTIFIERS_MAX = 16;
+const SENSITIVE_COLUMNS_MAX = 8;
 
 /** What to examine: columns an outsider may know, and columns that must not be learned from them. */
 export const AnonymityQuestionSchema = z

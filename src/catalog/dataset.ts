@@ -10,17 +10,17 @@ import { NameSchema } from '../system/ids.ts';
 import { DerivationSchema } from './derive.ts';
 
 export const COLUMNS_MAX = 1000;
-export const PARTITIONS_MAX = 100;
-export const SOURCE_PATTERNS_MAX = 1000;
+const PARTITIONS_MAX = 100;
+const SOURCE_PATTERNS_MAX = 1000;
 
 const Text = z.string().min(1).max(2000);
 const Bilingual = z.strictObject({ zh: Text, en: Text });
 
 /** GB/T 43697: general (一般), important (重要), core (核心). */
-export const GradeSchema = z.enum(['general', 'important', 'core']);
+const GradeSchema = z.enum(['general', 'important', 'core']);
 export type Grade = z.infer<typeof GradeSchema>;
 
-export const ColumnTypeSchema = z.enum([
+const ColumnTypeSchema = z.enum([
   'integer',
   'decimal',
   'double',
@@ -29,10 +29,9 @@ export const ColumnTypeSchema = z.enum([
   'timestamp',
   'boolean',
 ]);
-export type ColumnType = z.infer<typeof ColumnTypeSchema>;
 
 /** What contracts may do with a column. No use is implied by another. */
-export const ColumnUseSchema = z.enum(['group', 'filter', 'sum', 'avg', 'var', 'join', 'reveal']);
+const ColumnUseSchema = z.enum(['group', 'filter', 'sum', 'avg', 'var', 'join', 'reveal']);
 export type ColumnUse = z.infer<typeof ColumnUseSchema>;
 
 /** A label that survives UTF-8: two lone surrogates would become the same bytes. */
@@ -60,21 +59,20 @@ export const PublishedColumnSchema = z.strictObject(PublishedColumnShape);
 export type PublishedColumn = z.infer<typeof PublishedColumnSchema>;
 
 /** A column as registered: `sourceName` is its name in the file where that is another one. */
-export const RegisteredColumnSchema = z.strictObject({
+const RegisteredColumnSchema = z.strictObject({
   ...PublishedColumnShape,
   sourceName: z.string().min(1).max(256).optional(),
 });
 export type RegisteredColumn = z.infer<typeof RegisteredColumnSchema>;
 
 /** Files on the domain's disk: paths or globs, relative to the registration. */
-export const DuckDbSourceSchema = z.strictObject({
+const DuckDbSourceSchema = z.strictObject({
   kind: z.literal('duckdb'),
   format: z.enum(['parquet', 'csv', 'json']),
   files: z.array(z.string().min(1).max(4096)).min(1).max(SOURCE_PATTERNS_MAX),
   /** CSV only; a comma unless stated. */
   delimiter: z.string().length(1).optional(),
 });
-export type DuckDbSourceSettings = z.infer<typeof DuckDbSourceSchema>;
 
 export const DatasetFactsShape = {
   name: NameSchema,

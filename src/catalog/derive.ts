@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { NameSchema } from '../system/ids.ts';
 
-export const BAND_EDGES_MAX = 1000;
+const BAND_EDGES_MAX = 1000;
 
 /** A band edge: a plain decimal, compared exactly. */
 const EdgeSchema = z.string().regex(/^-?\d{1,15}(\.\d{1,9})?$/);

@@ -13,10 +13,10 @@ import {
 } from './dataset.ts';
 import type { PublishedDataset } from './published.ts';
 
-export const MOCK_ROWS_MAX = 1_000_000;
+const MOCK_ROWS_MAX = 1_000_000;
 
 /** A value as JSON carries it; decimals as strings, exactly. */
-export type MockValue = string | number | boolean | null;
+type MockValue = string | number | boolean | null;
 export type MockRow = Readonly<Record<string, MockValue>>;
 
 /** Shares of rows, out of 100, that are missing a value or have one no dictionary lists. */

@@ -8,7 +8,7 @@ import { InputError } from '../errors.ts';
 import { queryText, refuse, type QueryText } from './query-refusal.ts';
 import { ParsedSchema, SelectNode } from './sql-tree.ts';
 
-export const QUERY_BYTES_MAX = 8192;
+const QUERY_BYTES_MAX = 8192;
 /** Nesting of expressions: plans need three levels, hostile text as many as the stack has. */
 const DEPTH_MAX = 64;
 /** Brackets in one another, counted before the parser recurses into them. */

@@ -32,7 +32,7 @@ export const ConstantNode = z.strictObject({
   }),
 });
 
-export const ParameterNode = z.strictObject({
+const ParameterNode = z.strictObject({
   class: z.literal('PARAMETER'),
   type: z.literal('VALUE_PARAMETER'),
   alias: z.string(),
@@ -59,7 +59,7 @@ export const FunctionNode = z.strictObject({
 export type FunctionNode = z.infer<typeof FunctionNode>;
 
 /** `CAST(time AS DATE)`. */
-export const DateCastNode = z.strictObject({
+const DateCastNode = z.strictObject({
   class: z.literal('CAST'),
   type: z.literal('OPERATOR_CAST'),
   alias: z.string(),

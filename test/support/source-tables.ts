@@ -18,7 +18,7 @@ export interface Row {
   readonly real: number | null;
 }
 
-export async function temporaryDirectory(): Promise<string> {
+async function temporaryDirectory(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'weir-source-'));
 }
 

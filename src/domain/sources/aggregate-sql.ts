@@ -23,7 +23,7 @@ export const SUM_WORDS = 2;
 export const SQUARE_WORDS = 4;
 
 /** A dictionary as rows of its temporary table: a group's text, and its position. */
-export interface DictionaryTable {
+interface DictionaryTable {
   readonly name: Sql;
   readonly labels: readonly string[];
   readonly positions: readonly number[];
@@ -42,7 +42,7 @@ export interface AggregateStatement {
  * group is the most significant digit.
  * @throws InputError `too-many-cells`
  */
-export function cellsOf(query: AggregateQuery): number {
+function cellsOf(query: AggregateQuery): number {
   let cells = 1;
   for (const group of query.groups) cells *= group.labels.length + 1;
   if (cells > CELLS_MAX) {

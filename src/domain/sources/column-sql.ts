@@ -79,7 +79,7 @@ export function columnOf(
 }
 
 /** The column's value in its declared type; NULL where the file holds something else. */
-export function typedValue({ column, kind }: StoredColumn): Sql {
+function typedValue({ column, kind }: StoredColumn): Sql {
   const raw = identifier(column.sourceName ?? column.name);
   switch (column.type) {
     case 'integer':

@@ -40,7 +40,7 @@ const INTERRUPT_EVERY_MS = 20;
 const APPENDED_AT_ONCE_MAX = 16_384;
 
 /** One connection's work: statements, temporary tables, and results chunk by chunk. */
-export interface EngineSession {
+interface EngineSession {
   run(statement: Sql): Promise<void>;
   /** Fills an existing temporary table. Values never become part of a statement. */
   append(table: string, rows: Iterable<readonly [string, number]>): Promise<void>;

@@ -53,7 +53,7 @@ interface Version {
   readonly rowCount: number;
 }
 
-export const CHUNK_ROWS_MAX = 1_000_000;
+const CHUNK_ROWS_MAX = 1_000_000;
 
 /**
  * Opens a source: finds its files, locks an engine to them, and checks columns and types.

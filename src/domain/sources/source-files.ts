@@ -8,7 +8,7 @@ import { glob, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, relative, resolve } from 'node:path';
 import { SetupError } from '../../errors.ts';
 
-export const SOURCE_FILES_MAX = 10_000;
+const SOURCE_FILES_MAX = 10_000;
 
 /** One file as it was when it was looked at. */
 export interface SourceFile {
