@@ -20,6 +20,7 @@ import {
   PublicKeySchema,
 } from './contract.ts';
 import { ArgumentsSchema } from './plan.ts';
+import { SignedReceiptSchema } from './receipt.ts';
 
 export const PAGE_DEFAULT = 100;
 export const PAGE_MAX = 1000;
@@ -84,7 +85,7 @@ export const RunResultBodySchema = z.object({
   runId: RunIdSchema,
   /** Compact JWE to the contract's recipient. */
   sealed: z.string(),
-  receipt: z.record(z.string(), z.unknown()),
+  receipt: SignedReceiptSchema,
 });
 export type RunResultBody = z.infer<typeof RunResultBodySchema>;
 

@@ -11,6 +11,7 @@ import { getRequestListener } from '@hono/node-server';
 import { SetupError, StateError, InputError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import { isLoopback } from '../system/loopback.ts';
 import type { HttpApp } from './endpoint.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 
@@ -109,11 +110,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     url: `${scheme}://${host}:${port}`,
     close: (steps) => closeServer(server, sockets, steps, options),
   };
-}
-
-/** True where only this machine can reach the address. Names other than localhost are not trusted to be it. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
 function createServer(options: ServerOptions, limits: ServerLimits): HttpServer | HttpsServer {

@@ -89,11 +89,11 @@ describe('runs', () => {
     const early = await gateway.call(path, { token: analyst });
     expect(early.headers.get('retry-after')).toBe('5');
     expect((await problemOfResponse(early))['code']).toBe('result-not-ready');
-    gateway.runs.post({ runId, sealed: 'a.b.c.d.e', receipt: { format: 'weir-receipt/1' } });
+    gateway.runs.post({ runId, sealed: 'a.b.c.d.e', receipt: { receipt: 'as signed' } });
     expect(await (await gateway.call(path, { token: analyst })).json()).toEqual({
       runId,
       sealed: 'a.b.c.d.e',
-      receipt: { format: 'weir-receipt/1' },
+      receipt: { receipt: 'as signed' },
     });
     const other = StartedRunSchema.parse(await (await start(signed())).json());
     const cancelled = await gateway.call(`/v1/runs/${other.runId}`, {

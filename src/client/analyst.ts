@@ -1,0 +1,160 @@
+/**
+ * An analyst's side of a run: keys, a fresh signed request, the wait, and then the checks that make
+ * the answer trustworthy (the receipt, offline, before the result is opened).
+ */
+import { createPrivateKey, createPublicKey, randomUUID } from 'node:crypto';
+import type { RunEventBody } from '../contracts/api.ts';
+import type { Contract, SignedContract } from '../contracts/contract.ts';
+import type { Arguments } from '../contracts/plan.ts';
+import { verifyReceipt, type SignedReceipt, type VerifiedReceipt } from '../contracts/receipt.ts';
+import type { SignedRequest } from '../contracts/request.ts';
+import { openResult, sealedResultHash, type Result } from '../contracts/sealed-result.ts';
+import { contractHash, requestHash, signRequest } from '../contracts/signed-documents.ts';
+import { StateError } from '../errors.ts';
+import { encodeBase64url } from '../system/base64url.ts';
+import type { RunId } from '../system/ids.ts';
+import type { Random } from '../system/random.ts';
+import { eddsaSuite, type KeyPair } from '../system/signature-suite.ts';
+import type { WeirClient } from './weir-client.ts';
+
+/** How long a request may be started after it was signed. */
+const REQUEST_TTL_MS = 10 * 60_000;
+/** How long to wait for the domains' countersignatures, which come after the result. */
+const COUNTERSIGN_WAIT_MS = 10_000;
+const COUNTERSIGN_POLL_MS = 100;
+const X25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
+
+export interface AnalystKeys {
+  /** Ed25519: signs contracts and requests. */
+  readonly signing: KeyPair;
+  /** X25519: opens results. */
+  readonly encryption: KeyPair;
+}
+
+/** Fresh keys. Secret: both `secretKey`s stay with the analyst; whoever has them reads the results. */
+export function generateAnalystKeys(random: Random): AnalystKeys {
+  return { signing: eddsaSuite.generate(random), encryption: generateEncryptionKeys(random) };
+}
+
+/** A fresh X25519 pair, raw. @see RFC 7748 */
+export function generateEncryptionKeys(random: Random): KeyPair {
+  const secretKey = random.bytes(32);
+  const key = Buffer.concat([X25519_PKCS8_PREFIX, secretKey]);
+  const spki = createPublicKey(createPrivateKey({ key, format: 'der', type: 'pkcs8' })).export({
+    format: 'der',
+    type: 'spki',
+  });
+  return { publicKey: new Uint8Array(spki.subarray(-32)), secretKey };
+}
+
+/** A signed request with its key: kept by a caller that must not run twice, whatever crashes. */
+export interface PreparedRun {
+  readonly request: SignedRequest;
+  readonly idempotencyKey: string;
+}
+
+export interface RunCommand {
+  /** With all signatures, as the analyst itself knows it; its hash is computed here. */
+  readonly contract: SignedContract;
+  readonly arguments: Arguments;
+  readonly keys: AnalystKeys;
+  /** Made before and kept; a fresh one otherwise. */
+  readonly prepared?: PreparedRun;
+  /** The gateway's identity key, where it is pinned; else a holder must vouch for it. */
+  readonly gatewayKey?: Uint8Array;
+  readonly onEvent?: (event: RunEventBody) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface FinishedRun {
+  readonly runId: RunId;
+  readonly result: Result;
+  readonly receipt: SignedReceipt;
+  readonly verified: VerifiedReceipt;
+}
+
+/** A request for one run of the contract, with a fresh nonce, signed; good for ten minutes. */
+export function prepareRun(
+  contract: Contract,
+  args: Arguments,
+  keys: AnalystKeys,
+  at: { readonly nowMs: number },
+  random: Random,
+): PreparedRun {
+  const request = signRequest(
+    {
+      format: 'weir-request/1',
+      contractId: contract.id,
+      contractHash: contractHash(contract),
+      arguments: args,
+      nonce: encodeBase64url(random.bytes(32)),
+      expiresAt: new Date(at.nowMs + REQUEST_TTL_MS).toISOString(),
+    },
+    keys.signing,
+  );
+  return { request, idempotencyKey: randomUUID() };
+}
+
+/**
+ * Runs a contract once and waits: signs the request, starts, follows, fetches, verifies the receipt
+ * against the contract, this request and the sealed result, then opens the result.
+ * @throws WeirProblem with the code the run was refused or voided with; IdentityError or StateError
+ *   where the receipt does not verify; AbortError `decryption-failed`.
+ */
+export async function runToEnd(client: WeirClient, command: RunCommand): Promise<FinishedRun> {
+  const { contract, keys, signal } = command;
+  const at = { nowMs: client.clock.now() };
+  const prepared =
+    command.prepared ?? prepareRun(contract.contract, command.arguments, keys, at, client.random);
+  const { runId } = await client.startRun(prepared.request, prepared.idempotencyKey);
+  for await (const event of client.follow(runId, 0, signal)) command.onEvent?.(event);
+  signal?.throwIfAborted();
+  return fetchResult(client, runId, prepared.request, command);
+}
+
+/** Fetches, verifies and opens the result of a run that has ended. @throws as `runToEnd` */
+export async function fetchResult(
+  client: WeirClient,
+  runId: RunId,
+  request: SignedRequest,
+  command: Pick<RunCommand, 'contract' | 'keys' | 'gatewayKey' | 'signal'>,
+): Promise<FinishedRun> {
+  const { contract, keys, gatewayKey, signal } = command;
+  const { sealed, receipt } = await countersigned(client, runId, signal);
+  const verified = verifyReceipt(receipt, {
+    contract,
+    resultHash: sealedResultHash(sealed),
+    ...(gatewayKey === undefined ? {} : { gatewayKey }),
+  });
+  const isOwn =
+    receipt.receipt.runId === runId &&
+    receipt.receipt.requestHash === requestHash(request.request) &&
+    receipt.receipt.outcome === 'posted';
+  if (!isOwn) {
+    throw new StateError(
+      'descriptor-mismatch',
+      'The receipt is of another run than the one asked for.',
+      {
+        rule: 'runId, requestHash and outcome',
+      },
+    );
+  }
+  const place = { runId, contractHash: receipt.receipt.contractHash };
+  return { runId, result: await openResult(sealed, place, keys.encryption), receipt, verified };
+}
+
+/** The result with its receipt, once all parties countersigned or the wait is over. */
+async function countersigned(
+  client: WeirClient,
+  runId: RunId,
+  signal: AbortSignal | undefined,
+): Promise<Awaited<ReturnType<WeirClient['result']>>> {
+  const untilMs = client.clock.monotonic() + COUNTERSIGN_WAIT_MS;
+  for (;;) {
+    const answer = await client.result(runId);
+    const { receipt, countersignatures } = answer.receipt;
+    const isWhole = countersignatures.length >= receipt.parties.length;
+    if (isWhole || signal?.aborted || client.clock.monotonic() >= untilMs) return answer;
+    await client.clock.sleep(COUNTERSIGN_POLL_MS, signal);
+  }
+}

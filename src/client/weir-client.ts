@@ -1,0 +1,189 @@
+/**
+ * The SDK: every route of the API as a typed method. Answers are parsed against the schemas the
+ * gateway describes its routes with; a refusal is a WeirProblem. Calls that may be repeated are
+ * retried, others never.
+ */
+import { randomUUID } from 'node:crypto';
+import type { z } from 'zod';
+import * as api from '../contracts/api.ts';
+import type { ContractSignature, SignedContract } from '../contracts/contract.ts';
+import {
+  EnrolmentAnswerSchema,
+  type EnrolmentAnswer,
+  type EnrolmentRequest,
+} from '../contracts/enrolment.ts';
+import type { SignedRequest } from '../contracts/request.ts';
+import { systemClock, type Clock } from '../system/clock.ts';
+import type { ContractId, RunId } from '../system/ids.ts';
+import { systemRandom, type Random } from '../system/random.ts';
+import { followRun } from './follow.ts';
+import { GatewayUnreachable, parseJson, problemFrom } from './problem.ts';
+import { DEFAULT_RETRY, withRetry, type RetryPolicy } from './retry.ts';
+import { Transport, type HttpCall, type TransportOptions } from './transport.ts';
+
+export interface WeirClientOptions extends TransportOptions {
+  readonly retry?: RetryPolicy;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+export interface Page<Cursor> {
+  readonly after?: Cursor;
+  readonly limit?: number;
+}
+
+export interface UsageFilter {
+  readonly from?: string;
+  readonly to?: string;
+  readonly analyst?: string;
+  readonly contractId?: string;
+}
+
+/**
+ * Owns its connections: `close` it when done. Every method throws WeirProblem for a refusal and
+ * GatewayUnreachable where no usable answer came.
+ */
+export class WeirClient {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly #transport: Transport;
+  readonly #retry: RetryPolicy;
+
+  /** @throws SetupError `config-invalid`, `tls-required` */
+  constructor(options: WeirClientOptions) {
+    this.#transport = new Transport(options);
+    this.#retry = options.retry ?? DEFAULT_RETRY;
+    this.clock = options.clock ?? systemClock;
+    this.random = options.random ?? systemRandom;
+  }
+
+  /**
+   * Starts a run. The same key with the same request is the same run, however often it is sent:
+   * keep the key where a crash must not run twice.
+   */
+  startRun(
+    request: SignedRequest,
+    idempotencyKey: string = randomUUID(),
+  ): Promise<api.StartedRunBody> {
+    const headers = { 'idempotency-key': idempotencyKey };
+    const call = { method: 'POST', path: '/v1/runs', headers, json: request } as const;
+    return this.#again(call, api.StartedRunSchema);
+  }
+
+  run(runId: RunId): Promise<api.RunBody> {
+    return this.#again({ method: 'GET', path: `/v1/runs/${runId}` }, api.RunBodySchema);
+  }
+
+  /** Asks the run to stop; one that has ended stays as it is. */
+  cancelRun(runId: RunId): Promise<api.RunBody> {
+    return this.#again({ method: 'DELETE', path: `/v1/runs/${runId}` }, api.RunBodySchema);
+  }
+
+  /** The sealed result and its receipt; a run without one throws the code it ended with. */
+  result(runId: RunId): Promise<api.RunResultBody> {
+    const call = { method: 'GET', path: `/v1/runs/${runId}/result` } as const;
+    return this.#again(call, api.RunResultBodySchema);
+  }
+
+  /** Events after `afterSeq`, then live ones until the run ends; reconnects where the stream breaks. */
+  follow(runId: RunId, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<api.RunEventBody> {
+    return followRun(this, this.#transport, runId, afterSeq, signal);
+  }
+
+  explain(request: api.ExplainRequest): Promise<api.ExplainBody> {
+    const call = { method: 'POST', path: '/v1/explain', json: request } as const;
+    return this.#again(call, api.ExplainBodySchema);
+  }
+
+  /** Files a contract; the same one again is answered alike. */
+  proposeContract(contract: SignedContract): Promise<api.ContractBody> {
+    const call = { method: 'POST', path: '/v1/contracts', json: contract } as const;
+    return this.#again(call, api.ContractBodySchema);
+  }
+
+  contract(id: ContractId): Promise<api.ContractBody> {
+    return this.#again({ method: 'GET', path: `/v1/contracts/${id}` }, api.ContractBodySchema);
+  }
+
+  contracts(page: Page<ContractId> = {}): Promise<api.ContractPage> {
+    const call = { method: 'GET', path: `/v1/contracts${queryOf(page)}` } as const;
+    return this.#again(call, api.ContractPageSchema);
+  }
+
+  signContract(id: ContractId, signature: ContractSignature): Promise<api.ContractBody> {
+    const path = `/v1/contracts/${id}/signatures`;
+    return this.#once({ method: 'POST', path, json: signature }, api.ContractBodySchema);
+  }
+
+  datasets(): Promise<api.DatasetList> {
+    return this.#again({ method: 'GET', path: '/v1/catalog/datasets' }, api.DatasetListSchema);
+  }
+
+  /** A page of metering records; go on with its `next`. */
+  meteringRecords(page: Page<string> = {}): Promise<api.MeteringPage> {
+    const call = { method: 'GET', path: `/v1/metering/records${queryOf(page)}` } as const;
+    return this.#again(call, api.MeteringPageSchema);
+  }
+
+  usage(filter: UsageFilter = {}): Promise<api.UsageBody> {
+    const call = { method: 'GET', path: `/v1/metering/usage${queryOf(filter)}` } as const;
+    return this.#again(call, api.UsageBodySchema);
+  }
+
+  /** A domain's enrolment; check the answer with `verifyEnrolmentAnswer`. Safe to repeat. */
+  enrol(request: EnrolmentRequest): Promise<EnrolmentAnswer> {
+    const call = { method: 'POST', path: '/v1/enrolments', json: request } as const;
+    return this.#again(call, EnrolmentAnswerSchema);
+  }
+
+  domains(): Promise<api.DomainList> {
+    return this.#again({ method: 'GET', path: '/v1/domains' }, api.DomainListSchema);
+  }
+
+  createEnrolmentToken(request: api.EnrolmentTokenRequest): Promise<api.EnrolmentTokenBody> {
+    const call = { method: 'POST', path: '/v1/enrolment-tokens', json: request } as const;
+    return this.#once(call, api.EnrolmentTokenBodySchema);
+  }
+
+  createToken(request: api.TokenRequest): Promise<api.CreatedTokenBody> {
+    const call = { method: 'POST', path: '/v1/tokens', json: request } as const;
+    return this.#once(call, api.CreatedTokenSchema);
+  }
+
+  tokens(): Promise<api.TokenList> {
+    return this.#again({ method: 'GET', path: '/v1/tokens' }, api.TokenListSchema);
+  }
+
+  revokeToken(id: string): Promise<api.TokenBody> {
+    const path = `/v1/tokens/${encodeURIComponent(id)}`;
+    return this.#again({ method: 'DELETE', path }, api.TokenBodySchema);
+  }
+
+  /** Drops the connections; calls under way fail. */
+  close(): void {
+    this.#transport.close();
+  }
+
+  #again<Body>(call: HttpCall, schema: z.ZodType<Body>): Promise<Body> {
+    return withRetry(() => this.#once(call, schema), this.#retry, this.clock, this.random);
+  }
+
+  async #once<Body>(call: HttpCall, schema: z.ZodType<Body>): Promise<Body> {
+    const { status, headers, text } = await this.#transport.send(call);
+    if (status < 200 || status > 299) throw problemFrom(text, status, headers['retry-after']);
+    const parsed = schema.safeParse(parseJson(text));
+    if (parsed.success) return parsed.data;
+    throw new GatewayUnreachable(
+      `The gateway’s answer to ${call.method} ${call.path.split('?')[0]} is not of this API’s version.`,
+    );
+  }
+}
+
+function queryOf(members: object): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(members)) {
+    if (value !== undefined) query.set(name, String(value));
+  }
+  const text = query.toString();
+  return text === '' ? '' : `?${text}`;
+}
