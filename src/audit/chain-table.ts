@@ -7,6 +7,7 @@ import type { Hash } from '../system/ids.ts';
 import type { AuditHead } from './audit-sink.ts';
 import {
   EMPTY_HEAD,
+  GENESIS_HASH,
   leafHash,
   verifyChain,
   type ChainVerdict,
@@ -23,6 +24,11 @@ export const AUDIT_MIGRATIONS: MigrationList = {
     {
       number: 1,
       sql: 'CREATE TABLE audit_entry (position INTEGER PRIMARY KEY, hash TEXT NOT NULL, entry TEXT NOT NULL)',
+      // The one row is what gateways take turns at: who appends holds it until the commit.
+      postgres: `
+CREATE TABLE audit_entry (position BIGINT PRIMARY KEY, hash TEXT NOT NULL, entry TEXT NOT NULL);
+CREATE TABLE audit_head (only_one BOOLEAN PRIMARY KEY CHECK (only_one), size BIGINT NOT NULL, hash TEXT NOT NULL);
+INSERT INTO audit_head VALUES (true, 0, '${GENESIS_HASH}')`,
     },
   ],
 };

@@ -1,5 +1,25 @@
 /** The ledger's tables. */
 import type { MigrationList } from '../store/migrations.ts';
+import { LEDGER_FUNCTIONS } from './postgres-functions.ts';
+
+/** 64-bit keys: SQLite's alias of the row number, and PostgreSQL's word for it. */
+const tables = (key: string, suffix: string): string => `
+CREATE TABLE ledger_account (
+  subject TEXT NOT NULL, dimension TEXT NOT NULL, window_key TEXT NOT NULL,
+  posted BIGINT NOT NULL CHECK (posted >= 0), reserved BIGINT NOT NULL CHECK (reserved >= 0),
+  PRIMARY KEY (subject, dimension, window_key))${suffix};
+CREATE TABLE ledger_reservation (
+  request_key TEXT PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, body_hash TEXT NOT NULL,
+  state TEXT NOT NULL, lines TEXT NOT NULL, expires_at_ms BIGINT NOT NULL, seq BIGINT);
+CREATE INDEX ledger_overdue ON ledger_reservation (expires_at_ms, run_id) WHERE state = 'pending';
+CREATE TABLE ledger_record (
+  seq ${key} PRIMARY KEY, id TEXT NOT NULL UNIQUE, at_ms BIGINT NOT NULL, analyst TEXT NOT NULL,
+  contract_id TEXT, run_id TEXT, outcome TEXT NOT NULL, supersedes BIGINT,
+  bytes BIGINT NOT NULL, compute_milli_units BIGINT NOT NULL, micro_rho BIGINT NOT NULL,
+  padded_items BIGINT NOT NULL, row_units BIGINT NOT NULL, runs BIGINT NOT NULL,
+  charge_micros BIGINT NOT NULL, currency TEXT NOT NULL, document TEXT NOT NULL);
+CREATE INDEX ledger_record_time ON ledger_record (at_ms);
+CREATE TABLE ledger_outbox (seq ${key} PRIMARY KEY, created_at_ms BIGINT NOT NULL)`;
 
 /**
  * `ledger_record.document` is the record, in canonical JSON; the columns beside it exist for sums
@@ -10,23 +30,8 @@ export const LEDGER_MIGRATIONS: MigrationList = {
   migrations: [
     {
       number: 1,
-      sql: `
-CREATE TABLE ledger_account (
-  subject TEXT NOT NULL, dimension TEXT NOT NULL, window_key TEXT NOT NULL,
-  posted BIGINT NOT NULL CHECK (posted >= 0), reserved BIGINT NOT NULL CHECK (reserved >= 0),
-  PRIMARY KEY (subject, dimension, window_key)) WITHOUT ROWID;
-CREATE TABLE ledger_reservation (
-  request_key TEXT PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, body_hash TEXT NOT NULL,
-  state TEXT NOT NULL, lines TEXT NOT NULL, expires_at_ms BIGINT NOT NULL, seq BIGINT);
-CREATE INDEX ledger_overdue ON ledger_reservation (expires_at_ms, run_id) WHERE state = 'pending';
-CREATE TABLE ledger_record (
-  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at_ms BIGINT NOT NULL, analyst TEXT NOT NULL,
-  contract_id TEXT, run_id TEXT, outcome TEXT NOT NULL, supersedes BIGINT,
-  bytes BIGINT NOT NULL, compute_milli_units BIGINT NOT NULL, micro_rho BIGINT NOT NULL,
-  padded_items BIGINT NOT NULL, row_units BIGINT NOT NULL, runs BIGINT NOT NULL,
-  charge_micros BIGINT NOT NULL, currency TEXT NOT NULL, document TEXT NOT NULL);
-CREATE INDEX ledger_record_time ON ledger_record (at_ms);
-CREATE TABLE ledger_outbox (seq INTEGER PRIMARY KEY, created_at_ms BIGINT NOT NULL)`,
+      sql: tables('INTEGER', ' WITHOUT ROWID'),
+      postgres: `${tables('BIGINT', '')};${LEDGER_FUNCTIONS}`,
     },
   ],
 };
