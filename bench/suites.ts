@@ -6,4 +6,5 @@ export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   link: async () => (await import('./link.ts')).linkSuite,
   ledger: async () => (await import('./ledger.ts')).ledgerSuite,
   source: async () => (await import('./source.ts')).sourceSuite,
+  'secure-sum': async () => (await import('./secure-sum.ts')).secureSumSuite,
 };

@@ -5,7 +5,7 @@ import { portableLanes } from '../protocols/common/portable-lanes.ts';
 import { laneBytes, maskBytes, type Ring } from '../protocols/common/rings.ts';
 
 /** Key stream and lanes are worked on in windows of this size, small enough for the L2 cache. */
-const WINDOW_BYTES = 65_536;
+const WINDOW_BYTES = 131_072;
 const PAGE_BYTES = 65_536;
 const TARGET = 0;
 const ADDEND = WINDOW_BYTES;
@@ -21,7 +21,9 @@ const KERNELS = [
   'subtractFieldWords',
   'multiplyField',
 ] as const;
-type Kernels = Readonly<Record<(typeof KERNELS)[number], Kernel>>;
+type Kernels = Readonly<Record<(typeof KERNELS)[number], Kernel>> & {
+  readonly settleField: (target: number, bytes: number) => void;
+};
 
 const MASK_KERNELS = {
   mod64: { 1: 'add64', [-1]: 'subtract64' },
@@ -52,8 +54,8 @@ function kernelBytes(): Uint8Array<ArrayBuffer> {
 }
 
 function pickKernels(exports: WebAssembly.Exports): Kernels {
-  const entries = KERNELS.map((name) => [name, exports[name] as Kernel] as const);
-  return Object.fromEntries(entries) as Kernels;
+  const names = [...KERNELS, 'settleField'];
+  return Object.fromEntries(names.map((name) => [name, exports[name]])) as Kernels;
 }
 
 function wasmLanes(kernels: Kernels, window: Uint8Array): LanePrimitive {
@@ -68,6 +70,7 @@ function wasmLanes(kernels: Kernels, window: Uint8Array): LanePrimitive {
         for (const { sign, stream } of streams) {
           run(kernel[sign], stream.next(roundUp16(words)), part.length);
         }
+        if (ring === 'field61') kernels.settleField(TARGET, part.length);
       });
     },
     add(ring, target, addends) {

@@ -23,7 +23,7 @@ import { nativeLanes } from './native-lanes.ts';
 const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex');
 const SPKI_X25519 = Buffer.from('302a300506032b656e032100', 'hex');
 /** Below the allocator's mapping threshold, so that outputs reuse pages instead of faulting. */
-const ZEROS = new Uint8Array(65_536);
+const ZEROS = new Uint8Array(131_072);
 
 /** @see Primitives */
 export const nativePrimitives: Primitives = {

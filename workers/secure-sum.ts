@@ -36,24 +36,24 @@ export interface SessionKeysArgument extends SessionSecrets {
 /** Argument of `maskCountsTask`. @see maskCounts */
 export interface MaskCountsArgument extends BlockTask {
   readonly counted: readonly Uint8Array[];
-  readonly factor: Uint8Array;
+  readonly factors: readonly Uint8Array[];
 }
 
 /** Argument of `openCountsTask`. @see openCounts */
 export interface OpenCountsArgument extends BlockTask {
   readonly totals: Uint8Array;
-  readonly factor: Uint8Array;
+  readonly factors: readonly Uint8Array[];
   readonly countMax: number;
   readonly parties: number;
 }
 
-/** Argument of `maskMeasuresTask`. @see maskMeasures */
+/** Argument of `maskMeasuresTask`: the answer is `body`, masked. @see maskMeasures */
 export interface MaskMeasuresArgument extends BlockTask {
-  readonly lanes: readonly Uint8Array[];
+  readonly body: Uint8Array;
   readonly permitted: readonly Uint8Array[];
 }
 
-/** Argument of `addBodiesTask`: the answer is `total` with the bodies added. @see addBodies */
+/** Argument of `addBodiesTask`: adds in place, over memory the threads share. @see addBodies */
 export interface AddBodiesArgument {
   readonly layout: Layout;
   readonly block: number;
@@ -68,26 +68,30 @@ export function sessionKeysTask(task: SessionKeysArgument): SessionKeys | TaskFa
 
 /** @see maskCounts */
 export function maskCountsTask(task: MaskCountsArgument): unknown {
-  return moved(() => maskCounts(nativePrimitives, task, task.counted, task.factor));
+  return moved(() => maskCounts(nativePrimitives, task, task.counted, task.factors));
 }
 
 /** @see openCounts */
 export function openCountsTask(task: OpenCountsArgument): readonly OpenedCounts[] | TaskFailure {
   return answered(() =>
-    openCounts(nativePrimitives, task, task.totals, task.factor, task.countMax, task.parties),
+    openCounts(nativePrimitives, task, task.totals, task.factors, task.countMax, task.parties),
   );
 }
 
 /** @see maskMeasures */
 export function maskMeasuresTask(task: MaskMeasuresArgument): unknown {
-  return moved(() => maskMeasures(nativePrimitives, task, task.lanes, task.permitted));
+  return moved(() => {
+    maskMeasures(nativePrimitives, task, task.body, task.permitted);
+    return task.body;
+  });
 }
 
 /** @see addBodies */
-export function addBodiesTask(task: AddBodiesArgument): unknown {
-  return moved(() => {
-    addBodies(nativePrimitives, task.layout, task.block, task.total, task.bodies);
-    return task.total;
+export function addBodiesTask(task: AddBodiesArgument): TaskFailure | undefined {
+  const { layout, block, total, bodies } = task;
+  return answered(() => {
+    addBodies(nativePrimitives, layout, block, total, bodies);
+    return undefined;
   });
 }
 

@@ -8,7 +8,7 @@ import { bodyBytes, sections, type Layout } from './params.ts';
  * Adds parties' masked bodies of one block into `total`; once every party's is in, the pairwise
  * masks are gone. Called again with the next parties' bodies, so memory does not grow with them.
  *
- * @param total - changed in place; the first party's body before the first call.
+ * @param total - changed in place; zeros, or the first party's body, before the first call.
  * @throws ProtocolError `length-wrong`; `value-out-of-range` for a lane that is no field element.
  */
 export function addBodies(

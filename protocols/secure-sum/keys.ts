@@ -42,7 +42,8 @@ export interface SessionKeys {
   readonly counts: RoundKeys;
   /** What takes the output mask off the totals. */
   readonly open: RoundKeys;
-  readonly factor: Uint8Array;
+  /** α of each counted vector, 8 bytes each. */
+  readonly factors: readonly Uint8Array[];
   readonly measures: RoundKeys;
 }
 
@@ -68,7 +69,7 @@ export function sessionKeys(
         ? masks.map((keys, vector) => [...keys, ...(output[vector] ?? [])])
         : masks,
     open: outputKeys(primitives, descriptorHash, counts, seed, -1),
-    factor: tagFactor(primitives, descriptorHash, seed),
+    factors: tagFactors(primitives, descriptorHash, counts, seed),
     measures: roundKeys(primitives, descriptorHash, measures, pairs),
   };
 }
@@ -135,25 +136,32 @@ export function outputKeys(
   ]);
 }
 
-/** α, the factor of the tags: a non-zero element of GF(2^61−1) from the seed, 8 bytes. Secret. */
-export function tagFactor(
+/**
+ * α of each vector that a tag covers: non-zero elements of GF(2^61−1) from the seed. Secret: who
+ * knows them can shift a count and its tag together.
+ */
+export function tagFactors(
   primitives: Pick<Primitives, 'hash'>,
   descriptorHash: Uint8Array,
+  layout: Layout,
   seed: Uint8Array,
-): Uint8Array {
-  const info = lengthPrefixed([LABELS.factor]);
-  const word = viewOf(primitives.hash.hkdfSha256(seed, descriptorHash, info, 16));
-  const element = reduceWord(
-    word.getUint32(0, true),
-    word.getUint32(4, true),
-    word.getUint32(8, true),
-    word.getUint32(12, true),
-  );
-  const factor = new Uint8Array(8);
-  const isZero = element.low === 0 && element.high === 0;
-  viewOf(factor).setUint32(0, isZero ? 1 : element.low, true);
-  viewOf(factor).setUint32(4, element.high, true);
-  return factor;
+): readonly Uint8Array[] {
+  return layout.vectors.slice(0, -1).map((_, vector) => {
+    const label = LABELS.factor;
+    const key = vectorKey(primitives, descriptorHash, seed, label, layout.round, vector);
+    const word = viewOf(key);
+    const element = reduceWord(
+      word.getUint32(0, true),
+      word.getUint32(4, true),
+      word.getUint32(8, true),
+      word.getUint32(12, true),
+    );
+    const factor = new Uint8Array(8);
+    const isZero = element.low === 0 && element.high === 0;
+    viewOf(factor).setUint32(0, isZero ? 1 : element.low, true);
+    viewOf(factor).setUint32(4, element.high, true);
+    return factor;
+  });
 }
 
 function vectorKey(

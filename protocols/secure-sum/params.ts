@@ -5,8 +5,8 @@ import { laneBytes, type Ring } from '../common/rings.ts';
 /** Every pair of parties shares a mask; beyond this a neighbour graph is needed (not built yet). */
 export const PARTIES_MAX = 64;
 export const PARTIES_MIN = 2;
-/** Vectors of one round: four for the rows and four for each of 16 measured columns. */
-export const VECTORS_MAX = 68;
+/** Vectors of one round: three for each of 16 measured columns, and one for the rows. */
+export const VECTORS_MAX = 49;
 /** Work is cut into blocks of cells whose vectors together fit this: what memory a run needs. */
 export const BLOCK_BYTES = 2_097_152;
 /** A message's body; with its header well below the 256 KiB a frame may have. */
@@ -24,7 +24,7 @@ export const LABELS = {
   pair: 'weir/secure-sum/v1/pair',
   mask: 'weir/secure-sum/v1/mask',
   output: 'weir/secure-sum/v1/output-mask',
-  factor: 'weir/secure-sum/v1/tag-factor',
+  factor: 'weir/secure-sum/v1/tag-factors',
   map: 'weir/secure-sum/v1/suppression-map',
 } as const;
 
@@ -35,15 +35,15 @@ export interface Layout {
   readonly vectors: readonly Ring[];
 }
 
-/** The vectors that count one thing: rows, or the non-null values of a column. */
-export const VECTORS_PER_COUNT = 4;
+/** The vectors that count one thing: how many there are, and how many holders have any. */
+export const VECTORS_PER_COUNT = 2;
 
 /**
- * Round 1: for the rows, then for each measured column's non-null values: counts, contributing
- * holders, and the tags of both.
+ * Round 1: for the rows, then for each measured column's non-null values, counts and contributing
+ * holders; last, one tag a cell over all of them.
  */
 export function countsLayout(cells: number, counted: number): Layout {
-  const vectors = Array.from({ length: counted * VECTORS_PER_COUNT }, (): Ring => 'field61');
+  const vectors = Array.from({ length: counted * VECTORS_PER_COUNT + 1 }, (): Ring => 'field61');
   return checked({ round: 1, cells, vectors });
 }
 

@@ -12,7 +12,6 @@ import {
   sections,
   VECTORS_PER_COUNT,
   type Layout,
-  type Section,
 } from './params.ts';
 
 const WORD = 2 ** 32;
@@ -34,7 +33,7 @@ export interface OpenedCounts {
 /**
  * Round 1: a block of counts with contributing holders and tags, masked before it leaves.
  *
- * Secret: `counted` and `factor`.
+ * Secret: `counted` and `factors`.
  * @param counted - for the rows, then for each measured column: u64 lanes of the block's cells.
  * @returns the body, uniform to whoever lacks a pair's or the output mask's key.
  * @throws ProtocolError `length-wrong`, or `value-out-of-range` for a count above 2^53 − 1.
@@ -44,24 +43,20 @@ export function maskCounts(
   primitives: Pick<Primitives, 'stream' | 'lanes'>,
   task: BlockTask,
   counted: readonly Uint8Array[],
-  factor: Uint8Array,
+  factors: readonly Uint8Array[],
 ): Uint8Array {
-  const { layout, block } = task;
-  const body = new Uint8Array(bodyBytes(layout, block));
-  const parts = sections(layout, block);
-  for (const [index, lanes] of counted.entries()) {
-    const [counts, holders, countTags, holderTags] = quadruple(body, parts, index);
-    exactly(lanes, counts.length);
-    counts.set(lanes);
-    markContributors(counts, holders);
-    countTags.set(counts);
-    holderTags.set(holders);
-    primitives.lanes.multiplyField(countTags, factor);
-    primitives.lanes.multiplyField(holderTags, factor);
-  }
-  if (counted.length * VECTORS_PER_COUNT !== parts.length) {
+  const body = new Uint8Array(bodyBytes(task.layout, task.block));
+  const { vectors, tags } = countVectors(task, body);
+  if (counted.length * VECTORS_PER_COUNT !== vectors.length) {
     throw new ProtocolError('length-wrong', 'the round counts another number of things');
   }
+  for (const [index, lanes] of counted.entries()) {
+    const counts = vectorAt(vectors, index * VECTORS_PER_COUNT);
+    exactly(lanes, counts.length);
+    counts.set(lanes);
+    markContributors(counts, vectorAt(vectors, index * VECTORS_PER_COUNT + 1));
+  }
+  tags.set(tagsOf(primitives, vectors, factors));
   maskBody(primitives, task, body);
   return body;
 }
@@ -70,7 +65,7 @@ export function maskCounts(
  * Round 1, opening: takes the output mask off the totals and checks every tag, so that totals a
  * gateway shifted, dropped a party from, swapped or replayed do not open.
  *
- * Secret: `factor`, and the counts until suppression.
+ * Secret: `factors`, and the counts until suppression.
  * @param task - its keys are the output mask's, with sign −1.
  * @param countMax - no count can be above the holders' row caps together.
  * @throws ProtocolError `tag-mismatch`; `value-out-of-range`; `length-wrong`.
@@ -79,33 +74,34 @@ export function openCounts(
   primitives: Pick<Primitives, 'stream' | 'lanes'>,
   task: BlockTask,
   totals: Uint8Array,
-  factor: Uint8Array,
+  factors: readonly Uint8Array[],
   countMax: number,
   parties: number,
 ): readonly OpenedCounts[] {
-  const { layout, block } = task;
-  exactly(totals, bodyBytes(layout, block));
+  exactly(totals, bodyBytes(task.layout, task.block));
   if (!isCanonicalField(totals)) {
     throw new ProtocolError('value-out-of-range', 'a total is not a field element');
   }
   const body = totals.slice();
   maskBody(primitives, task, body);
-  const parts = sections(layout, block);
+  const { vectors, tags } = countVectors(task, body);
+  if (!equalBytes(tagsOf(primitives, vectors, factors), tags)) {
+    throw new ProtocolError('tag-mismatch', 'the totals are not the sum of what the parties sent');
+  }
   const opened: OpenedCounts[] = [];
-  for (let index = 0; index * VECTORS_PER_COUNT < parts.length; index++) {
-    const [counts, holders, countTags, holderTags] = quadruple(body, parts, index);
-    checkTags(primitives, counts, countTags, factor);
-    checkTags(primitives, holders, holderTags, factor);
+  for (let index = 0; index < vectors.length; index += VECTORS_PER_COUNT) {
+    const [counts, holders] = [vectorAt(vectors, index), vectorAt(vectors, index + 1)];
     opened.push(readCounts(counts, holders, countMax, parties));
   }
   return opened;
 }
 
 /**
- * Round 2: a block of measures, with every lane that may not be released set to zero, masked.
+ * Round 2: sets every lane of a block that may not be released to zero, and masks the block.
  *
- * Secret: `lanes`.
- * @param lanes - a vector's lanes of the block's cells each, in the layout's order.
+ * Secret: `body` until this returns.
+ * @param body - the vectors' lanes of the block's cells, one after another; changed in place, as a
+ *   copy of each block would cost a third of the masking.
  * @param permitted - for each vector, 1 a cell that may be released, 0 one that may not.
  * @throws ProtocolError `length-wrong`.
  * Leaks: the number of cells.
@@ -113,25 +109,26 @@ export function openCounts(
 export function maskMeasures(
   primitives: Pick<Primitives, 'stream' | 'lanes'>,
   task: BlockTask,
-  lanes: readonly Uint8Array[],
+  body: Uint8Array,
   permitted: readonly Uint8Array[],
-): Uint8Array {
-  const { layout, block } = task;
-  const body = new Uint8Array(bodyBytes(layout, block));
-  for (const [vector, { ring, offset, length }] of sections(layout, block).entries()) {
+): void {
+  exactly(body, bodyBytes(task.layout, task.block));
+  for (const [vector, { ring, offset, length }] of sections(task.layout, task.block).entries()) {
     const cells = permitted[vector] ?? new Uint8Array();
-    const values = lanes[vector] ?? new Uint8Array();
     const width = laneBytes(ring);
-    exactly(values, length);
     exactly(cells, length / width);
-    const section = body.subarray(offset, offset + length);
-    section.set(values);
-    for (const [cell, bit] of cells.entries()) {
-      if (bit !== 1) section.fill(0, cell * width, (cell + 1) * width);
-    }
+    clearWithheld(body.subarray(offset, offset + length), cells, width);
   }
   maskBody(primitives, task, body);
-  return body;
+}
+
+/** By words: a call for each withheld cell, or for each run of them, took longer than the masking. */
+function clearWithheld(lanes: Uint8Array, permitted: Uint8Array, width: number): void {
+  const view = viewOf(lanes);
+  for (let cell = permitted.indexOf(0); cell !== -1 && cell < permitted.length; cell++) {
+    if (permitted[cell] === 1) continue;
+    for (let at = cell * width; at < (cell + 1) * width; at += 4) view.setUint32(at, 0);
+  }
 }
 
 /** What each party signs and all compare before round 2: the descriptor and every cell's fate. */
@@ -162,17 +159,39 @@ function maskBody(
   }
 }
 
-function quadruple(
+/** The counted vectors of a body, and the tags behind them. */
+function countVectors(
+  { layout, block }: BlockTask,
   body: Uint8Array,
-  parts: readonly Section[],
-  index: number,
-): [Uint8Array, Uint8Array, Uint8Array, Uint8Array] {
-  const at = (vector: number): Uint8Array => {
-    const part = parts[index * VECTORS_PER_COUNT + vector];
-    if (part === undefined) throw new ProtocolError('length-wrong', 'more counts than vectors');
-    return body.subarray(part.offset, part.offset + part.length);
-  };
-  return [at(0), at(1), at(2), at(3)];
+): { vectors: readonly Uint8Array[]; tags: Uint8Array } {
+  const all = sections(layout, block).map(({ offset, length }) =>
+    body.subarray(offset, offset + length),
+  );
+  return { vectors: all.slice(0, -1), tags: vectorAt(all, all.length - 1) };
+}
+
+/**
+ * Σ α · vector, cell by cell. Whoever adds δ to the vectors of a cell, not all zero, must add Σ α · δ
+ * to its tag: without the factors that is right once in 2^61 − 1 times.
+ */
+function tagsOf(
+  primitives: Pick<Primitives, 'lanes'>,
+  vectors: readonly Uint8Array[],
+  factors: readonly Uint8Array[],
+): Uint8Array {
+  const tags = new Uint8Array(vectorAt(vectors, 0).length);
+  for (const [index, vector] of vectors.entries()) {
+    const product = vector.slice();
+    primitives.lanes.multiplyField(product, vectorAt(factors, index));
+    primitives.lanes.add('field61', tags, [product]);
+  }
+  return tags;
+}
+
+function vectorAt(vectors: readonly Uint8Array[], index: number): Uint8Array {
+  const vector = vectors[index];
+  if (vector === undefined) throw new ProtocolError('length-wrong', `no vector ${index}`);
+  return vector;
 }
 
 /** Sets a holder's lane to 1 where it has at least one unit in the cell. */
@@ -183,19 +202,6 @@ function markContributors(counts: Uint8Array, holders: Uint8Array): void {
     const count = numberAt(from, at);
     if (count > COUNT_MAX) throw new ProtocolError('value-out-of-range', 'a count is too large');
     to.setUint32(at, count > 0 ? 1 : 0, true);
-  }
-}
-
-function checkTags(
-  primitives: Pick<Primitives, 'lanes'>,
-  values: Uint8Array,
-  tags: Uint8Array,
-  factor: Uint8Array,
-): void {
-  const expected = values.slice();
-  primitives.lanes.multiplyField(expected, factor);
-  if (!equalBytes(expected, tags)) {
-    throw new ProtocolError('tag-mismatch', 'the totals are not the sum of what the parties sent');
   }
 }
 

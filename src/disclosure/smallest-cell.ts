@@ -5,8 +5,9 @@ import type { DisclosureStage } from './stage.ts';
 export const smallestCell: DisclosureStage = {
   name: 'smallest-cell',
   apply(cells, rules, permitted) {
-    for (const [cell, count] of cells.counts.entries()) {
-      if (count < rules.smallestCell) permitted[cell] = 0;
+    const { counts } = cells;
+    for (let cell = 0; cell < counts.length; cell++) {
+      if ((counts[cell] ?? 0) < rules.smallestCell) permitted[cell] = 0;
     }
   },
 };

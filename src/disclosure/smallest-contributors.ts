@@ -5,8 +5,9 @@ import type { DisclosureStage } from './stage.ts';
 export const smallestContributors: DisclosureStage = {
   name: 'smallest-contributors',
   apply(cells, rules, permitted) {
-    for (const [cell, contributors] of cells.contributors.entries()) {
-      if (contributors < rules.smallestContributors) permitted[cell] = 0;
+    const { contributors } = cells;
+    for (let cell = 0; cell < contributors.length; cell++) {
+      if ((contributors[cell] ?? 0) < rules.smallestContributors) permitted[cell] = 0;
     }
   },
 };

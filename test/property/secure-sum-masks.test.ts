@@ -7,6 +7,7 @@ import { pairSecrets, roundKeys, sessionKeys } from '../../protocols/secure-sum/
 import {
   blockCount,
   blockRange,
+  bodyBytes,
   countsLayout,
   measuresLayout,
   PARTIES_MAX,
@@ -72,14 +73,15 @@ describe('masked words', () => {
       nativePrimitives,
       { layout: counts, block: 0, keys: keys.counts },
       [zeros, zeros],
-      keys.factor,
+      keys.factors,
     );
-    const second = maskMeasures(
-      nativePrimitives,
-      { layout: measures, block: 0, keys: keys.measures },
-      [zeros, zeros, zeros, new Uint8Array(cells * 16)],
-      [ones, ones, ones, ones],
-    );
+    const second = new Uint8Array(bodyBytes(measures, 0));
+    maskMeasures(nativePrimitives, { layout: measures, block: 0, keys: keys.measures }, second, [
+      ones,
+      ones,
+      ones,
+      ones,
+    ]);
     for (const [layout, body] of [
       [counts, first],
       [measures, second],
@@ -133,7 +135,7 @@ describe('masked words', () => {
   it('a vector without a mask is refused rather than sent in the clear', () => {
     const layout = measuresLayout(1, []);
     const task = { layout, block: 0, keys: [[]] };
-    const send = () => maskMeasures(noblePrimitives, task, [new Uint8Array(8)], [Uint8Array.of(1)]);
+    const send = () => maskMeasures(noblePrimitives, task, new Uint8Array(8), [Uint8Array.of(1)]);
     expect(send).toThrow(expect.objectContaining({ code: 'parameter-invalid' }));
   });
 });
@@ -149,20 +151,19 @@ describe('masks cancel', () => {
         const { start, end } = blockRange(layout, block);
         const random = seededRandom(`values ${seed}`);
         const ones = new Uint8Array(end - start).fill(1);
-        const values = Array.from({ length: count }, () =>
-          sections(layout, block).map(({ length }) => random.bytes(length)),
-        );
+        const values = Array.from({ length: count }, () => random.bytes(bodyBytes(layout, block)));
         const bodies = partiesOf(count, seed).map((party, index) => {
           const primitives = index % 2 === 0 ? nativePrimitives : noblePrimitives;
           const keys = sessionKeys(primitives, party, countsLayout(1, 1), layout);
           const task = { layout, block, keys: keys.measures };
-          return maskMeasures(primitives, task, values[index]!, [ones, ones, ones, ones]);
+          const body = values[index]!.slice();
+          maskMeasures(primitives, task, body, [ones, ones, ones, ones]);
+          return body;
         });
         const total = bodies[0]!.slice();
         addBodies(nativePrimitives, layout, block, total, bodies.slice(1));
-        const plain = values.map((vectors) => Uint8Array.from(vectors.flatMap((v) => [...v])));
-        const expected = plain[0]!.slice();
-        addBodies(noblePrimitives, layout, block, expected, plain.slice(1));
+        const expected = values[0]!.slice();
+        addBodies(noblePrimitives, layout, block, expected, values.slice(1));
         expect(Buffer.compare(total, expected)).toBe(0);
       }),
       { numRuns: 3 },
@@ -185,14 +186,14 @@ describe('masks cancel', () => {
           const bodies = sessions.map((keys, index) => {
             const lanes = new Uint8Array(new BigUint64Array(parts[index]!.map(BigInt)).buffer);
             const task = { layout, block: 0, keys: keys.counts };
-            return maskCounts(noblePrimitives, task, [lanes], keys.factor);
+            return maskCounts(noblePrimitives, task, [lanes], keys.factors);
           });
           const total = bodies[0]!.slice();
           addBodies(noblePrimitives, layout, 0, total, bodies.slice(1));
           for (const keys of sessions) {
             const task = { layout, block: 0, keys: keys.open };
             const open = (max: number) =>
-              openCounts(noblePrimitives, task, total, keys.factor, max, parts.length);
+              openCounts(noblePrimitives, task, total, keys.factors, max, parts.length);
             const [opened] = open(1000);
             const sums = Array.from({ length: 6 }, (_, cell) =>
               parts.reduce((sum, part) => sum + part[cell]!, 0),

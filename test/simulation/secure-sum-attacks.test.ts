@@ -96,10 +96,10 @@ describe('a gateway played by an attacker', () => {
     },
     'shifts a count and guesses its tag': {
       totals: (bodies, _, layout) =>
-        shifted(shifted(honestTotal(bodies, layout), layout, 0), layout, 2),
+        shifted(shifted(honestTotal(bodies, layout), layout, 0), layout, 6),
     },
     "shifts a column's count": {
-      totals: (bodies, _, layout) => shifted(honestTotal(bodies, layout), layout, 4),
+      totals: (bodies, _, layout) => shifted(honestTotal(bodies, layout), layout, 2),
     },
     "replays one party's frame in place of another's": {
       totals: ([a, , c], _, layout) => honestTotal([a!, a!, c!], layout),
@@ -110,7 +110,8 @@ describe('a gateway played by an attacker', () => {
     'swaps the counts with their tags': {
       totals(bodies, _, layout) {
         const total = honestTotal(bodies, layout);
-        const [counts, , tags] = sections(layout, 0);
+        const all = sections(layout, 0);
+        const [counts, tags] = [all[0], all.at(-1)];
         const held = total.slice(counts!.offset, counts!.offset + counts!.length);
         total.copyWithin(counts!.offset, tags!.offset, tags!.offset + tags!.length);
         total.set(held, tags!.offset);

@@ -7,7 +7,7 @@ import type { PartyId } from '../../src/system/ids.ts';
 import { noblePrimitives } from '../../protocols/common/noble-primitives.ts';
 import { addBodies } from '../../protocols/secure-sum/aggregator.ts';
 import { encodeMaps, parseMaps, type MapStatement } from '../../protocols/secure-sum/messages.ts';
-import type { Layout } from '../../protocols/secure-sum/params.ts';
+import { bodyBytes, type Layout } from '../../protocols/secure-sum/params.ts';
 import type { Prepared } from './secure-sum-run.ts';
 
 export interface Strategy {
@@ -74,6 +74,10 @@ async function collect(
   kind: string,
 ): Promise<readonly Uint8Array[]> {
   return Promise.all(
-    parties.map((party) => receiveBody(layout, 0, () => channel.receive(party, kind))),
+    parties.map(async (party) => {
+      const body = new Uint8Array(bodyBytes(layout, 0));
+      await receiveBody(layout, 0, body, () => channel.receive(party, kind));
+      return body;
+    }),
   );
 }

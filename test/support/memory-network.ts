@@ -15,25 +15,36 @@ export interface MemoryNetwork {
   readonly transcript: readonly Frame[];
 }
 
+/** Frames that may wait between two parties. */
+const WINDOW_FRAMES = 16;
+
 interface Queue {
   readonly frames: Frame[];
   wake: (() => void) | undefined;
 }
 
-/** A network where each ordered pair of parties has a queue; payloads are copied on the way. */
-export function memoryNetwork(tamper: Tamper = (frame) => [frame]): MemoryNetwork {
+/** A network where each ordered pair of parties has a queue. */
+export function memoryNetwork(
+  tamper: Tamper = (frame) => [frame],
+  options: { readonly records: boolean } = { records: true },
+): MemoryNetwork {
   const queues = new Map<string, Queue>();
   const transcript: Frame[] = [];
   const controller = new AbortController();
+  controller.signal.addEventListener('abort', () => {
+    for (const { wake } of queues.values()) wake?.();
+  });
   const queue = (lane: string, from: PartyId, to: PartyId): Queue => {
     const name = `${lane} ${from} ${to}`;
-    const found = queues.get(name) ?? { frames: [], wake: undefined };
-    queues.set(name, found);
-    return found;
+    const found = queues.get(name);
+    if (found !== undefined) return found;
+    const made: Queue = { frames: [], wake: undefined };
+    queues.set(name, made);
+    return made;
   };
   const put = (lane: string, frame: Frame): void => {
     const into = queue(lane, frame.from, frame.to);
-    into.frames.push({ ...frame, payload: frame.payload.slice() });
+    into.frames.push(frame);
     into.wake?.();
   };
   const take = async (lane: string, from: PartyId, to: PartyId, kind: string) => {
@@ -42,7 +53,6 @@ export function memoryNetwork(tamper: Tamper = (frame) => [frame]): MemoryNetwor
       controller.signal.throwIfAborted();
       await new Promise<void>((resolve) => {
         out.wake = resolve;
-        controller.signal.addEventListener('abort', () => resolve(), { once: true });
       });
     }
     const frame = out.frames.shift();
@@ -58,7 +68,12 @@ export function memoryNetwork(tamper: Tamper = (frame) => [frame]): MemoryNetwor
       async send(to, kind, payload) {
         controller.signal.throwIfAborted();
         const frame = { from: self, to, kind, payload };
-        transcript.push({ ...frame, payload: payload.slice() });
+        if (options.records) transcript.push({ ...frame, payload: payload.slice() });
+        // A receiver this far behind holds the sender back, as a link's flow control does.
+        while (queue('run', self, to).frames.length >= WINDOW_FRAMES) {
+          controller.signal.throwIfAborted();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
         for (const passed of tamper(frame)) put('run', passed);
       },
       receive: (from, kind) => take('run', from, self, kind),

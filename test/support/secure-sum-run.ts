@@ -63,7 +63,13 @@ export function seededRandom(seed: string): Random {
 
 /** Contract and descriptor of a case, keys drawn from its seed. */
 export function prepare(run: RunCase, args: Arguments = {}, change?: Partial<Contract>): Prepared {
-  const ids = run.parts.map((_, index) => `holder-${String.fromCharCode(97 + index)}`);
+  // holder-a … holder-z, then holder-za …: names that sort in the order of their index.
+  const letter = (index: number) => String.fromCharCode(97 + index);
+  const ids = run.parts.map((_, index) =>
+    index < 25
+      ? `holder-${letter(index)}`
+      : `holder-z${letter(Math.floor(index / 26))}${letter(index % 26)}`,
+  );
   const random = seededRandom(`keys ${run.seed}`);
   const identities = new Map(ids.map((id) => [id, eddsaSuite.generate(random)]));
   const secrets = new Map(ids.map((id) => [id, random.bytes(32)]));
@@ -156,7 +162,11 @@ export function prepare(run: RunCase, args: Arguments = {}, change?: Partial<Con
 
 /** A source that answers one party's rows as lanes. */
 export function laneSource(run: RunCase, rows: readonly PartRow[], cells: number): DataSource {
-  const answer = answerOf(run, rows, cells);
+  return answeringSource(answerOf(run, rows, cells));
+}
+
+/** A source that gives one answer to whatever it is asked. */
+export function answeringSource(answer: AggregateAnswer): DataSource {
   const refuse = (): never => {
     throw new Error('not part of this test');
   };
@@ -221,8 +231,9 @@ export async function runAll(
   prepared: Prepared,
   pool: Pool,
   tamper?: Tamper,
+  network: MemoryNetwork = memoryNetwork(tamper),
+  sources?: readonly DataSource[],
 ): Promise<Outcome> {
-  const network = memoryNetwork(tamper);
   const steps: string[] = [];
   const gateway = endingOnFailure(
     network,
@@ -234,7 +245,7 @@ export async function runAll(
       progress: () => {},
     }),
   );
-  const domains = startDomains(run, prepared, pool, network, steps).map((domain) =>
+  const domains = startDomains(run, prepared, pool, network, steps, sources).map((domain) =>
     endingOnFailure(network, domain),
   );
   const [release] = await Promise.allSettled([gateway]);
@@ -260,6 +271,7 @@ export function startDomains(
   pool: Pool,
   network: MemoryNetwork,
   steps: string[] = [],
+  sources: readonly DataSource[] = run.parts.map((rows) => laneSource(run, rows, prepared.cells)),
 ): readonly Promise<void>[] {
   const { contract, descriptor, descriptorHash } = prepared;
   return descriptor.parties.map(({ id }, index) =>
@@ -272,7 +284,7 @@ export function startDomains(
       descriptorHash,
       channel: network.channel(id),
       sealedTo: (peer: PartyId) => network.sealed(id, peer),
-      source: laneSource(run, run.parts[index] ?? [], prepared.cells),
+      source: sources[index]!,
       stages: DISCLOSURE_STAGES,
       pool,
       random: seededRandom(`${run.seed} ${id}`),

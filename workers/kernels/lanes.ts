@@ -6,16 +6,29 @@
 
 const P: u64 = 0x1fffffffffffffff;
 
-/** target += addend mod 2^64; `bytes` may be rounded up to 16 by the caller. */
+/**
+ * target += addend mod 2^64. Works on whole 64-byte lines: what lies behind `bytes` within the last
+ * line is changed too, and belongs to the windows.
+ */
 export function add64(target: usize, addend: usize, bytes: usize): void {
-  for (let at: usize = 0; at < bytes; at += 16) {
-    v128.store(target + at, i64x2.add(v128.load(target + at), v128.load(addend + at)));
+  for (let at: usize = 0; at < bytes; at += 64) {
+    const t = target + at;
+    const a = addend + at;
+    v128.store(t, i64x2.add(v128.load(t), v128.load(a)));
+    v128.store(t, i64x2.add(v128.load(t, 16), v128.load(a, 16)), 16);
+    v128.store(t, i64x2.add(v128.load(t, 32), v128.load(a, 32)), 32);
+    v128.store(t, i64x2.add(v128.load(t, 48), v128.load(a, 48)), 48);
   }
 }
 
 export function subtract64(target: usize, addend: usize, bytes: usize): void {
-  for (let at: usize = 0; at < bytes; at += 16) {
-    v128.store(target + at, i64x2.sub(v128.load(target + at), v128.load(addend + at)));
+  for (let at: usize = 0; at < bytes; at += 64) {
+    const t = target + at;
+    const a = addend + at;
+    v128.store(t, i64x2.sub(v128.load(t), v128.load(a)));
+    v128.store(t, i64x2.sub(v128.load(t, 16), v128.load(a, 16)), 16);
+    v128.store(t, i64x2.sub(v128.load(t, 32), v128.load(a, 32)), 32);
+    v128.store(t, i64x2.sub(v128.load(t, 48), v128.load(a, 48)), 48);
   }
 }
 
@@ -64,18 +77,46 @@ export function addField(target: usize, addend: usize, bytes: usize): void {
   }
 }
 
-/** target += 128-bit words reduced mod p. */
+/** Two 64-bit words each to at most 2^61 + 6: 2^61 ≡ 1. */
+function fold(words: v128): v128 {
+  return i64x2.add(v128.and(words, i64x2.splat(P)), i64x2.shr_u(words, 61));
+}
+
+/** Two 128-bit words mod p, each below 2^62 + 16: 2^64 ≡ 8, and 8h rotates 61 bits by three. */
+function foldWords(words: usize): v128 {
+  const first = v128.load(words);
+  const second = v128.load(words, 16);
+  const low = fold(v128.shuffle<u64>(first, second, 0, 2));
+  const high = fold(v128.shuffle<u64>(first, second, 1, 3));
+  const rotated = i64x2.add(v128.and(i64x2.shl(high, 3), i64x2.splat(P)), i64x2.shr_u(high, 58));
+  return i64x2.add(low, rotated);
+}
+
+/**
+ * target += 128-bit words reduced mod p. Lanes stay below 2^61 + 7, canonical or not, until
+ * `settleField`. Works on pairs of lanes, past an odd last one.
+ */
 export function addFieldWords(target: usize, words: usize, bytes: usize): void {
-  for (let at: usize = 0; at < bytes; at += 8) {
-    const mask = reduce128(load<u64>(words + (at << 1)), load<u64>(words + (at << 1), 8));
-    store<u64>(target + at, addMod(load<u64>(target + at), mask));
+  for (let at: usize = 0; at < bytes; at += 16) {
+    const mask = foldWords(words + (at << 1));
+    v128.store(target + at, fold(i64x2.add(v128.load(target + at), mask)));
   }
 }
 
 export function subtractFieldWords(target: usize, words: usize, bytes: usize): void {
+  // 4p is above any mask and ≡ 0.
+  const four = i64x2.splat(P << 2);
+  for (let at: usize = 0; at < bytes; at += 16) {
+    const mask = i64x2.sub(four, foldWords(words + (at << 1)));
+    v128.store(target + at, fold(i64x2.add(v128.load(target + at), mask)));
+  }
+}
+
+/** Brings lanes below p. */
+export function settleField(target: usize, bytes: usize): void {
   for (let at: usize = 0; at < bytes; at += 8) {
-    const mask = reduce128(load<u64>(words + (at << 1)), load<u64>(words + (at << 1), 8));
-    store<u64>(target + at, addMod(load<u64>(target + at), mask == 0 ? 0 : P - mask));
+    const lane = load<u64>(target + at);
+    store<u64>(target + at, lane >= P ? lane - P : lane);
   }
 }
 

@@ -12,7 +12,13 @@ import {
   parseMaps,
   parseSeed,
 } from '../../../protocols/secure-sum/messages.ts';
-import { blockCount, blockRange, KEY_BYTES } from '../../../protocols/secure-sum/params.ts';
+import {
+  blockCount,
+  blockRange,
+  bodyBytes,
+  KEY_BYTES,
+  sections,
+} from '../../../protocols/secure-sum/params.ts';
 import type { OpenedCounts } from '../../../protocols/secure-sum/party.ts';
 import type {
   MaskCountsArgument,
@@ -177,7 +183,7 @@ async function sendCounts(
       block,
       keys: keys.counts,
       counted,
-      factor: keys.factor,
+      factors: keys.factors,
     };
     return role.pool.run(WORKER, 'maskCountsTask', task, moving(role, counted));
   };
@@ -195,15 +201,14 @@ async function openTotals({ role, shape, keys }: Session): Promise<readonly Coun
     contributors: new Uint16Array(shape.cells),
   }));
   for (let block = 0; block < blockCount(layout); block++) {
-    const totals = await receiveBody(layout, block, () =>
-      role.channel.receive(GATEWAY, KINDS.totals),
-    );
+    const totals = new Uint8Array(bodyBytes(layout, block));
+    await receiveBody(layout, block, totals, () => role.channel.receive(GATEWAY, KINDS.totals));
     const task: OpenCountsArgument = {
       layout,
       block,
       keys: keys.open,
       totals,
-      factor: keys.factor,
+      factors: keys.factors,
       countMax: shape.rowsMaxTotal,
       parties: role.descriptor.parties.length,
     };
@@ -244,13 +249,14 @@ async function measuringRound(
   const vectorMaps = measuredMaps(shape, maps);
   const produce = (block: number): Promise<Uint8Array> => {
     const { start, end } = blockRange(layout, block);
-    const lanes = layout.vectors.map((ring, vector) => {
+    const body = new Uint8Array(bodyBytes(layout, block));
+    for (const [vector, { ring, offset }] of sections(layout, block).entries()) {
       const width = laneBytes(ring);
-      return (vectors[vector] ?? new Uint8Array()).slice(start * width, end * width);
-    });
+      body.set(vectors[vector]?.subarray(start * width, end * width) ?? [], offset);
+    }
     const permitted = vectorMaps.map((map) => map.slice(start, end));
-    const task: MaskMeasuresArgument = { layout, block, keys: keys.measures, lanes, permitted };
-    return role.pool.run(WORKER, 'maskMeasuresTask', task, moving(role, [...lanes, ...permitted]));
+    const task: MaskMeasuresArgument = { layout, block, keys: keys.measures, body, permitted };
+    return role.pool.run(WORKER, 'maskMeasuresTask', task, moving(role, [body, ...permitted]));
   };
   await role.step(SECURE_SUM_STEPS[2]);
   await sendBlocks(layout, produce, (frame) => role.channel.send(GATEWAY, KINDS.measures, frame));
@@ -282,5 +288,5 @@ function forget(keys: SessionKeys): void {
   for (const round of [keys.counts, keys.open, keys.measures]) {
     for (const vector of round) for (const { key } of vector) key.fill(0);
   }
-  keys.factor.fill(0);
+  for (const factor of keys.factors) factor.fill(0);
 }

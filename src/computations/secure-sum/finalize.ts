@@ -31,11 +31,12 @@ export function finalize(contract: Contract, shape: Shape, totals: readonly Uint
   const selected = selectedCells(shape);
   const rows: (string | number | null)[][] = [];
   let selectedCount = 0;
-  for (const [cell, bit] of selected.entries()) {
+  for (let cell = 0; cell < selected.length; cell++) {
     const count = countAt(views[0], cell);
-    if (bit === 1) selectedCount++;
+    const isSelected = selected[cell] === 1;
+    if (isSelected) selectedCount++;
     const isReleased = count > 0;
-    if (isReleased && (bit === 0 || count < contract.disclosure.smallestCell)) throw impossible();
+    if (isReleased && (!isSelected || count < contract.disclosure.smallestCell)) throw impossible();
     if (count > shape.rowsMaxTotal) throw impossible();
     const columns = shape.columns.map((column) => totalOf(column, views, cell, count));
     if (!isReleased) continue;

@@ -10,6 +10,7 @@ import {
 import {
   blockCount,
   blockRange,
+  bodyBytes,
   sections,
   type Layout,
 } from '../../../protocols/secure-sum/params.ts';
@@ -30,7 +31,7 @@ export async function runSecureSumGateway(role: GatewayRole): Promise<Release> {
     const shape = shapeOf(role.contract, role.descriptor.arguments);
     const parties = role.descriptor.parties.map(({ id }) => id);
     await relayCounting(role, shape, parties);
-    const totals = await measuringRound(role, shape, parties);
+    const totals = await measuringRound(role, shape);
     return finalize(role.contract, shape, totals);
   });
 }
@@ -52,8 +53,9 @@ async function countingRound(
 ): Promise<void> {
   const layout = shape.counts;
   const blocks = blockCount(layout);
+  const desk = newDesk(layout);
   for (let block = 0; block < blocks; block++) {
-    const total = await sumBlock(role, layout, block, parties, KINDS.counts);
+    const total = await sumBlock(role, layout, block, KINDS.counts, desk);
     for (let frame = 0; frame < frameCount(layout, block); frame++) {
       const message = encodeFrame(layout, block, frame, total);
       await Promise.all(parties.map((party) => role.channel.send(party, KINDS.totals, message)));
@@ -72,16 +74,13 @@ async function relayMaps(role: GatewayRole, parties: readonly PartyId[]): Promis
 }
 
 /** The opened totals, vector by vector over all cells. */
-async function measuringRound(
-  role: GatewayRole,
-  shape: Shape,
-  parties: readonly PartyId[],
-): Promise<readonly Uint8Array[]> {
+async function measuringRound(role: GatewayRole, shape: Shape): Promise<readonly Uint8Array[]> {
   const layout = shape.measures;
   const blocks = blockCount(layout);
+  const desk = newDesk(layout);
   const totals = layout.vectors.map((ring) => new Uint8Array(layout.cells * laneBytes(ring)));
   for (let block = 0; block < blocks; block++) {
-    const total = await sumBlock(role, layout, block, parties, KINDS.measures);
+    const total = await sumBlock(role, layout, block, KINDS.measures, desk);
     const { start } = blockRange(layout, block);
     for (const [vector, { ring, offset, length }] of sections(layout, block).entries()) {
       totals[vector]?.set(total.subarray(offset, offset + length), start * laneBytes(ring));
@@ -92,28 +91,41 @@ async function measuringRound(
   return totals;
 }
 
+/** Memory that the gateway's threads share, made once a run: nothing grows with the parties. */
+interface Desk {
+  readonly total: Uint8Array;
+  readonly bodies: readonly Uint8Array[];
+}
+
+function newDesk(layout: Layout): Desk {
+  const buffer = (): Uint8Array => new Uint8Array(new SharedArrayBuffer(bodyBytes(layout, 0)));
+  return { total: buffer(), bodies: Array.from({ length: BODIES_AT_ONCE }, buffer) };
+}
+
+/** The sum over all parties; valid until the desk is used again. */
 async function sumBlock(
   role: GatewayRole,
   layout: Layout,
   block: number,
-  parties: readonly PartyId[],
   kind: string,
+  desk: Desk,
 ): Promise<Uint8Array> {
-  let total: Uint8Array<ArrayBuffer> | undefined;
+  const parties = role.descriptor.parties.map(({ id }) => id);
+  const lengthBytes = bodyBytes(layout, block);
+  const total = desk.total.subarray(0, lengthBytes);
+  total.fill(0);
   for (let at = 0; at < parties.length; at += BODIES_AT_ONCE) {
-    const received = await Promise.all(
-      parties
-        .slice(at, at + BODIES_AT_ONCE)
-        .map((party) => receiveBody(layout, block, () => role.channel.receive(party, kind))),
+    const bodies = await Promise.all(
+      parties.slice(at, at + BODIES_AT_ONCE).map(async (party, index) => {
+        const body = (desk.bodies[index] ?? new Uint8Array()).subarray(0, lengthBytes);
+        await receiveBody(layout, block, body, () => role.channel.receive(party, kind));
+        return body;
+      }),
     );
-    const [first, ...bodies]: readonly Uint8Array<ArrayBuffer>[] =
-      total === undefined ? received : [total, ...received];
-    if (first === undefined) break;
-    const task: AddBodiesArgument = { layout, block, total: first, bodies };
-    total = await role.pool.run<Uint8Array<ArrayBuffer>>('secure-sum', 'addBodiesTask', task, {
-      transfer: [first, ...bodies].map((body) => body.buffer),
+    const task: AddBodiesArgument = { layout, block, total, bodies };
+    await role.pool.run<void>('secure-sum', 'addBodiesTask', task, {
       signal: role.channel.signal,
     });
   }
-  return total ?? new Uint8Array();
+  return total;
 }

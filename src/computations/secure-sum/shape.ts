@@ -12,8 +12,8 @@ import {
 } from '../../../protocols/secure-sum/params.ts';
 import { chosenLabels } from './selection.ts';
 
-/** Lanes of 64 bits that a party sends in one round: half a gigabyte. */
-export const ROUND_LANES_MAX = 2 ** 26;
+/** Lanes of 64 bits that a party sends in one round: a gigabyte. */
+export const ROUND_LANES_MAX = 2 ** 27;
 const SUM_LIMIT = 2n ** 63n;
 const SQUARES_LIMIT = 2n ** 127n;
 

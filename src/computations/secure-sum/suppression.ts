@@ -23,8 +23,8 @@ export function selectedCells(shape: Shape): Uint8Array<ArrayBuffer> {
       wanted === undefined || (label !== undefined && wanted.has(label)) ? 1 : 0,
     );
     const next = new Uint8Array(cells.length * digits.length);
-    for (const [cell, bit] of cells.entries()) {
-      if (bit === 1) next.set(digits, cell * digits.length);
+    for (let cell = cells.indexOf(1); cell !== -1; cell = cells.indexOf(1, cell + 1)) {
+      next.set(digits, cell * digits.length);
     }
     cells = next;
   }
@@ -47,7 +47,9 @@ export function suppressionMaps(
     const permitted = rows.slice();
     for (const stage of stages) stage.apply(cells, rules, permitted);
     // A stage only clears: one that set an entry again would release a cell another one withheld.
-    for (const [cell, bit] of rows.entries()) if (bit === 0) permitted[cell] = 0;
+    for (let cell = 0; cell < permitted.length; cell++) {
+      if (rows[cell] !== 1) permitted[cell] = 0;
+    }
     if (index === 0) rows = permitted;
     return permitted;
   });

@@ -2,7 +2,7 @@
 import { AbortError } from '../../errors.ts';
 import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
 import { encodeFrame, frameCount, parseFrame } from '../../../protocols/secure-sum/messages.ts';
-import { blockCount, bodyBytes, type Layout } from '../../../protocols/secure-sum/params.ts';
+import { blockCount, type Layout } from '../../../protocols/secure-sum/params.ts';
 
 /** Message names, in the order of the protocol's README. */
 export const KINDS = {
@@ -50,20 +50,19 @@ export async function sendBody(
 }
 
 /**
- * Receives one block's body.
+ * Receives one block's body into `body`.
  * @throws ProtocolError where a frame is not exactly the one that must come next.
  */
 export async function receiveBody(
   layout: Layout,
   block: number,
+  body: Uint8Array,
   receive: () => Promise<Uint8Array>,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const body = new Uint8Array(bodyBytes(layout, block));
+): Promise<void> {
   const frames = frameCount(layout, block);
   for (let frame = 0; frame < frames; frame++) {
     parseFrame(layout, block, frame, await receive(), body);
   }
-  return body;
 }
 
 /**
