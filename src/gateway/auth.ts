@@ -11,7 +11,7 @@ import type { Caller, TokenBook } from './tokens.ts';
 
 export const DEFAULT_CALL_RATE: Rate = { perSecond: 500, burst: 1_000 };
 /** Failed tokens from one address (an IPv6 address counts with its /64). */
-export const DEFAULT_FAILURE_RATE: Rate = { perSecond: 1, burst: 30 };
+export const DEFAULT_FAILURE_RATE: Rate = { perSecond: 5, burst: 100 };
 const KEYS_MAX = 16_384;
 const HEADER = /^Bearer ([A-Za-z0-9_-]{1,200})$/i;
 
@@ -20,11 +20,13 @@ export interface AuthRates {
   readonly failures: Rate;
 }
 
-/** Owns the two sets of buckets. */
+/** Owns the two sets of buckets, and the look-ups under way. */
 export class Gatekeeper {
   readonly calls: TokenBuckets;
   readonly #failures: TokenBuckets;
   readonly #tokens: TokenBook;
+  /** One look-up a token at a time: many connections of one caller ask the store once. */
+  readonly #lookups = new Map<string, Promise<Caller>>();
 
   constructor(tokens: TokenBook, clock: Clock, rates: AuthRates) {
     this.#tokens = tokens;
@@ -47,15 +49,19 @@ export class Gatekeeper {
     const token = HEADER.exec(header)?.[1];
     const known = token === undefined ? undefined : this.#tokens.recall(token);
     if (known !== undefined) return known;
-    return this.guard(incoming, () => {
-      if (token === undefined) {
-        throw new IdentityError(
-          'credential-invalid',
-          'The Authorization header has no bearer token.',
-        );
-      }
-      return this.#tokens.verify(token);
+    const name = token ?? '';
+    const running = this.#lookups.get(name);
+    if (running !== undefined) return running;
+    const lookup = this.guard(incoming, () => this.#verify(token)).finally(() => {
+      this.#lookups.delete(name);
     });
+    this.#lookups.set(name, lookup);
+    return lookup;
+  }
+
+  async #verify(token: string | undefined): Promise<Caller> {
+    if (token !== undefined) return this.#tokens.verify(token);
+    throw new IdentityError('credential-invalid', 'The Authorization header has no bearer token.');
   }
 
   /**

@@ -14,7 +14,12 @@ const JSON_TYPE = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?\s*$/i
 
 /** Owns the count of bytes in flight; one an application. */
 export class BodyReader {
+  readonly #inFlightMaxBytes: number;
   #inFlightBytes = 0;
+
+  constructor(inFlightMaxBytes: number = BODIES_IN_FLIGHT_MAX_BYTES) {
+    this.#inFlightMaxBytes = inFlightMaxBytes;
+  }
 
   /**
    * The parsed JSON body.
@@ -44,7 +49,7 @@ export class BodyReader {
         sizeBytes += chunk.length;
         this.#inFlightBytes += chunk.length;
         if (sizeBytes > bytesMax) return fail(tooLarge(bytesMax));
-        if (this.#inFlightBytes > BODIES_IN_FLIGHT_MAX_BYTES) {
+        if (this.#inFlightBytes > this.#inFlightMaxBytes) {
           return fail(new CapacityError('queue-full', 'Too many bodies are being received.'));
         }
         chunks.push(chunk);

@@ -249,6 +249,14 @@ describe('rates', () => {
     expect((await problemOfResponse(enrolment))['code']).toBe('rate-limited');
   });
 
+  it('do not mistake one caller’s many connections for guesses', async () => {
+    const gateway = await gatewayWith({ rates: { failures: { perSecond: 0.001, burst: 3 } } });
+    const token = await gateway.tokenFor('analyst');
+    const calls = Array.from({ length: 40 }, () => gateway.call(SECRET_PATH, { token }));
+    const statuses = new Set((await Promise.all(calls)).map(({ status }) => status));
+    expect([...statuses]).toEqual([404]);
+  });
+
   it('of a token are bounded, told beforehand, and leave their record', async () => {
     const gateway = await gatewayWith({ rates: { calls: { perSecond: 0.001, burst: 2 } } });
     const token = await gateway.tokenFor('analyst', ANALYST);

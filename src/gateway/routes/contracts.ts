@@ -1,11 +1,6 @@
 /** Contracts: propose, list, read, and the analyst's signature. Holders sign through their domain. */
 import { z } from '@hono/zod-openapi';
-import {
-  ContractBodySchema,
-  ContractPageSchema,
-  PAGE_DEFAULT,
-  PAGE_MAX,
-} from '../../contracts/api.ts';
+import { ContractBodySchema, ContractPageSchema } from '../../contracts/api.ts';
 import { ContractSignatureSchema, SignedContractSchema } from '../../contracts/contract.ts';
 import { IdentityError } from '../../errors.ts';
 import { ContractIdSchema, type PartyId } from '../../system/ids.ts';
@@ -18,10 +13,12 @@ import { contractBody } from '../wire.ts';
 const CONTRACT_MAX_BYTES = 16 * 1024 * 1024;
 const SIGNATURE_MAX_BYTES = 16 * 1024;
 const ContractParams = z.strictObject({ contractId: ContractIdSchema });
-/** Contracts are big: a page of them is small. */
+/** Contracts carry their dictionaries, so a page of them is small. */
+const CONTRACTS_PAGE_MAX = 50;
+const CONTRACTS_PAGE_DEFAULT = 20;
 const ContractQuery = z.strictObject({
   after: ContractIdSchema.optional(),
-  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_DEFAULT),
+  limit: z.coerce.number().int().min(1).max(CONTRACTS_PAGE_MAX).default(CONTRACTS_PAGE_DEFAULT),
 });
 
 export function mountContracts(app: HttpApp, gate: Gate, contracts: ContractService): void {
