@@ -1,11 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CLOSE_CODES } from '../../src/link/close-reason.ts';
-import { encodeFrame } from '../../src/link/frame-codec.ts';
+import { decodeFrame, encodeFrame } from '../../src/link/frame-codec.ts';
+import { ChallengeSchema, HelloSchema } from '../../src/link/frames.ts';
+import { answerHello, createHello } from '../../src/link/handshake.ts';
 import { LINK_PATH, LINK_SUBPROTOCOL } from '../../src/link/link-path.ts';
 import { GATEWAY, PartyIdSchema } from '../../src/system/ids.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import { WebSocket } from 'ws';
-import { ALPHA, StatusLog, type World, newKeys, openWorld } from './link-world.ts';
+import { eddsaSuite } from '../../src/system/signature-suite.ts';
+import { ALPHA, BETA, StatusLog, type World, newKeys, openWorld } from './link-world.ts';
 import { type Tamper, dialRaw, identityOf, joinRaw, openRawGateway, proveRaw } from './raw-peer.ts';
 
 let world: World;
@@ -87,6 +90,16 @@ describe('the gateway', () => {
     await reflected.next();
     reflected.socket.send(encodeFrame({ t: 'proof', signature: recorded.challenge.signature }));
     expect(await reflected.closed).toBe(REFUSED);
+  });
+
+  it('refuses its own signature even for a domain enrolled with its own key', async () => {
+    world.keysOf.set(ALPHA, world.gatewayKeys);
+    const raw = await dialRaw(world);
+    raw.socket.send(encodeFrame(createHello(identityOf(world, ALPHA), false, systemRandom)));
+    const challenge = decodeFrame(ChallengeSchema, (await raw.next()) ?? new Uint8Array());
+    raw.socket.send(encodeFrame({ t: 'proof', signature: challenge.signature }));
+    expect(await raw.closed).toBe(REFUSED);
+    expect(await joinRaw(world, ALPHA)).toBeDefined();
   });
 
   it('refuses a domain that strips the TLS binding it claims, or claims one on a plain socket', async () => {
@@ -225,6 +238,21 @@ describe('a domain', () => {
     expect(await refused).toMatchObject({ reason: 'gateway-not-pinned' });
     await domain.close();
     await impostor.close();
+  });
+
+  it('refuses the pinned key under another name than the gateway’s', async () => {
+    const named = await openRawGateway();
+    const log = new StatusLog();
+    const domain = world.dial(ALPHA, { gatewayUrl: named.url, onStatus: log.add });
+    const refused = log.next('refused');
+    domain.start();
+    const raw = await named.accept();
+    const hello = decodeFrame(HelloSchema, (await raw.next()) ?? new Uint8Array());
+    const identity = { party: BETA, keys: world.gatewayKeys, suite: eddsaSuite };
+    raw.socket.send(encodeFrame(answerHello(hello, identity, undefined, systemRandom)));
+    expect(await refused).toMatchObject({ reason: 'gateway-not-pinned' });
+    await domain.close();
+    await named.close();
   });
 
   it('refuses a replayed challenge of the pinned gateway', async () => {

@@ -220,6 +220,23 @@ describe('a peer that keeps to no rule', () => {
     raw.socket.terminate();
   });
 
+  it('sees nothing of a bug on the wire either', async () => {
+    const raw = await joinRaw(world, BETA);
+    const bugs = [
+      new Error('secret'),
+      new InvariantError('internal', 'secret', { path: 'secret' }),
+    ];
+    for (const [id, bug] of bugs.entries()) {
+      world.server.handle('bug', () => {
+        throw bug;
+      });
+      raw.send({ t: 'request', id, method: 'bug', body: null });
+      const error = { code: 'internal', message: 'An internal error.', facts: {} };
+      expect(await raw.nextFrame()).toEqual({ t: 'failure', n: id, id, error });
+    }
+    raw.socket.terminate();
+  });
+
   it('cannot invent codes: an unknown one is `domain-failed`', async () => {
     const raw = await joinRaw(world, BETA);
     const answer = world.server.linkOf(BETA)?.request('ask', null);
