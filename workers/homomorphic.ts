@@ -11,10 +11,12 @@ import { ProtocolError, type ProtocolErrorCode } from '../protocols/common/proto
 import { addFrames } from '../protocols/homomorphic/aggregator.ts';
 import { residueCount } from '../protocols/homomorphic/headroom.ts';
 import { generateSealingKeys } from '../protocols/homomorphic/keys.ts';
+import type { MaskPeer } from '../protocols/homomorphic/masks.ts';
 import type { FramePlace } from '../protocols/homomorphic/messages.ts';
 import { openFrame, type OpenInput } from '../protocols/homomorphic/opener.ts';
 import { sealedSumParameters } from '../protocols/homomorphic/params.ts';
 import { sealFrame, type SealInput } from '../protocols/homomorphic/party.ts';
+import { pairSecrets, type SessionSecrets } from '../protocols/secure-sum/keys.ts';
 import { nativePrimitives } from './native-primitives.ts';
 import { loadSeal, type SealInstance } from './seal-instance.ts';
 
@@ -27,6 +29,9 @@ export interface TaskFailure {
 export interface SealFrameArgument extends SealInput {
   readonly publicKey: Uint8Array;
 }
+
+/** Argument of `maskPeersTask`. @see pairSecrets */
+export type MaskPeersArgument = Omit<SessionSecrets, 'seed'>;
 
 /** Argument of `addFramesTask`. @see addFrames */
 export interface AddFramesArgument {
@@ -72,6 +77,11 @@ export class SealingThread {
 }
 
 const thread = new SealingThread();
+
+/** What this party shares with each other one of the run. @see pairSecrets */
+export function maskPeersTask(task: MaskPeersArgument): Promise<readonly MaskPeer[] | TaskFailure> {
+  return answered(async () => pairSecrets(nativePrimitives, task));
+}
 
 /** @see sealFrame */
 export function sealFrameTask(task: SealFrameArgument): Promise<unknown> {

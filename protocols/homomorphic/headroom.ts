@@ -15,7 +15,7 @@ export interface SealedVector {
   /** What one holder's cell is clamped to. */
   readonly minimum: bigint;
   readonly maximum: bigint;
-  /** Holders that contribute. */
+  /** Holders that contribute, at most. */
   readonly addends: number;
 }
 

@@ -56,8 +56,8 @@ export function sealFrame(
   const { plainModulus } = sealedSumParameters(place.residue);
   const modulus = Number(plainModulus);
   const words = laneWords(input);
-  if (peers.length !== vector.addends - 1)
-    throw new ProtocolError('parameter-invalid', 'every other addend needs a mask key');
+  if (peers.length < 1 || peers.length >= vector.addends)
+    throw new ProtocolError('parameter-invalid', 'every other party of the run needs a mask key');
   const masks = peers.map(({ sign, secret }) => ({
     sign,
     stream: labelledStream(primitives, 'mask', secret, input.descriptorHash, place),

@@ -1,0 +1,170 @@
+/**
+ * Opens a sealed sum on the recipient's own machine: the only place where its secret key is. What
+ * the gateway handed over is taken as hostile until it is verified.
+ */
+import type { Contract } from '../contracts/contract.ts';
+import { DescriptorSchema, type Descriptor } from '../contracts/descriptor.ts';
+import { contractHash, descriptorHash, signKeyOf } from '../contracts/signed-documents.ts';
+import type { Release } from '../computations/computation.ts';
+import { finalize } from '../computations/secure-sum/finalize.ts';
+import { sealedShapeOf, type SealedShape } from '../computations/sealed-sum/shape.ts';
+import { openStatement } from '../computations/sealed-sum/statement.ts';
+import { asSealedAbort, SEALED_COLUMN } from '../computations/sealed-sum/wire.ts';
+import { AbortError, StateError } from '../errors.ts';
+import { decodeBase64url } from '../system/base64url.ts';
+import type { Hash } from '../system/ids.ts';
+import type { KeyPair } from '../system/signature-suite.ts';
+import type { OpenInput } from '../../protocols/homomorphic/opener.ts';
+import { frameCount } from '../../protocols/homomorphic/params.ts';
+import { lanesOfFrame } from '../../protocols/homomorphic/party.ts';
+import type { OpenFramesArgument } from '../../workers/homomorphic.ts';
+import type { SealingKey } from './sealing-key.ts';
+
+/** What the recipient has besides the result. */
+export interface Opener {
+  /** As all its parties signed it. */
+  readonly contract: Contract;
+  /** Hash of the request that asked for this run; absent where another party asked. */
+  readonly requestHash?: Hash;
+  /** The recipient's X25519 keys, raw. */
+  readonly recipient: KeyPair;
+  /** The secret half of the contract's sealing key. */
+  readonly sealingKey: SealingKey;
+  /** Runs `openFramesTask` of `workers/homomorphic` in a thread of this process. */
+  readonly openFrames: (task: OpenFramesArgument) => Promise<readonly Uint8Array[]>;
+}
+
+/**
+ * Verifies a sealed release, opens it and puts the table together: sums, counts, means, variances.
+ * It must be of this contract and request, by parties of the contract, signed by the first of them,
+ * and every ciphertext must carry the tags of its sum.
+ *
+ * Secret: `recipient` and `sealingKey` stay in this process.
+ * @throws AbortError `decryption-failed` for a wrong key or a changed result, `transcript-mismatch`
+ *   for ciphertexts that are not of the agreed form, or sums that no holders could have;
+ *   StateError `descriptor-mismatch`; IdentityError `signature-invalid`
+ */
+export async function openSealedSum(release: Release, opener: Opener): Promise<Release> {
+  const [statement = '', descriptorText = '', ...frames] = textsOf(release);
+  const descriptor = verifiedDescriptor(descriptorText, opener);
+  const { contract, sealingKey } = opener;
+  const shape = sealedShapeOf(contract, descriptor.arguments);
+  checkShape(descriptor, shape, frames);
+  checkSealingKey(contract, sealingKey);
+  const hash = descriptorHash(descriptor);
+  const [first] = descriptor.parties;
+  if (first === undefined) throw otherThan('parties');
+  const signKey = signKeyOf(contract, first.id);
+  const tagKey = await openStatement(statement, hash, signKey, opener.recipient);
+  try {
+    const inputs = inputsOf(shape, frames, tagKey, new Uint8Array(Buffer.from(hash, 'hex')));
+    const totals = await asSealedAbort(() => openTotals(shape, inputs, opener));
+    return finalize(contract, shape.base, totals);
+  } finally {
+    tagKey.fill(0);
+  }
+}
+
+/** True where a release is one that `openSealedSum` opens. */
+export function isSealedRelease(release: Release): boolean {
+  return release.columns.length === 1 && release.columns[0] === SEALED_COLUMN;
+}
+
+function textsOf(release: Release): readonly string[] {
+  const texts = release.rows.map(([text]) => (typeof text === 'string' ? text : ''));
+  if (!isSealedRelease(release) || texts.length < 3) throw otherThan('sealed release');
+  return texts;
+}
+
+/** A gateway may hand over any run's result: it must be of this contract, request and its parties. */
+function verifiedDescriptor(text: string, { contract, requestHash }: Opener): Descriptor {
+  const descriptor = parseDescriptor(text);
+  const holders = new Set(contract.holders.map(({ id }) => id));
+  const parties = new Set(descriptor.parties.map(({ id }) => id));
+  if (descriptor.contractHash !== contractHash(contract)) throw otherThan('contractHash');
+  if (requestHash !== undefined && descriptor.requestHash !== requestHash) {
+    throw otherThan('requestHash');
+  }
+  const isComplete =
+    parties.size === descriptor.parties.length &&
+    parties.size >= contract.minimumParties &&
+    [...parties].every((party) => holders.has(party));
+  if (!isComplete) throw otherThan('parties');
+  return descriptor;
+}
+
+function parseDescriptor(text: string): Descriptor {
+  try {
+    return DescriptorSchema.parse(JSON.parse(text));
+  } catch {
+    throw otherThan('descriptor');
+  }
+}
+
+function checkShape(descriptor: Descriptor, shape: SealedShape, frames: readonly string[]): void {
+  const isPlanned =
+    descriptor.protocol === 'sealed-sum' &&
+    descriptor.shape.cells === shape.base.cells &&
+    descriptor.shape.lanes === shape.lanes &&
+    frames.length === shape.places.length;
+  if (!isPlanned) throw otherThan('shape');
+}
+
+/** Told apart from a changed result only here, where no ciphertext is looked at yet. */
+function checkSealingKey(contract: Contract, sealingKey: SealingKey): void {
+  const { protocol } = contract;
+  if (protocol.name === 'sealed-sum' && protocol.sealingKey === sealingKey.publicBundle) return;
+  throw new AbortError('decryption-failed', 'The contract names another sealing key.', {
+    rule: 'sealingKey',
+    remedy: 'Use the sealing key that was made for this contract.',
+  });
+}
+
+/** For each vector, its frames with all their residues. */
+function inputsOf(
+  shape: SealedShape,
+  frames: readonly string[],
+  tagKey: Uint8Array,
+  hash: Uint8Array,
+): readonly OpenInput[] {
+  const bytes = shape.places.map((place, index) => ({
+    ...place,
+    sum: decodeBase64url(frames[index] ?? ''),
+  }));
+  return shape.vectors.flatMap((vector) =>
+    Array.from({ length: frameCount(vector.cells) }, (_, frame) => ({
+      vector,
+      frame,
+      sums: bytes
+        .filter((place) => place.vector === vector && place.frame === frame)
+        .map(({ sum }) => sum),
+      tagKey,
+      descriptorHash: hash,
+    })),
+  );
+}
+
+/** The vectors of the second round over all cells, as the secure sum would have opened them. */
+async function openTotals(
+  shape: SealedShape,
+  inputs: readonly OpenInput[],
+  opener: Opener,
+): Promise<readonly Uint8Array[]> {
+  const opened = await opener.openFrames({
+    secretKey: opener.sealingKey.secretKey,
+    frames: inputs,
+  });
+  const totals = shape.vectors.map(({ cells, laneBytes }) => new Uint8Array(cells * laneBytes));
+  for (const [index, { vector, frame }] of inputs.entries()) {
+    const { start } = lanesOfFrame({ vector, residue: 0, frame });
+    totals[vector.vector]?.set(opened[index] ?? [], start);
+  }
+  return totals;
+}
+
+function otherThan(rule: string): StateError {
+  return new StateError('descriptor-mismatch', 'The result is not of the run it was asked for.', {
+    rule,
+    remedy: 'Ask the gateway for the result of this very run.',
+  });
+}

@@ -1,0 +1,129 @@
+/**
+ * The recipient's sealing key as files: the public bundle, which goes into contracts, and the
+ * secret key under a passphrase. Made once, never overwritten, readable by their owner alone.
+ */
+import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BgvSecretKey } from '../../protocols/common/bgv.ts';
+import { equalBytes } from '../../protocols/common/bytes.ts';
+import { ProtocolError } from '../../protocols/common/protocol-error.ts';
+import {
+  encodePublicBundle,
+  encodeSecretKey,
+  parsePublicBundle,
+  parseSecretKey,
+  publicBundleHash,
+  type SealingKeys,
+} from '../../protocols/homomorphic/keys.ts';
+import { AbortError, SetupError } from '../errors.ts';
+import { encodeBase64url } from '../system/base64url.ts';
+import type { Random } from '../system/random.ts';
+
+const PUBLIC_FILE = 'sealing-key.pub';
+const SECRET_FILE = 'sealing-key.secret';
+const SALT_AND_NONCE_BYTES = 28;
+const OTHERS = 0o077;
+
+/** A sealing key in memory. */
+export interface SealingKey {
+  /** The public bundle in base64url: the contract's `sealingKey`. */
+  readonly publicBundle: string;
+  /** Secret: opens every sum sealed to the bundle. */
+  readonly secretKey: BgvSecretKey;
+}
+
+/**
+ * Writes a new key into a directory: the secret file first, so that no bundle is ever published
+ * whose secret a crash has lost. Durable when it returns.
+ * @param keys - from `generateKeysTask` of `workers/homomorphic`.
+ * @throws SetupError `config-invalid` where a file exists or the passphrase is too short.
+ */
+export function createSealingKey(
+  directory: string,
+  keys: SealingKeys,
+  passphrase: string,
+  random: Random,
+): SealingKey {
+  const bundle = encodePublicBundle(keys.publicKeys);
+  writeNew(join(directory, SECRET_FILE), encrypted(keys, passphrase, random));
+  writeNew(join(directory, PUBLIC_FILE), bundle);
+  return { publicBundle: encodeBase64url(bundle), secretKey: keys.secretKey };
+}
+
+/**
+ * Reads a key.
+ * @throws SetupError `key-unreadable` where a file is missing, malformed or readable by others, or
+ *   the two are not of one key; AbortError `decryption-failed` for a wrong passphrase.
+ */
+export function readSealingKey(directory: string, passphrase: string): SealingKey {
+  const secretPath = join(directory, SECRET_FILE);
+  const publicPath = join(directory, PUBLIC_FILE);
+  const file = readOwn(secretPath);
+  const bundle = readOwn(publicPath);
+  try {
+    parsePublicBundle(bundle);
+    const { secretKey, bundleHash } = parseSecretKey(file, passphrase);
+    if (equalBytes(bundleHash, publicBundleHash(bundle))) {
+      return { publicBundle: encodeBase64url(bundle), secretKey };
+    }
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    if (error.code === 'decryption-failed') {
+      throw new AbortError('decryption-failed', `The passphrase does not open ${secretPath}.`);
+    }
+    throw unreadable(secretPath, 'it is not a sealing key');
+  }
+  throw unreadable(publicPath, 'it belongs to another secret key');
+}
+
+function encrypted(keys: SealingKeys, passphrase: string, random: Random): Uint8Array {
+  try {
+    return encodeSecretKey(keys, passphrase, random.bytes(SALT_AND_NONCE_BYTES));
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new SetupError('config-invalid', 'The passphrase is too short.', {
+      remedy: error.message,
+    });
+  }
+}
+
+function writeNew(path: string, content: Uint8Array): void {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'wx', 0o600);
+  } catch (error) {
+    throw new SetupError(
+      'config-invalid',
+      `The key file ${path} cannot be created; keys are never overwritten.`,
+      { path, remedy: 'Choose another directory, or move the old key away.' },
+      { cause: error },
+    );
+  }
+  try {
+    writeFileSync(descriptor, content);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function readOwn(path: string): Uint8Array {
+  try {
+    const descriptor = openSync(path, 'r');
+    try {
+      if ((fstatSync(descriptor).mode & OTHERS) !== 0) {
+        throw unreadable(path, 'others may read it; run chmod 600 on it');
+      }
+      return new Uint8Array(readFileSync(descriptor));
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    if (error instanceof SetupError) throw error;
+    throw unreadable(path, 'it is missing or this account may not read it');
+  }
+}
+
+function unreadable(path: string, why: string): SetupError {
+  return new SetupError('key-unreadable', `The key file ${path} cannot be used: ${why}.`, { path });
+}

@@ -1,0 +1,77 @@
+/**
+ * What a sealed sum costs and shows, before any row is read. Compute units by formula, never by a
+ * clock; 1000 milli-units are one second of one core:
+ *
+ *     scan  = Σ over holders of rowsMax · (1 + measured columns) · 20 ns
+ *     count = holders² · counted lanes · 8 bytes · 0.5 ns
+ *     seal  = holders · ciphertexts · (1 ms + (holders − 1) · 30 µs)
+ *     add   = holders · ciphertexts · 50 µs
+ */
+import type { Contract } from '../../contracts/contract.ts';
+import type { Arguments } from '../../contracts/plan.ts';
+import type { Units } from '../../contracts/units.ts';
+import type { Estimate } from '../computation.ts';
+import { sealedShapeOf, type SealedShape } from './shape.ts';
+
+/** The engine a descriptor names: a change of the protocol's bytes changes it. */
+export const ENGINE = 'sealed-sum/1';
+
+const SCAN_NS_PER_VALUE = 20n;
+const COUNT_NS_PER_LANE = 4n;
+const SEAL_NS = 1_000_000n;
+const MASK_NS = 30_000n;
+const ADD_NS = 50_000n;
+const NS_PER_MS = 1_000_000n;
+
+/** @see Computation.estimate */
+export function estimateSealedSum(contract: Contract, args: Arguments): Estimate {
+  const shape = sealedShapeOf(contract, args);
+  return {
+    protocol: 'sealed-sum',
+    engine: ENGINE,
+    exact: true,
+    cells: shape.base.cells,
+    lanes: shape.lanes,
+    units: {
+      runs: 1n as Units,
+      rows: BigInt(shape.base.rowsMaxTotal) as Units,
+      'compute-milli-units': computeMilliUnits(shape, contract.holders.length) as Units,
+      'micro-rho': 0n as Units,
+    },
+    learns: learns(contract),
+  };
+}
+
+function computeMilliUnits(shape: SealedShape, holders: number): bigint {
+  const { base } = shape;
+  const parties = BigInt(holders);
+  const ciphertexts = BigInt(shape.ciphertexts);
+  const values = BigInt(base.rowsMaxTotal) * BigInt(1 + base.columns.length);
+  const counted = BigInt(base.counts.vectors.length) * BigInt(base.cells);
+  const ns =
+    values * SCAN_NS_PER_VALUE +
+    parties * parties * counted * COUNT_NS_PER_LANE +
+    parties * ciphertexts * (SEAL_NS + (parties - 1n) * MASK_NS + ADD_NS);
+  const milli = (ns + NS_PER_MS - 1n) / NS_PER_MS;
+  return milli > 0n ? milli : 1n;
+}
+
+function learns(contract: Contract): Estimate['learns'] {
+  return [
+    {
+      party: 'gateway',
+      zh: '网关只做密文相加，不持有任何密钥：它不获知任何合计值，也不获知哪些单元格被抑制。',
+      en: 'The gateway adds ciphertexts and holds no key: it learns no total, and not which cells are suppressed.',
+    },
+    ...contract.holders.map(({ id }) => ({
+      party: id,
+      zh: '数据方获知每个单元格的总行数、各列非空值总数和贡献方数目；不获知任何合计值，也不获知其他方各自的数值。',
+      en: "This holder learns every cell's total rows, total non-null values and number of contributing holders; it learns no sum and no other holder's own values.",
+    })),
+    {
+      party: contract.recipient.id,
+      zh: '只有接收方能用自己的私钥打开可发布单元格的合计值；它不获知被抑制的单元格，也不获知任何一方的数值。',
+      en: 'Only the recipient opens the totals, with its own secret key, and only of cells that may be released; it learns no suppressed cell and no single holder’s values.',
+    },
+  ];
+}

@@ -1,0 +1,73 @@
+/** The gateway's part of a sealed sum: it relays the counting round and adds what it cannot open. */
+import { AbortError } from '../../errors.ts';
+import { encodeBase64url } from '../../system/base64url.ts';
+import type { PartyId } from '../../system/ids.ts';
+import type { FramePlace } from '../../../protocols/homomorphic/messages.ts';
+import type { AddFramesArgument } from '../../../workers/homomorphic.ts';
+import type { GatewayRole, Release } from '../computation.ts';
+import { relayCounting } from '../secure-sum/gateway.ts';
+import { sealedShapeOf } from './shape.ts';
+import { STATEMENT_BYTES_MAX } from './statement.ts';
+import { asSealedAbort, SEALED_COLUMN, SEALED_KINDS } from './wire.ts';
+
+/** Frames added at a time: what bounds the gateway's memory however many parties there are. */
+const FRAMES_AT_ONCE = 4;
+/** Share of a run's progress that the counting round takes. */
+const COUNTING_SHARE = 0.4;
+
+/** @see Computation.runGateway */
+export async function runSealedSumGateway(role: GatewayRole): Promise<Release> {
+  return asSealedAbort(async () => {
+    const { descriptor, channel } = role;
+    const shape = sealedShapeOf(role.contract, descriptor.arguments);
+    const parties = descriptor.parties.map(({ id }) => id);
+    await relayCounting(role, shape.base, parties);
+    const [first] = descriptor.parties;
+    if (first === undefined) throw malformed();
+    const statement = textOf(await channel.receive(first.id, SEALED_KINDS.statement));
+    const rows = [[statement], [JSON.stringify(descriptor)]];
+    for (const [index, place] of shape.places.entries()) {
+      rows.push([encodeBase64url(await sumAt(role, place, parties))]);
+      const share = ((index + 1) / shape.places.length) * (1 - COUNTING_SHARE);
+      role.progress(COUNTING_SHARE + share, 'Ciphertexts are being added.');
+    }
+    // How many cells were released is the recipient's to see.
+    return { columns: [SEALED_COLUMN], rows, suppressedCells: 0, releasedCells: 0 };
+  });
+}
+
+async function sumAt(
+  role: GatewayRole,
+  place: FramePlace,
+  parties: readonly PartyId[],
+): Promise<Uint8Array> {
+  let sum: Uint8Array | undefined;
+  for (let at = 0; at < parties.length; at += FRAMES_AT_ONCE) {
+    const received = await Promise.all(
+      parties
+        .slice(at, at + FRAMES_AT_ONCE)
+        .map((party) => role.channel.receive(party, SEALED_KINDS.sealed)),
+    );
+    const frames = sum === undefined ? received : [sum, ...received];
+    const task: AddFramesArgument = { place, frames };
+    sum = await role.pool.run<Uint8Array>('homomorphic', 'addFramesTask', task, {
+      signal: role.channel.signal,
+    });
+  }
+  if (sum === undefined) throw malformed();
+  return sum;
+}
+
+/** Passed on unread: the recipient verifies it. */
+function textOf(bytes: Uint8Array): string {
+  if (bytes.length > STATEMENT_BYTES_MAX) throw malformed();
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw malformed();
+  }
+}
+
+function malformed(): AbortError {
+  return new AbortError('transcript-mismatch', 'A message of the sealed sum is malformed.');
+}

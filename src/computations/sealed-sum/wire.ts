@@ -1,0 +1,35 @@
+/** Names of a sealed sum's messages after the counting round, and the table they are released as. */
+import { AbortError, WeirError } from '../../errors.ts';
+import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
+
+export const SEALED_KINDS = {
+  /** First party to gateway, for the recipient. */
+  statement: 'round2.statement',
+  /** Each party to gateway, a frame of ciphertexts. */
+  sealed: 'round2.sealed',
+} as const;
+
+/**
+ * A sealed release is a table of one text column with this name: the statement, the descriptor as
+ * JSON, then the summed frames in base64url, in the order of the shape's places.
+ */
+export const SEALED_COLUMN = 'sealed-sum/1';
+
+/**
+ * Runs a role; a check of the protocol that fails ends it as a typed abort.
+ * @throws AbortError `decryption-failed` or `transcript-mismatch`; other WeirErrors as they are.
+ */
+export async function asSealedAbort<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof WeirError || !(error instanceof ProtocolError)) throw error;
+    const code = error.code === 'decryption-failed' ? 'decryption-failed' : 'transcript-mismatch';
+    throw new AbortError(
+      code,
+      'A message of the sealed sum did not pass its checks.',
+      { rule: error.code },
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,49 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createSealingKey, readSealingKey } from '../../src/client/sealing-key.ts';
+import { systemRandom } from '../../src/system/random.ts';
+import { generateSealingKeys, type SealingKeys } from '../../protocols/homomorphic/keys.ts';
+import { loadSeal } from '../../workers/seal-instance.ts';
+
+const PASSPHRASE = 'correct horse battery';
+let keys: SealingKeys;
+let root: string;
+beforeAll(async () => {
+  keys = generateSealingKeys(await loadSeal(), 1);
+  root = mkdtempSync(join(tmpdir(), 'weir-sealing-'));
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+describe('the sealing key on disk', () => {
+  it('is made once, opens with its passphrase, and is readable by its owner alone', () => {
+    const made = createSealingKey(root, keys, PASSPHRASE, systemRandom);
+    expect(readSealingKey(root, PASSPHRASE)).toEqual(made);
+    for (const name of ['sealing-key.secret', 'sealing-key.pub'])
+      expect(statSync(join(root, name)).mode & 0o777).toBe(0o600);
+    expect(() => createSealingKey(root, keys, PASSPHRASE, systemRandom)).toThrow(
+      expect.objectContaining({ code: 'config-invalid' }),
+    );
+    expect(() => readSealingKey(root, 'another passphrase')).toThrow(
+      expect.objectContaining({ code: 'decryption-failed' }),
+    );
+  });
+
+  it('refuses files that others may read, that are missing or not of one key', () => {
+    const unreadable = expect.objectContaining({ code: 'key-unreadable' });
+    const secret = join(root, 'sealing-key.secret');
+    const bundle = join(root, 'sealing-key.pub');
+    chmodSync(secret, 0o640);
+    expect(() => readSealingKey(root, PASSPHRASE)).toThrow(unreadable);
+    chmodSync(secret, 0o600);
+    expect(() => readSealingKey(join(root, 'nowhere'), PASSPHRASE)).toThrow(unreadable);
+    const good = readFileSync(bundle);
+    const changed = Buffer.from(good);
+    changed[100]! ^= 1;
+    writeFileSync(bundle, changed);
+    expect(() => readSealingKey(root, PASSPHRASE)).toThrow(unreadable);
+    writeFileSync(bundle, good);
+    readSealingKey(root, PASSPHRASE);
+  });
+});
