@@ -181,7 +181,7 @@ BEGIN
     content := (item.record ->> 'head') || '"quotaLeft":' || coalesce(left_of ->> item.n::text, '{}') || (item.record ->> 'middle')
       || '"seq":"' || next_seq || '"' || coalesce(',"supersedes":"' || item.before || '"', item.record ->> 'supersedes', '') || (item.record ->> 'tail');
     entry_text := left(item.record ->> 'entry', -1) || ',"record":{"hash":"' || encode(sha256(convert_to(content, 'UTF8')), 'hex') || '","seq":"' || next_seq || '"}}';
-    head.hash := encode(sha256(decode(head.hash, 'hex') || int8send(head.size) || convert_to(entry_text, 'UTF8')), 'hex');
+    head.hash := encode(sha256(decode(head.hash, 'hex') || int8send(head.size) || sha256(convert_to(entry_text, 'UTF8'))), 'hex');
     positions := positions || head.size; hashes := hashes || head.hash; entries := entries || entry_text;
     seqs := seqs || next_seq; documents := documents || content; places := places || item.n;
     head.size := head.size + 1;
