@@ -6,8 +6,10 @@ import {
   windowBytes,
 } from '../../src/link/limits.ts';
 import type { RunChannelHandle } from '../../src/link/run-channel.ts';
+import type { OpenLink } from '../../src/link/link.ts';
 import { GATEWAY, type PartyId } from '../../src/system/ids.ts';
 import { ALPHA, BETA, GAMMA, type World, bytes, newRun, openWorld } from './link-world.ts';
+import { joinRaw } from './raw-peer.ts';
 
 const PARTIES = [ALPHA, BETA, GAMMA];
 const MEGABYTE = new Uint8Array(1_000_000);
@@ -78,6 +80,30 @@ describe('a receiver that does not read', () => {
       expect(state.accepted).toBe(20);
       expect(receiver.heldBytes).toBe(0);
     }
+  });
+
+  it('costs the gateway no more than the window, even when its socket stands still', async () => {
+    const alpha = await world.join(ALPHA);
+    const beta = await joinRaw(world, BETA);
+    const spec = newRun([ALPHA, BETA]);
+    world.server.openRunChannel(spec);
+    const a = await alpha.claimRunChannel(spec);
+    const { connection } = world.server.linkOf(BETA) as OpenLink;
+    beta.socket.pause();
+    const state = flood(a, BETA, 200);
+    state.done.catch(() => undefined);
+    const window = windowBytes(2);
+    world.server.handle('echo', (body) => body);
+    let bufferedMax = 0;
+    // Requests behind the flood on the same link: when they stop finding more, it stands still.
+    for (let at = 0; at < 50; at += 1) {
+      await alpha.request('echo', at);
+      bufferedMax = Math.max(bufferedMax, connection.bufferedBytes);
+    }
+    expect(bufferedMax).toBeLessThanOrEqual(window);
+    expect(state.accepted).toBe(Math.floor(window / (MEGABYTE.length + 4 * FRAME_COST_BYTES)));
+    expect(connection.isOpen).toBe(true);
+    beta.socket.terminate();
   });
 
   it('does not hold back other senders, other receivers or requests', async () => {
