@@ -4,8 +4,8 @@
  */
 import { InputError } from '../errors.ts';
 
-const DAY_LONGEST_MS = 50 * 3_600_000;
-const MONTH_LONGEST_MS = 33 * 86_400_000;
+/** Longer than any calendar day or month, a skipped or repeated hour or date included. */
+export const LONGEST_MS = { day: 50 * 3_600_000, month: 33 * 86_400_000 } as const;
 
 export interface CalendarWindows {
   /** `2026-11-21` */
@@ -14,9 +14,9 @@ export interface CalendarWindows {
   readonly month: string;
 }
 
-/** @throws InputError `malformed-message` where the time zone does not exist. */
+/** @throws InputError `parameter-invalid` where the time zone does not exist. */
 export function windowsAt(nowMs: number, timeZone: string): CalendarWindows {
-  return windowsBy(calendarOf(timeZone), nowMs);
+  return windowsBy(dayFormatOf(timeZone), nowMs);
 }
 
 /** The first millisecond that lies in another day, respectively month. @throws InputError */
@@ -24,16 +24,23 @@ export function windowsEndMs(
   nowMs: number,
   timeZone: string,
 ): { readonly dayMs: number; readonly monthMs: number } {
-  const calendar = calendarOf(timeZone);
+  const calendar = dayFormatOf(timeZone);
   const { day, month } = windowsBy(calendar, nowMs);
   return {
-    dayMs: firstBeyond(nowMs, DAY_LONGEST_MS, (ms) => windowsBy(calendar, ms).day !== day),
-    monthMs: firstBeyond(nowMs, MONTH_LONGEST_MS, (ms) => windowsBy(calendar, ms).month !== month),
+    dayMs: firstBeyond(nowMs, LONGEST_MS.day, (ms) => windowsBy(calendar, ms).day !== day),
+    monthMs: firstBeyond(nowMs, LONGEST_MS.month, (ms) => windowsBy(calendar, ms).month !== month),
   };
 }
 
-/** Bisection: clock changes move midnight, but a date that has passed never comes back. */
-function firstBeyond(nowMs: number, longestMs: number, isBeyond: (ms: number) => boolean): number {
+/**
+ * The first millisecond after `nowMs` at which `isBeyond` holds, found by bisection: clock changes
+ * move midnight, but a date that has passed never comes back.
+ */
+export function firstBeyond(
+  nowMs: number,
+  longestMs: number,
+  isBeyond: (ms: number) => boolean,
+): number {
   let within = nowMs;
   let beyond = nowMs + longestMs;
   while (beyond - within > 1) {
@@ -49,23 +56,24 @@ function windowsBy(calendar: Intl.DateTimeFormat, nowMs: number): CalendarWindow
   return { day, month: day.slice(0, 7) };
 }
 
-function calendarOf(timeZone: string): Intl.DateTimeFormat {
+/**
+ * Formats an instant as `2026-11-21` in a time zone; making one costs more than asking it.
+ * @throws InputError `parameter-invalid` where the time zone does not exist.
+ */
+export function dayFormatOf(timeZone: string): Intl.DateTimeFormat {
   try {
-    // The Swedish locale writes dates as ISO 8601 does.
+    // Swedish dates are ISO 8601; the calendar and the digits are named all the same.
     return new Intl.DateTimeFormat('sv-SE', {
       timeZone,
-      calendar: 'iso8601',
+      calendar: 'gregory',
       numberingSystem: 'latn',
       year: 'numeric',
       month: '2-digit',
       day: '2-digit',
     });
-  } catch (error) {
-    throw new InputError(
-      'malformed-message',
-      'The time zone does not exist.',
-      {},
-      { cause: error },
-    );
+  } catch {
+    throw new InputError('parameter-invalid', 'The time zone is not an IANA name.', {
+      remedy: 'Name one such as Asia/Shanghai.',
+    });
   }
 }

@@ -3,7 +3,7 @@
  * evidence and an audit entry in the same transaction. What it says binds no domain: each verifies
  * the signatures itself.
  */
-import { IdentityError, PolicyError, StateError } from '../errors.ts';
+import { CapacityError, IdentityError, PolicyError, StateError } from '../errors.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import { StoreConflict } from '../store/store.ts';
 import type { Statement, Store } from '../store/store.ts';
@@ -18,6 +18,7 @@ import {
   insertNotice,
   insertSignature,
   insertSuspension,
+  nextRevision,
   readContract,
   readContracts,
 } from './contract-rows.ts';
@@ -35,7 +36,8 @@ export const CONTRACT_MIGRATIONS: MigrationList = {
       number: 1,
       sql: `CREATE TABLE contract (
   contract_id TEXT NOT NULL PRIMARY KEY, contract_hash TEXT NOT NULL UNIQUE,
-  document TEXT NOT NULL, proposed_at_ms BIGINT NOT NULL, completed_at_ms BIGINT);
+  document TEXT NOT NULL, proposed_at_ms BIGINT NOT NULL, completed_at_ms BIGINT,
+  revision BIGINT NOT NULL);
 CREATE TABLE contract_party (
   party TEXT NOT NULL, contract_id TEXT NOT NULL, PRIMARY KEY (party, contract_id));
 CREATE TABLE contract_signature (
@@ -54,6 +56,8 @@ CREATE TABLE contract_suspension (
 /** Contracts listed at once. */
 export const CONTRACTS_PAGE_MAX = 1000;
 const REASON_LENGTH_MAX = 2000;
+/** Changes to one contract that may come at once: every party signs, and some more. */
+const CHANGE_ATTEMPTS_MAX = 64;
 
 /** Appends an audit entry and writes `alongside` in one transaction: the gateway's audit log. */
 export interface AuditAppend {
@@ -73,6 +77,12 @@ export interface FiledContract {
   readonly hash: Hash;
   readonly state: ContractState;
   readonly proposedAtMs: number;
+}
+
+interface Change {
+  readonly kind: string;
+  readonly party: PartyId;
+  readonly statement: Statement;
 }
 
 /** The book itself; its store holds `CONTRACT_MIGRATIONS` and is the one that `audit` writes to. */
@@ -98,30 +108,25 @@ export class ContractBook {
     const hash = contractHash(contract);
     const known = await readContract(this.#store, contract.id);
     if (known === undefined) await this.#file(signed, hash, nowMs);
-    else if (known.hash !== hash) {
-      throw new StateError('already-exists', 'This contract id stands for another contract.', {
-        rule: 'a changed contract has a new id and new signatures',
-        remedy: 'Propose it under a fresh id.',
-      });
-    }
+    else if (known.hash !== hash) throw idTaken();
     for (const signature of signatures) await this.addSignature(contract.id, signature, nowMs);
     return viewOf(await this.#found(contract.id), nowMs);
   }
 
   /** The same signature again changes nothing. @throws StateError, IdentityError, PolicyError */
-  async addSignature(
+  addSignature(
     id: ContractId,
     signature: ContractSignature,
     nowMs: number,
   ): Promise<FiledContract> {
-    const facts = await this.#found(id);
-    const known = facts.signatures.find((one) => one.party === signature.party);
-    if (known?.jws === signature.jws) return viewOf(facts, nowMs);
-    checkAction('sign', signature.party, facts, nowMs, GATEWAY);
-    verifyContractSignature(facts.contract, signature);
-    return this.#note('contract.signed', facts, signature.party, nowMs, [
-      insertSignature(id, signature, nowMs),
-    ]);
+    const { party } = signature;
+    return this.#change(id, nowMs, (facts) => {
+      const known = facts.signatures.find((one) => one.party === party);
+      if (known?.jws === signature.jws) return undefined;
+      checkAction('sign', party, facts, nowMs, GATEWAY);
+      verifyContractSignature(facts.contract, signature);
+      return { kind: 'contract.signed', party, statement: insertSignature(id, signature, nowMs) };
+    });
   }
 
   /** @throws StateError `contract-unknown`, also for whom the contract does not name */
@@ -144,57 +149,56 @@ export class ContractBook {
   }
 
   /** By a holder that has not signed. @throws IdentityError, StateError, PolicyError */
-  async refuse(signed: SignedRefusal, nowMs: number): Promise<FiledContract> {
+  refuse(signed: SignedRefusal, nowMs: number): Promise<FiledContract> {
     const { contractId: id, party } = signed.refusal;
-    const facts = await this.#found(id);
-    verifyRefusal(signed, facts.contract);
-    if (facts.refusedBy.has(party)) return viewOf(facts, nowMs);
-    checkAction('refuse', party, facts, nowMs, GATEWAY);
-    return this.#note('contract.refused', facts, party, nowMs, [
-      insertNotice(id, party, 'refusal', JSON.stringify(signed), nowMs),
-    ]);
+    return this.#change(id, nowMs, (facts) => {
+      verifyRefusal(signed, facts.contract);
+      if (facts.refusedBy.has(party)) return undefined;
+      checkAction('refuse', party, facts, nowMs, GATEWAY);
+      const statement = insertNotice(id, party, 'refusal', JSON.stringify(signed), nowMs);
+      return { kind: 'contract.refused', party, statement };
+    });
   }
 
   /** By a holder that has signed. Final; runs in flight are for the caller to stop. */
-  async revoke(signed: SignedRevocation, nowMs: number): Promise<FiledContract> {
+  revoke(signed: SignedRevocation, nowMs: number): Promise<FiledContract> {
     const { contractId: id, party } = signed.revocation;
-    const facts = await this.#found(id);
-    verifyRevocation(signed, facts.contract);
-    if (facts.revokedBy.has(party)) return viewOf(facts, nowMs);
-    checkAction('revoke', party, facts, nowMs, GATEWAY);
-    return this.#note('contract.revoked', facts, party, nowMs, [
-      insertNotice(id, party, 'revocation', JSON.stringify(signed), nowMs),
-    ]);
+    return this.#change(id, nowMs, (facts) => {
+      verifyRevocation(signed, facts.contract);
+      if (facts.revokedBy.has(party)) return undefined;
+      checkAction('revoke', party, facts, nowMs, GATEWAY);
+      const statement = insertNotice(id, party, 'revocation', JSON.stringify(signed), nowMs);
+      return { kind: 'contract.revoked', party, statement };
+    });
   }
 
   /** @param actor - a holder, or `gateway` for its operator and rules. */
-  async suspend(
-    id: ContractId,
-    actor: PartyId,
-    reason: string,
-    nowMs: number,
-  ): Promise<FiledContract> {
-    const facts = await this.#found(id);
-    checkAction('suspend', actor, facts, nowMs, GATEWAY);
-    if (facts.suspendedBy.has(actor)) return viewOf(facts, nowMs);
-    return this.#note('contract.suspended', facts, actor, nowMs, [
-      insertSuspension(id, actor, reason.slice(0, REASON_LENGTH_MAX), nowMs),
-    ]);
+  suspend(id: ContractId, actor: PartyId, reason: string, nowMs: number): Promise<FiledContract> {
+    return this.#change(id, nowMs, (facts) => {
+      checkAction('suspend', actor, facts, nowMs, GATEWAY);
+      if (facts.suspendedBy.has(actor)) return undefined;
+      const text = reason.slice(0, REASON_LENGTH_MAX);
+      const statement = insertSuspension(id, actor, text, nowMs);
+      return { kind: 'contract.suspended', party: actor, statement };
+    });
   }
 
   /** By who suspended it; another's suspension stays. */
-  async resume(id: ContractId, actor: PartyId, nowMs: number): Promise<FiledContract> {
-    const facts = await this.#found(id);
-    checkAction('resume', actor, facts, nowMs, GATEWAY);
-    return this.#note('contract.resumed', facts, actor, nowMs, [deleteSuspension(id, actor)]);
+  resume(id: ContractId, actor: PartyId, nowMs: number): Promise<FiledContract> {
+    return this.#change(id, nowMs, (facts) => {
+      checkAction('resume', actor, facts, nowMs, GATEWAY);
+      return { kind: 'contract.resumed', party: actor, statement: deleteSuspension(id, actor) };
+    });
   }
 
   /** The limits on runs are used up. */
-  async complete(id: ContractId, nowMs: number): Promise<FiledContract> {
-    const facts = await this.#found(id);
-    if (facts.isCompleted) return viewOf(facts, nowMs);
-    checkAction('complete', GATEWAY, facts, nowMs, GATEWAY);
-    return this.#note('contract.completed', facts, GATEWAY, nowMs, [completeContract(id, nowMs)]);
+  complete(id: ContractId, nowMs: number): Promise<FiledContract> {
+    return this.#change(id, nowMs, (facts) => {
+      if (facts.isCompleted) return undefined;
+      checkAction('complete', GATEWAY, facts, nowMs, GATEWAY);
+      const statement = completeContract(id, nowMs);
+      return { kind: 'contract.completed', party: GATEWAY, statement };
+    });
   }
 
   /**
@@ -231,47 +235,46 @@ export class ContractBook {
       atMs: nowMs,
       facts: factsOf(contract, hash, contract.analyst.id),
     };
-    await appendOnce(this.#audit, entry, [
-      ...insertContract(contract, hash, nowMs),
-      insertSignature(contract.id, own, nowMs),
-    ]);
+    try {
+      await this.#audit.append(entry, [
+        ...insertContract(contract, hash, nowMs),
+        insertSignature(contract.id, own, nowMs),
+      ]);
+    } catch (error) {
+      if (!(error instanceof StoreConflict)) throw error;
+      // Filed at the same moment, by a repetition of this call or by another contract of this id.
+      if ((await this.#found(contract.id)).hash !== hash) throw idTaken();
+    }
   }
 
-  async #note(
-    kind: string,
-    facts: FiledFacts,
-    party: PartyId,
+  /** Decides on the facts of one revision; where they changed meanwhile, decides again. */
+  async #change(
+    id: ContractId,
     nowMs: number,
-    statements: readonly Statement[],
+    decide: (facts: FiledFacts) => Change | undefined,
   ): Promise<FiledContract> {
-    const entry = { kind, atMs: nowMs, facts: factsOf(facts.contract, facts.hash, party) };
-    await appendOnce(this.#audit, entry, statements);
-    return viewOf(await this.#found(facts.contract.id), nowMs);
+    for (let attempt = 1; attempt <= CHANGE_ATTEMPTS_MAX; attempt += 1) {
+      const facts = await this.#found(id);
+      const change = decide(facts);
+      if (change === undefined) return viewOf(facts, nowMs);
+      const { kind, party, statement } = change;
+      const entry = { kind, atMs: nowMs, facts: factsOf(facts.contract, facts.hash, party) };
+      try {
+        await this.#audit.append(entry, [nextRevision(facts), statement]);
+        return viewOf(await this.#found(id), nowMs);
+      } catch (error) {
+        if (!(error instanceof StoreConflict)) throw error;
+      }
+    }
+    throw new CapacityError('queue-full', 'Too many changes to one contract at once.', {
+      retryAfterS: 1,
+    });
   }
 
   async #found(id: ContractId): Promise<FiledFacts> {
     const facts = await readContract(this.#store, id);
     if (facts === undefined) throw unknown();
     return facts;
-  }
-}
-
-/** One entry, one change: where someone else made it in the meantime, the caller looks again. */
-async function appendOnce(
-  audit: AuditAppend,
-  entry: Parameters<AuditAppend['append']>[0],
-  statements: readonly Statement[],
-): Promise<void> {
-  try {
-    await audit.append(entry, statements);
-  } catch (error) {
-    if (!(error instanceof StoreConflict)) throw error;
-    throw new StateError(
-      'contract-not-active',
-      'The contract changed at the same moment; look at it again.',
-      { rule: entry.kind, remedy: 'Repeat the request.' },
-      { cause: error },
-    );
   }
 }
 
@@ -295,5 +298,12 @@ function isNamed(contract: Contract, viewer: PartyId): boolean {
 function unknown(): StateError {
   return new StateError('contract-unknown', 'There is no such contract.', {
     remedy: 'List the contracts to see their ids.',
+  });
+}
+
+function idTaken(): StateError {
+  return new StateError('already-exists', 'This contract id stands for another contract.', {
+    rule: 'a changed contract has a new id and new signatures',
+    remedy: 'Propose it under a fresh id.',
   });
 }

@@ -14,13 +14,15 @@ export interface FiledFacts extends ContractFacts {
   readonly hash: Hash;
   readonly signatures: readonly ContractSignature[];
   readonly proposedAtMs: number;
+  /** Counts the changes: a change is decided on the facts of one revision. */
+  readonly revision: number;
 }
 
 export function insertContract(contract: Contract, hash: Hash, nowMs: number): Statement[] {
   return [
     {
-      sql: `INSERT INTO contract (contract_id, contract_hash, document, proposed_at_ms)
-            VALUES (?, ?, ?, ?)`,
+      sql: `INSERT INTO contract
+            (contract_id, contract_hash, document, proposed_at_ms, revision) VALUES (?, ?, ?, ?, 0)`,
       params: [contract.id, hash, JSON.stringify(contract), nowMs],
     },
     ...signatoriesOf(contract).map((party) => ({
@@ -30,22 +32,26 @@ export function insertContract(contract: Contract, hash: Hash, nowMs: number): S
   ];
 }
 
-/** Fails where a party has refused or revoked in the meantime. */
+/** First of every change: fails where the facts that it was decided on are no longer all. */
+export function nextRevision(facts: FiledFacts): Statement {
+  return {
+    sql: 'UPDATE contract SET revision = revision + 1 WHERE contract_id = ? AND revision = ?',
+    params: [facts.contract.id, facts.revision],
+    expectChanges: 1,
+  };
+}
+
 export function insertSignature(
   id: ContractId,
   signature: ContractSignature,
   nowMs: number,
 ): Statement {
   return {
-    sql: `INSERT INTO contract_signature (contract_id, party, jws, at_ms)
-          SELECT ?, ?, ?, CAST(? AS BIGINT)
-          WHERE NOT EXISTS (SELECT 1 FROM contract_notice WHERE contract_id = ?)`,
-    params: [id, signature.party, signature.jws, nowMs, id],
-    expectChanges: 1,
+    sql: 'INSERT INTO contract_signature (contract_id, party, jws, at_ms) VALUES (?, ?, ?, ?)',
+    params: [id, signature.party, signature.jws, nowMs],
   };
 }
 
-/** A refusal fails where the same party has signed in the meantime; a revocation never fails twice. */
 export function insertNotice(
   id: ContractId,
   party: PartyId,
@@ -53,15 +59,10 @@ export function insertNotice(
   document: string,
   nowMs: number,
 ): Statement {
-  const unsigned =
-    kind === 'refusal'
-      ? 'WHERE NOT EXISTS (SELECT 1 FROM contract_signature WHERE contract_id = ? AND party = ?)'
-      : 'WHERE EXISTS (SELECT 1 FROM contract_signature WHERE contract_id = ? AND party = ?)';
   return {
     sql: `INSERT INTO contract_notice (contract_id, party, kind, document, at_ms)
-          SELECT ?, ?, ?, ?, CAST(? AS BIGINT) ${unsigned}`,
-    params: [id, party, kind, document, nowMs, id, party],
-    expectChanges: 1,
+          VALUES (?, ?, ?, ?, ?)`,
+    params: [id, party, kind, document, nowMs],
   };
 }
 
@@ -72,8 +73,7 @@ export function insertSuspension(
   nowMs: number,
 ): Statement {
   return {
-    sql: `INSERT INTO contract_suspension (contract_id, party, reason, at_ms) VALUES (?, ?, ?, ?)
-          ON CONFLICT (contract_id, party) DO NOTHING`,
+    sql: `INSERT INTO contract_suspension (contract_id, party, reason, at_ms) VALUES (?, ?, ?, ?)`,
     params: [id, party, reason, nowMs],
   };
 }
@@ -82,16 +82,13 @@ export function deleteSuspension(id: ContractId, party: PartyId): Statement {
   return {
     sql: 'DELETE FROM contract_suspension WHERE contract_id = ? AND party = ?',
     params: [id, party],
-    expectChanges: 1,
   };
 }
 
 export function completeContract(id: ContractId, nowMs: number): Statement {
   return {
-    sql: `UPDATE contract SET completed_at_ms = ?
-          WHERE contract_id = ? AND completed_at_ms IS NULL`,
+    sql: 'UPDATE contract SET completed_at_ms = ? WHERE contract_id = ?',
     params: [nowMs, id],
-    expectChanges: 1,
   };
 }
 
@@ -143,6 +140,7 @@ async function withFacts(store: Store, rows: readonly Row[]): Promise<readonly F
       hash: contractHash(contract),
       signatures: inOrder(contract, signed),
       proposedAtMs: Number(row['proposed_at_ms']),
+      revision: Number(row['revision']),
       signedBy: partiesOf(signed),
       refusedBy: partiesOf(own(notices).filter((one) => one['kind'] === 'refusal')),
       revokedBy: partiesOf(own(notices).filter((one) => one['kind'] !== 'refusal')),

@@ -1,5 +1,5 @@
 /** Quota windows by the calendar of an IANA time zone: days of 23 or 25 hours included. */
-import { InputError } from '../errors.ts';
+import { dayFormatOf, firstBeyond, LONGEST_MS } from '../contracts/calendar.ts';
 import type { QuotaAccount } from './ledger-store.ts';
 
 export type WindowKind = QuotaAccount['window'];
@@ -17,16 +17,12 @@ export interface Calendar {
   windowOf(kind: WindowKind, atMs: number): QuotaWindow;
 }
 
-const HOUR_MS = 3_600_000;
-/** Longer than any calendar day or month, a skipped or repeated hour or date included. */
-const LONGEST_MS = { day: 50 * HOUR_MS, month: 33 * 24 * HOUR_MS } as const;
-
 /**
  * The calendar of a time zone; keep it, since making one costs more than asking it.
  * @throws InputError `parameter-invalid` where the zone is unknown.
  */
 export function calendarOf(timeZone: string): Calendar {
-  const format = formatterOf(timeZone);
+  const format = dayFormatOf(timeZone);
   const keyAt = (kind: 'day' | 'month', atMs: number): string => {
     const day = format.format(atMs);
     return kind === 'day' ? day : day.slice(0, 7);
@@ -42,40 +38,10 @@ export function calendarOf(timeZone: string): Calendar {
       if (known !== undefined && known.fromMs <= atMs && atMs < endMs) return known.window;
       const windowKey = keyAt(kind, atMs);
       const ends = (at: number): boolean => keyAt(kind, at) !== windowKey;
-      const resetsAtMs = firstWhere(ends, atMs, atMs + LONGEST_MS[kind]);
+      const resetsAtMs = firstBeyond(atMs, LONGEST_MS[kind], ends);
       const window: QuotaWindow = { window: kind, windowKey, resetsAtMs };
       latest.set(kind, { fromMs: atMs, window });
       return window;
     },
   };
-}
-
-function formatterOf(timeZone: string): Intl.DateTimeFormat {
-  try {
-    // Swedish dates are ISO 8601; the Gregorian calendar and digits are named all the same.
-    return new Intl.DateTimeFormat('sv-SE', {
-      timeZone,
-      calendar: 'gregory',
-      numberingSystem: 'latn',
-      year: 'numeric',
-      month: '2-digit',
-      day: '2-digit',
-    });
-  } catch {
-    throw new InputError('parameter-invalid', 'The time zone is not an IANA name.', {
-      remedy: 'Name one such as Asia/Shanghai.',
-    });
-  }
-}
-
-/** The first millisecond in (low, high] at which `holds`, which is false at `low` and true at `high`. */
-function firstWhere(holds: (at: number) => boolean, low: number, high: number): number {
-  let before = low;
-  let after = high;
-  while (after - before > 1) {
-    const middle = before + Math.floor((after - before) / 2);
-    if (holds(middle)) after = middle;
-    else before = middle;
-  }
-  return after;
 }

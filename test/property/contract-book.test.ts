@@ -1,14 +1,11 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AUDIT_MIGRATIONS, readEntries, verifyStoredChain } from '../../src/audit/chain-table.ts';
-import { AUDIT_PROGRAMS, sqliteAudit } from '../../src/audit/sqlite-audit.ts';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readEntries, verifyStoredChain } from '../../src/audit/chain-table.ts';
 import { CONTRACT_MIGRATIONS, ContractBook } from '../../src/contracts/contract-book.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
 import { checkAction, stateOf } from '../../src/contracts/life-cycle.ts';
 import type { ContractAction, ContractFacts } from '../../src/contracts/life-cycle.ts';
 import { signRefusal, signRevocation } from '../../src/contracts/notices.ts';
 import { contractHash, signContract } from '../../src/contracts/signed-documents.ts';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
-import type { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { ContractIdSchema, GATEWAY } from '../../src/system/ids.ts';
 import type { PartyId } from '../../src/system/ids.ts';
 import {
@@ -19,8 +16,9 @@ import {
   NOW_MS,
   signByAll,
 } from '../fixtures/contract.ts';
-import { codeOf, makePlace } from '../fixtures/counting.ts';
-import type { Place } from '../fixtures/counting.ts';
+import { codeOf } from '../fixtures/counting.ts';
+import { postgresKind, sqliteKind } from '../support/test-stores.ts';
+import type { TestStore } from '../support/test-stores.ts';
 
 const cast = makeCast();
 const contract = makeContract(cast);
@@ -45,31 +43,26 @@ const refusalBy = (party: PartyId): ReturnType<typeof signRefusal> =>
     cast.keyOf(party),
   );
 
-let place: Place;
-let store: SqliteStore;
+const postgres = await postgresKind();
+afterAll(() => postgres.stop());
+let opened: TestStore;
 let book: ContractBook;
-beforeEach(async () => {
-  place = await makePlace();
-  store = await openSqliteStore({
-    file: `${place.directory}/gateway.db`,
-    migrations: [AUDIT_MIGRATIONS, CONTRACT_MIGRATIONS],
-    programs: AUDIT_PROGRAMS,
-  });
-  book = new ContractBook(store, sqliteAudit(store));
-});
-afterEach(async () => {
-  await store.close();
-  await place.remove();
-});
 
 async function auditKinds(): Promise<string[]> {
   const kinds: string[] = [];
-  for await (const { entry } of readEntries(store))
+  for await (const { entry } of readEntries(opened.store))
     kinds.push((JSON.parse(entry) as { kind: string }).kind);
   return kinds;
 }
 
-describe('the contract book', () => {
+describe.each([sqliteKind, postgres])('the contract book on $name', (kind) => {
+  beforeEach(async (context) => {
+    if (kind.missing !== undefined) context.skip(kind.missing);
+    opened = await kind.open([CONTRACT_MIGRATIONS]);
+    book = new ContractBook(opened.store, opened.audit);
+  });
+  afterEach(() => (kind.missing === undefined ? opened.remove() : undefined));
+
   it('takes a contract from proposal to activity, with one audit entry a step', async () => {
     const filed = await book.propose(proposal, NOW_MS);
     expect(filed).toMatchObject({ state: 'proposed', hash: contractHash(contract) });
@@ -87,7 +80,7 @@ describe('the contract book', () => {
       'contract.signed',
       'contract.signed',
     ]);
-    expect(await verifyStoredChain(store)).toMatchObject({ ok: true });
+    expect(await verifyStoredChain(opened.store)).toMatchObject({ ok: true });
     const begin = Date.parse(contract.validity.notBefore);
     expect((await book.get(contract.id, undefined, begin - 1)).state).toBe('signed');
   });
@@ -193,8 +186,29 @@ describe('the contract book', () => {
       codeOf(() => book.addSignature(contract.id, holderSignatures[0]!, NOW_MS)),
       codeOf(() => book.refuse(refusalBy(HOLDERS[0]!), NOW_MS)),
     ]);
-    expect(codes.filter((code) => code === 'accepted')).toHaveLength(1);
+    // Signed (the repetition changes nothing) or refused, never both.
+    const [one, two, refused] = codes;
+    expect([one, two].includes('accepted')).toBe(refused !== 'accepted');
+    const { state, signatures } = await book.get(contract.id, undefined, NOW_MS);
+    expect(state).toBe(refused === 'accepted' ? 'refused' : 'proposed');
+    expect(signatures).toHaveLength(refused === 'accepted' ? 1 : 2);
     expect(await auditKinds()).toHaveLength(2);
+  });
+
+  it('takes all signatures that come at once', async () => {
+    const filed = await Promise.all([
+      book.propose(proposal, NOW_MS),
+      book.propose(proposal, NOW_MS),
+    ]);
+    expect(filed.map((one) => one.state)).toEqual(['proposed', 'proposed']);
+    await Promise.all(
+      holderSignatures.map((signature) => book.addSignature(contract.id, signature, NOW_MS)),
+    );
+    expect((await book.get(contract.id, undefined, NOW_MS)).state).toBe('active');
+    expect(await auditKinds()).toHaveLength(4);
+    const revocations = HOLDERS.map((party) => book.revoke(revocationBy(party), NOW_MS));
+    const codes = await Promise.all(revocations.map((one) => codeOf(() => one)));
+    expect(codes.filter((code) => code === 'accepted')).toHaveLength(1);
   });
 });
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openSpendWitness, SPEND_WITNESS_MIGRATIONS } from '../../src/contracts/spend-witness.ts';
 import type { SpendWitness } from '../../src/contracts/spend-witness.ts';
 import { signSpend, spendHash } from '../../src/contracts/spend.ts';
@@ -6,36 +6,28 @@ import type { SignedSpend, Spend } from '../../src/contracts/spend.ts';
 import { openStandingBook, STANDING_MIGRATIONS } from '../../src/domain/standing.ts';
 import { signRefusal, signRevocation, verifyRefusal } from '../../src/contracts/notices.ts';
 import { contractHash } from '../../src/contracts/signed-documents.ts';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
-import type { SqliteStore } from '../../src/store/sqlite-store.ts';
+import type { Store } from '../../src/store/store.ts';
 import { ANALYST, HOLDERS, makeCast, makeContract } from '../fixtures/contract.ts';
 import { codeOf, makeCommand, makePlace, openPlace, SELF } from '../fixtures/counting.ts';
-import type { Place } from '../fixtures/counting.ts';
+import { postgresKind, sqliteKind } from '../support/test-stores.ts';
+import type { TestStore } from '../support/test-stores.ts';
 
 const cast = makeCast();
 const contract = makeContract(cast);
 const keys = cast.keyOf(SELF);
-let place: Place;
-let store: SqliteStore;
+const postgres = await postgresKind();
+afterAll(() => postgres.stop());
+let opened: TestStore;
+let store: Store;
 let witness: SpendWitness;
-beforeEach(async () => {
-  place = await makePlace();
-  store = await openSqliteStore({
-    file: `${place.directory}/witness.db`,
-    migrations: [SPEND_WITNESS_MIGRATIONS, STANDING_MIGRATIONS],
-  });
-  witness = openSpendWitness(store);
-});
-afterEach(async () => {
-  await store.close();
-  await place.remove();
-});
 
 async function makeChain(): Promise<SignedSpend[]> {
-  const opened = await openPlace(place, cast);
-  for (let run = 0; run < 3; run += 1) await opened.counters.spend(makeCommand(contract));
-  const chain = [...(await opened.counters.statements(0, 10))];
-  await opened.close();
+  const place = await makePlace();
+  const domain = await openPlace(place, cast);
+  for (let run = 0; run < 3; run += 1) await domain.counters.spend(makeCommand(contract));
+  const chain = [...(await domain.counters.statements(0, 10))];
+  await domain.close();
+  await place.remove();
   return chain;
 }
 const show = (signed: SignedSpend): Promise<string> =>
@@ -43,7 +35,15 @@ const show = (signed: SignedSpend): Promise<string> =>
 const resign = (signed: SignedSpend, changes: Partial<Spend>): SignedSpend =>
   signSpend({ ...signed.spend, ...changes }, keys);
 
-describe('the witness of spends', () => {
+describe.each([sqliteKind, postgres])('the witness of spends on $name', (kind) => {
+  beforeEach(async (context) => {
+    if (kind.missing !== undefined) context.skip(kind.missing);
+    opened = await kind.open([SPEND_WITNESS_MIGRATIONS, STANDING_MIGRATIONS]);
+    store = opened.store;
+    witness = openSpendWitness(store);
+  });
+  afterEach(() => (kind.missing === undefined ? opened.remove() : undefined));
+
   it('takes statements in any order and keeps them', async () => {
     const [one, two, three] = (await makeChain()) as [SignedSpend, SignedSpend, SignedSpend];
     for (const signed of [two, three, one, two]) expect(await show(signed)).toBe('accepted');
@@ -78,7 +78,15 @@ describe('the witness of spends', () => {
   });
 });
 
-describe('standing and notices', () => {
+describe.each([sqliteKind])('standing and notices', (kind) => {
+  beforeEach(async (context) => {
+    if (kind.missing !== undefined) context.skip(kind.missing);
+    opened = await kind.open([SPEND_WITNESS_MIGRATIONS, STANDING_MIGRATIONS]);
+    store = opened.store;
+    witness = openSpendWitness(store);
+  });
+  afterEach(() => (kind.missing === undefined ? opened.remove() : undefined));
+
   const hash = contractHash(contract);
   const notice = {
     contractId: contract.id,
