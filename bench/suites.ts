@@ -5,6 +5,7 @@ export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   homomorphic: async () => (await import('./homomorphic.ts')).homomorphicSuite,
   link: async () => (await import('./link.ts')).linkSuite,
   ledger: async () => (await import('./ledger.ts')).ledgerSuite,
+  psi: async () => (await import('./psi.ts')).psiSuite,
   source: async () => (await import('./source.ts')).sourceSuite,
   'secure-sum': async () => (await import('./secure-sum.ts')).secureSumSuite,
 };

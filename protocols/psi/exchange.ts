@@ -27,9 +27,13 @@ export async function greet(
   role: PsiRole,
   ownItems: number,
 ): Promise<number> {
-  await channel.send(HELLO, encodeHello(params, role, ownItems));
   const peerRole = role === 'sender' ? 'receiver' : 'sender';
-  return parseHello(params, peerRole, await channel.receive(HELLO));
+  // At the same time: a channel may hold a message back until the other side takes it.
+  const [, hello] = await Promise.all([
+    channel.send(HELLO, encodeHello(params, role, ownItems)),
+    channel.receive(HELLO),
+  ]);
+  return parseHello(params, peerRole, hello);
 }
 
 /** Told to a loop that nothing it does is wanted any more. */

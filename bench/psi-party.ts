@@ -1,0 +1,193 @@
+/**
+ * One PSI party as a process: `sender|receiver ITEMS DIRECTORY` meets the other over a socket in
+ * the directory and sends a `PartyReport` to its parent; `both ITEMS` plays both roles in place and
+ * prints what psi.js' runner prints.
+ */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createConnection, createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path';
+import { inPlaceEngine } from '../protocols/psi/blind.ts';
+import { prepareSet, type PsiMachine } from '../protocols/psi/blinded-set.ts';
+import type { PsiChannel } from '../protocols/psi/exchange.ts';
+import { CHUNK_ITEMS, SET_SIZE_MAX, type PsiParams } from '../protocols/psi/params.ts';
+import { runReceiver } from '../protocols/psi/receiver.ts';
+import { runSender } from '../protocols/psi/sender.ts';
+import { memorySpill } from '../protocols/psi/spill.ts';
+import { fileSpills } from '../src/computations/psi/file-spill.ts';
+import { poolEngine } from '../src/computations/psi/pool-engine.ts';
+import { openPool } from '../src/pool/piscina-pool.ts';
+import { systemRandom } from '../src/system/random.ts';
+import { nativeCurve } from '../workers/native-curve.ts';
+
+/** What a party tells its parent. */
+export interface PartyReport {
+  readonly shared: number | undefined;
+  readonly wallMs: number;
+  readonly sentBytes: number;
+  readonly peakRssBytes: number;
+}
+
+/** Two threads a party: both cores stay busy when one side waits for the other. */
+const THREADS = 2;
+const DIGESTS_A_PIECE = 4096;
+const CONNECT_TRIES = 200;
+const CONNECT_WAIT_MS = 50;
+const FRAME_HEAD_BYTES = 5;
+
+const PARAMS: PsiParams = {
+  mode: 'cardinality',
+  context: new Uint8Array(32),
+  // As many items as asked for, so that psi.js answers the same question.
+  padding: 'none',
+  duplicates: 'multiplicity',
+  chunkItems: CHUNK_ITEMS,
+  setSizeMax: SET_SIZE_MAX,
+};
+
+async function* digests(from: number, items: number): AsyncGenerator<Uint8Array> {
+  for (let first = 0; first < items; first += DIGESTS_A_PIECE) {
+    const count = Math.min(DIGESTS_A_PIECE, items - first);
+    const out = new Uint8Array(count * 32);
+    for (let i = 0; i < count; i++) {
+      out.set(
+        createHash('sha256')
+          .update(`item ${from + first + i}`)
+          .digest(),
+        i * 32,
+      );
+    }
+    yield out;
+  }
+}
+
+async function playBoth(items: number): Promise<void> {
+  const machine: PsiMachine = {
+    engine: inPlaceEngine(nativeCurve),
+    openSpill: memorySpill,
+    randomBytes: (count) => systemRandom.bytes(count),
+  };
+  const [left, right] = memoryChannels();
+  const wall = performance.now();
+  const cpu = process.cpuUsage();
+  const served = await prepareSet(PARAMS, machine, digests(0, items));
+  const asked = await prepareSet(PARAMS, machine, digests(items / 2, items));
+  const [, { shared }] = await Promise.all([
+    runSender(left, PARAMS, machine, served),
+    runReceiver(right, PARAMS, machine, asked),
+  ]);
+  const { user, system } = process.cpuUsage(cpu);
+  const wallMs = performance.now() - wall;
+  process.stdout.write(`${JSON.stringify({ shared, cpuMs: (user + system) / 1000, wallMs })}\n`);
+}
+
+function memoryChannels(): [PsiChannel, PsiChannel] {
+  const streams = [new TransformStream<Uint8Array>(), new TransformStream<Uint8Array>()] as const;
+  const end = (out: WritableStream<Uint8Array>, into: ReadableStream<Uint8Array>): PsiChannel => {
+    const [writer, reader] = [out.getWriter(), into.getReader()];
+    return {
+      send: (_kind, payload) => writer.write(payload),
+      receive: async () => {
+        const { value } = await reader.read();
+        if (value === undefined) throw new Error('the other role is gone');
+        return value;
+      },
+    };
+  };
+  return [
+    end(streams[0].writable, streams[1].readable),
+    end(streams[1].writable, streams[0].readable),
+  ];
+}
+
+async function playOne(role: string, items: number, directory: string): Promise<void> {
+  const pool = openPool({ threadsMax: THREADS });
+  const machine: PsiMachine = {
+    engine: poolEngine(pool, THREADS),
+    openSpill: fileSpills(directory, systemRandom),
+    randomBytes: (count) => systemRandom.bytes(count),
+  };
+  const socket = await meet(role, join(directory, 'meet'));
+  const start = performance.now();
+  const channel = socketChannel(socket);
+  const set = await prepareSet(PARAMS, machine, digests(role === 'sender' ? 0 : items / 2, items));
+  const shared =
+    role === 'sender'
+      ? (await runSender(channel, PARAMS, machine, set), undefined)
+      : (await runReceiver(channel, PARAMS, machine, set)).shared;
+  await set.close();
+  const report: PartyReport = {
+    shared,
+    wallMs: performance.now() - start,
+    sentBytes: socket.bytesWritten,
+    peakRssBytes: process.resourceUsage().maxRSS * 1024,
+  };
+  await new Promise((resolve) => process.send?.(report, resolve));
+  await pool.close();
+  socket.end();
+}
+
+async function meet(role: string, path: string): Promise<Socket> {
+  if (role === 'sender') {
+    const server = createServer().listen(path);
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    server.close();
+    return socket;
+  }
+  for (let attempt = 0; attempt < CONNECT_TRIES; attempt++) {
+    const socket = createConnection(path);
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch {
+      await sleep(CONNECT_WAIT_MS);
+    }
+  }
+  throw new Error('the sender did not come');
+}
+
+/** Length and payload; the kind is checked by its first character. */
+function socketChannel(socket: Socket): PsiChannel {
+  const incoming = frames(socket);
+  return {
+    async send(kind, payload) {
+      const head = Buffer.alloc(FRAME_HEAD_BYTES);
+      head.writeUInt32LE(payload.length);
+      head[4] = kind.charCodeAt('psi.'.length);
+      socket.write(head);
+      if (!socket.write(payload)) await once(socket, 'drain');
+    },
+    async receive(kind) {
+      const { value } = await incoming.next();
+      if (value === undefined || value[4] !== kind.charCodeAt('psi.'.length)) {
+        throw new Error(`no ${kind} came`);
+      }
+      return new Uint8Array(value.subarray(FRAME_HEAD_BYTES));
+    },
+  };
+}
+
+async function* frames(socket: Socket): AsyncGenerator<Buffer> {
+  let parts: Buffer[] = [];
+  let have = 0;
+  let need = FRAME_HEAD_BYTES;
+  for await (const bytes of socket as AsyncIterable<Buffer>) {
+    parts.push(bytes);
+    have += bytes.length;
+    while (have >= need) {
+      const all = Buffer.concat(parts);
+      const frameBytes = FRAME_HEAD_BYTES + all.readUInt32LE();
+      need = frameBytes;
+      parts = [all];
+      if (have < frameBytes) break;
+      yield all.subarray(0, frameBytes);
+      parts = [all.subarray(frameBytes)];
+      have -= frameBytes;
+      need = FRAME_HEAD_BYTES;
+    }
+  }
+}
+
+const [role = '', items = '', directory = ''] = process.argv.slice(2);
+await (role === 'both' ? playBoth(Number(items)) : playOne(role, Number(items), directory));
