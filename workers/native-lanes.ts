@@ -33,10 +33,10 @@ const MASK_KERNELS = {
 const ADD_KERNELS = { mod64: 'add64', mod128: 'add128', field61: 'addField' } as const;
 
 /** The kernels where WASM SIMD runs, else the portable code: slower, and equal in every bit. */
-export const nativeLanes: LanePrimitive = loadLanes();
+export const nativeLanes: LanePrimitive = lanesOf(kernelBytes());
 
-function loadLanes(): LanePrimitive {
-  const bytes = kernelBytes();
+/** The kernels of a module, or the portable code where this engine cannot run it. */
+export function lanesOf(bytes: Uint8Array): LanePrimitive {
   if (!WebAssembly.validate(bytes)) return portableLanes;
   const memory = new WebAssembly.Memory({ initial: (2 * WINDOW_BYTES) / PAGE_BYTES });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });

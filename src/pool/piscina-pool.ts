@@ -7,8 +7,6 @@ import { workerUrl } from './worker-url.ts';
 
 /** Tasks that may wait; each holds at most some blocks of a run. */
 export const QUEUE_MAX = 1024;
-/** A worker with nothing to do this long ends. */
-const IDLE_TIMEOUT_MS = 30_000;
 const CLOSE_TIMEOUT_MS = 5_000;
 const THREAD_HEAP_MIB = 512;
 
@@ -26,7 +24,8 @@ export function openPool(options: PoolOptions): Pool {
     minThreads: 0,
     maxThreads: options.threadsMax,
     maxQueue: queueMax,
-    idleTimeout: IDLE_TIMEOUT_MS,
+    // A thread takes a quarter of a second to load its modules: once started it stays.
+    idleTimeout: Number.POSITIVE_INFINITY,
     closeTimeout: CLOSE_TIMEOUT_MS,
     resourceLimits: { maxOldGenerationSizeMb: options.threadHeapMiB ?? THREAD_HEAP_MIB },
   });

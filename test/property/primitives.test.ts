@@ -11,7 +11,7 @@ import { counterBlock, noblePrimitives } from '../../protocols/common/noble-prim
 import { portableLanes } from '../../protocols/common/portable-lanes.ts';
 import type { KeyStream } from '../../protocols/common/primitives.ts';
 import { laneBytes, maskBytes, type Ring } from '../../protocols/common/rings.ts';
-import { nativeLanes } from '../../workers/native-lanes.ts';
+import { lanesOf, nativeLanes } from '../../workers/native-lanes.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
 
 const P = (1n << 61n) - 1n;
@@ -30,7 +30,7 @@ function split(value: bigint): { low: number; high: number } {
 function join(value: { low: number; high: number }): bigint {
   return (BigInt(value.high) << 32n) | BigInt(value.low);
 }
-function lanesOf(words: readonly bigint[]): Uint8Array {
+function lanesFrom(words: readonly bigint[]): Uint8Array {
   return new Uint8Array(new BigUint64Array(words).buffer);
 }
 function fixedStream(words: Uint8Array): KeyStream {
@@ -65,12 +65,17 @@ describe('lane kernels', () => {
     expect(nativeLanes).not.toBe(portableLanes);
   });
 
+  it('fall back to the portable code where the engine cannot run them', () => {
+    // An engine without SIMD refuses the module as this one refuses an unknown instruction.
+    expect(lanesOf(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 255))).toBe(portableLanes);
+  });
+
   for (const ring of RINGS) {
     const lane = ring === 'field61' ? element : word64;
     const perLane = laneBytes(ring) / 8;
     const lanes = fc.array(lane, { minLength: 1, maxLength: 40 }).map((words) => {
       const whole = words.length - (words.length % perLane);
-      return lanesOf(whole === 0 ? [1n, 2n] : words.slice(0, whole));
+      return lanesFrom(whole === 0 ? [1n, 2n] : words.slice(0, whole));
     });
 
     it(`${ring}: the WASM kernel equals its TypeScript twin`, () => {
@@ -81,7 +86,7 @@ describe('lane kernels', () => {
           fc.constantFrom(1 as const, -1 as const),
           (target, more, sign) => {
             const words = (target.length / laneBytes(ring)) * maskBytes(ring) + 16;
-            const mask = lanesOf([...more.take(Math.ceil(words / 8))]);
+            const mask = lanesFrom([...more.take(Math.ceil(words / 8))]);
             const addend = target.slice().reverse();
             if (ring === 'field61')
               for (let at = 7; at < addend.length; at += 8) addend[at] = addend[at]! & 0x0f;
