@@ -2,6 +2,7 @@
 import type { BenchSuite } from './suite.ts';
 
 export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
+  counters: async () => (await import('./counters.ts')).countersSuite,
   homomorphic: async () => (await import('./homomorphic.ts')).homomorphicSuite,
   link: async () => (await import('./link.ts')).linkSuite,
   ledger: async () => (await import('./ledger.ts')).ledgerSuite,

@@ -2,13 +2,16 @@
  * A crash at every write of the domain's counters, each both ways: not persisted, and persisted but
  * reported failed. What was acknowledged must never exceed the limit.
  */
+import { copyFile, rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCounters } from '../../src/domain/counters.ts';
 import type { Counters } from '../../src/domain/counters.ts';
+import { acceptRollback } from '../../src/domain/rollback.ts';
 import type { Statement, Store } from '../../src/store/store.ts';
-import { makeCast, makeContract } from '../fixtures/contract.ts';
+import { makeCast, makeContract, NOW_MS } from '../fixtures/contract.ts';
 import { codeOf, makeCommand, makePlace, openPlace, SELF } from '../fixtures/counting.ts';
 import type { Opened, Place } from '../fixtures/counting.ts';
+import { faultyAnchor, faultyStore } from '../fixtures/faulty.ts';
 
 const LIMIT = 3;
 const cast = makeCast();
@@ -78,6 +81,48 @@ describe('a crash at any write of the counters', () => {
       expect(total).toBe(LIMIT);
     },
   );
+});
+
+describe('a crash while an officer accepts a rollback', () => {
+  const faults = [0, 1].flatMap((at) =>
+    (['before', 'after'] as const).map((mode) => [at, mode] as const),
+  );
+
+  it.each(faults)('write %i failing %s: accepted once or not at all', async (at, mode) => {
+    const copy = `${place.databaseFile}.copy`;
+    await opened.counters.spend(makeCommand(contract));
+    await opened.store.copyTo(copy);
+    const kept = [
+      await opened.counters.spend(makeCommand(contract)),
+      await opened.counters.spend(makeCommand(contract)),
+    ];
+    await opened.close();
+    for (const suffix of ['-wal', '-shm'])
+      await rm(`${place.databaseFile}${suffix}`, { force: true });
+    await copyFile(copy, place.databaseFile);
+    opened = await openPlace(place, cast);
+    const options = {
+      store: faultyStore(opened.store, opened.faults),
+      anchor: faultyAnchor(opened.anchor, opened.faults),
+      self: SELF,
+      identity: cast.keyOf(SELF),
+      statements: kept.slice(0, 1),
+      nowMs: NOW_MS,
+    };
+    opened.faults.arm(at, mode);
+    expect(await codeOf(() => acceptRollback(options, 1))).toBe('store-unavailable');
+    let counters = await opened.restart();
+    if ((await counters.state()).kind === 'rolled-back') {
+      await acceptRollback(options, 1);
+      counters = await opened.restart();
+    }
+    expect((await counters.state()).kind).toBe('ready');
+    for (const signed of kept)
+      expect(await codeOf(() => counters.present(signed))).toBe('accepted');
+    // Three runs happened, two of them known and one lost: the limit is reached.
+    const later = makeCommand(contract, { nowMs: NOW_MS + 2 * 86_400_000 });
+    expect(await codeOf(() => counters.spend(later))).toBe('contract-counter-exhausted');
+  });
 });
 
 /** Positive control: acknowledges at once and writes later, so that a crash loses what it promised. */

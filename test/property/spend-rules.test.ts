@@ -1,0 +1,78 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decideAttempt } from '../../src/domain/spend-rules.ts';
+import type { CountedRequest } from '../../src/domain/spend-rules.ts';
+import type { PartyId } from '../../src/system/ids.ts';
+import { HOLDERS, makeCast, makeContract, makeRequest } from '../fixtures/contract.ts';
+import { codeOf, makeCommand } from '../fixtures/counting.ts';
+
+const contract = makeContract(makeCast());
+const request = makeRequest(contract);
+const runIds = ['0190c9a0-0000-7000-8000-0000000000a1', '0190c9a0-0000-7000-8000-0000000000a2'];
+
+interface Step {
+  readonly run: number;
+  readonly attempt: number;
+  readonly parties: readonly PartyId[];
+  readonly sends: boolean;
+}
+const steps = fc.array(
+  fc.record<Step>({
+    run: fc.constantFrom(0, 0, 0, 1),
+    attempt: fc.integer({ min: 1, max: 4 }),
+    parties: fc.subarray([...HOLDERS], { minLength: 2 }),
+    sends: fc.boolean(),
+  }),
+  { minLength: 1, maxLength: 8 },
+);
+
+describe('the attempts of one request', () => {
+  it('never send under two descriptors, never grow, count once', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (sequence) => {
+        let prior: CountedRequest | undefined;
+        const sentUnder = new Set<string>();
+        const accepted: Step[] = [];
+        let runs = 0;
+        for (const step of sequence) {
+          const command = makeCommand(contract, {
+            request,
+            runId: runIds[step.run]!,
+            attempt: step.attempt,
+            parties: step.parties,
+          });
+          const before = prior;
+          const code = await codeOf(() => {
+            runs += decideAttempt(command, before);
+          });
+          if (code !== 'accepted') {
+            expect(['request-replayed', 'party-set-changed']).toContain(code);
+            continue;
+          }
+          accepted.push(step);
+          const { descriptorHash, requestHash, descriptor } = command;
+          if (step.sends) sentUnder.add(descriptorHash);
+          prior = {
+            requestHash,
+            runId: descriptor.runId,
+            attempt: step.attempt,
+            descriptorHash,
+            parties: step.parties,
+            status: step.sends ? 'sent' : 'counted',
+          };
+        }
+        expect(runs).toBe(1);
+        expect(sentUnder.size).toBeLessThanOrEqual(1);
+        for (const [index, step] of accepted.entries()) {
+          const earlier = accepted[index - 1];
+          if (earlier === undefined) continue;
+          expect(step.run).toBe(earlier.run);
+          expect(step.attempt).toBeGreaterThan(earlier.attempt);
+          expect(earlier.parties).toEqual(expect.arrayContaining([...step.parties]));
+          // After a send nothing else was accepted.
+          expect(earlier.sends).toBe(false);
+        }
+      }),
+    );
+  });
+});
