@@ -54,3 +54,15 @@ export async function readRecords(
   );
   return rows.map((row) => parseRecord(String(row['document'])));
 }
+
+/** The latest record of a run: a late post's, where it superseded an expiry's. */
+export async function readRecordOfRun(
+  store: Store,
+  runId: RunId,
+): Promise<MeteringRecord | undefined> {
+  const [row] = await store.query(
+    'SELECT document FROM ledger_record WHERE run_id = ? ORDER BY seq DESC LIMIT 1',
+    [runId],
+  );
+  return row === undefined ? undefined : parseRecord(String(row['document']));
+}

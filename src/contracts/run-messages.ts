@@ -1,0 +1,49 @@
+/**
+ * What a gateway asks of the domains of a run, before data moves and after it: prepare, agree,
+ * start, countersign. Parsed once at each end; every domain verifies every signature itself.
+ */
+import { z } from 'zod';
+import { PartyIdSchema, RunIdSchema } from '../system/ids.ts';
+import { HOLDERS_MAX, SignedContractSchema } from './contract.ts';
+import {
+  ATTEMPTS_MAX,
+  DescriptorSchema,
+  DescriptorSignatureSchema,
+  SignedRunKeySchema,
+} from './descriptor.ts';
+import { SignedRequestSchema } from './request.ts';
+
+/** Names of the link's requests. */
+export const RUN_METHODS = {
+  prepare: 'run.prepare',
+  agree: 'run.agree',
+  start: 'run.start',
+  countersign: 'run.countersign',
+} as const;
+
+const Attempt = z.int().min(1).max(ATTEMPTS_MAX);
+
+/** May this run? Answered with the domain's signed run key; nothing derived from data is in it. */
+export const PrepareSchema = z.strictObject({
+  runId: RunIdSchema,
+  attempt: Attempt,
+  parties: z.array(PartyIdSchema).min(2).max(HOLDERS_MAX),
+  contract: SignedContractSchema,
+  request: SignedRequestSchema,
+});
+export type Prepare = z.infer<typeof PrepareSchema>;
+
+/** The descriptor all are to sign, with every party's run key; answered with a signature. */
+export const AgreeSchema = z.strictObject({
+  descriptor: DescriptorSchema,
+  runKeys: z.array(SignedRunKeySchema).min(2).max(HOLDERS_MAX),
+});
+export type Agree = z.infer<typeof AgreeSchema>;
+
+/** Everybody signed: verify, spend the counter, compute. */
+export const StartSchema = z.strictObject({
+  runId: RunIdSchema,
+  attempt: Attempt,
+  signatures: z.array(DescriptorSignatureSchema).min(2).max(HOLDERS_MAX),
+});
+export type Start = z.infer<typeof StartSchema>;

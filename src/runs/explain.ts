@@ -1,0 +1,46 @@
+/** What a run would cost and show, from plan, rules and published facts alone; nothing is reserved. */
+import type { Estimate } from '../computations/computation.ts';
+import { checkContract } from '../contracts/check-contract.ts';
+import type { Contract } from '../contracts/contract.ts';
+import { checkArguments } from '../contracts/plan-fits.ts';
+import type { Arguments } from '../contracts/plan.ts';
+import { PolicyError } from '../errors.ts';
+import { chargeMicros } from '../ledger/price.ts';
+import { type QuotaLeft, quotaLeft } from './quota.ts';
+import type { RunDependencies } from './run-machine.ts';
+import type { RunService } from './run-service.ts';
+
+export interface Explanation extends Estimate {
+  readonly quota: readonly QuotaLeft[];
+  readonly currency: string;
+  readonly priceMicros: bigint;
+}
+
+/**
+ * @param checkPublished - the published datasets' rules: grade, column usage, dictionaries, bounds.
+ * @throws InputError, PolicyError where the plan cannot run, naming column, rule, party and remedy.
+ */
+export async function explain(
+  deps: Pick<RunDependencies, 'computations' | 'ledger' | 'clock'>,
+  runs: Pick<RunService, 'accounts'>,
+  contract: Contract,
+  args: Arguments,
+  checkPublished: (contract: Contract) => Promise<void>,
+): Promise<Explanation> {
+  checkContract(contract);
+  checkArguments(contract, args);
+  await checkPublished(contract);
+  const computation = deps.computations.get(contract.protocol.name);
+  if (computation === undefined) {
+    throw new PolicyError('plan-outside-contract', 'No such protocol here.', {
+      rule: 'protocol.name',
+    });
+  }
+  const estimate = computation.estimate(contract, args);
+  return {
+    ...estimate,
+    quota: await quotaLeft(deps.ledger, runs.accounts(contract, deps.clock.now())),
+    currency: contract.price.currency,
+    priceMicros: chargeMicros(contract.price, estimate.units),
+  };
+}

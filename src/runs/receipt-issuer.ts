@@ -1,0 +1,172 @@
+/**
+ * Receipts: issued after the settlement, from what is stored, so that a crash in between loses
+ * nothing; countersigned by the domains as far as they can be reached, and again when somebody
+ * asks for a receipt that lacks some.
+ */
+import {
+  type Countersignature,
+  CountersignatureSchema,
+  type SignedReceipt,
+  SignedReceiptSchema,
+  signReceipt,
+  verifyCountersignature,
+} from '../contracts/receipt.ts';
+import { sealedResultHash } from '../contracts/sealed-result.ts';
+import { RUN_METHODS } from '../contracts/run-messages.ts';
+import { spendHash } from '../contracts/spend.ts';
+import { assertInvariant, StateError, WeirError } from '../errors.ts';
+import { readRecordOfRun } from '../ledger/ledger-reads.ts';
+import type { MeteringRecord } from '../ledger/ledger-store.ts';
+import { encodeBase64url } from '../system/base64url.ts';
+import { canonicalHash } from '../system/canonical-json.ts';
+import type { Hash, PartyId, RunId } from '../system/ids.ts';
+import type { KeyPair } from '../system/signature-suite.ts';
+import type { RunDependencies } from './run-machine.ts';
+import { attachReceipt, readRun, replaceReceipt, type RunRow } from './run-rows.ts';
+import type { ActiveContracts } from './run-service.ts';
+
+const COUNTERSIGN_TIMEOUT_MS = 5000;
+
+export interface IssuerParts {
+  readonly deps: RunDependencies;
+  readonly identity: KeyPair;
+  readonly contracts: ActiveContracts;
+}
+
+/** Owns nothing; every receipt is in its run's row. */
+export class ReceiptIssuer {
+  readonly #parts: IssuerParts;
+
+  constructor(parts: IssuerParts) {
+    this.#parts = parts;
+  }
+
+  /** After a settlement: signs, stores, then gathers countersignatures. */
+  async issue(runId: RunId): Promise<void> {
+    const run = await readRun(this.#parts.deps.store, runId);
+    if (run !== undefined) await this.receiptOf(run);
+  }
+
+  /** The run's receipt, made now where a crash left none. */
+  async receiptOf(run: RunRow): Promise<SignedReceipt> {
+    const stored = run.receiptJson === undefined ? await this.#make(run) : parse(run.receiptJson);
+    return this.#gather(run, stored);
+  }
+
+  async #make(run: RunRow): Promise<SignedReceipt> {
+    const { deps, identity, contracts } = this.#parts;
+    const { store, ledger, clock } = deps;
+    const record = await readRecordOfRun(store, run.runId);
+    assertInvariant(record !== undefined, 'a settled run has its record');
+    const { contract } = await contracts.find(run.contractId, clock.now());
+    const head = await ledger.auditHead();
+    const signed = signReceipt(
+      {
+        format: 'weir-receipt/1',
+        gatewayKey: encodeBase64url(identity.publicKey),
+        runId: run.runId,
+        attempt: run.attempt,
+        contractId: run.contractId,
+        contractHash: run.contractHash,
+        requestHash: run.requestHash,
+        descriptorHash: run.descriptorHash ?? null,
+        parties: [...run.parties],
+        spends: run.spends.map(({ spend }) => ({
+          party: spend.party,
+          seq: spend.seq,
+          hash: spendHash(spend),
+        })),
+        outcome: outcomeOf(run),
+        code: run.code ?? null,
+        units: amounts(record.units),
+        chargeMicros: String(record.chargeMicros),
+        currency: contract.price.currency,
+        record: { seq: String(record.seq), hash: recordHash(record) },
+        audit: { size: String(head.size), hash: head.hash },
+        resultHash: run.sealedResult === undefined ? null : sealedResultHash(run.sealedResult),
+        at: new Date(run.updatedMs).toISOString(),
+      },
+      identity,
+    );
+    await store.execute([attachReceipt(run.runId, JSON.stringify(signed), record.seq)]);
+    // Two callers may have made one each: the first that was stored is the receipt.
+    const again = await readRun(store, run.runId);
+    return again?.receiptJson === undefined ? signed : parse(again.receiptJson);
+  }
+
+  /** Asks the parties that have not countersigned; what cannot be had now is left for later. */
+  async #gather(run: RunRow, signed: SignedReceipt): Promise<SignedReceipt> {
+    const { deps, contracts } = this.#parts;
+    const has = new Set(signed.countersignatures.map((one) => one.party));
+    const missing = signed.receipt.spends
+      .map((spend) => spend.party)
+      .filter((party) => !has.has(party) && deps.transport.isConnected(party));
+    if (missing.length === 0) return signed;
+    const { contract } = await contracts.find(run.contractId, deps.clock.now());
+    const answers = await Promise.all(missing.map((party) => this.#ask(party, signed)));
+    const fresh = answers.filter((answer) => answer !== undefined);
+    for (const one of fresh) verifyCountersignature(signed.receipt, one, contract);
+    if (fresh.length === 0) return signed;
+    const fuller = { ...signed, countersignatures: [...signed.countersignatures, ...fresh] };
+    await deps.store.execute([replaceReceipt(run.runId, JSON.stringify(fuller))]);
+    return fuller;
+  }
+
+  async #ask(party: PartyId, signed: SignedReceipt): Promise<Countersignature | undefined> {
+    const { transport, log } = this.#parts.deps;
+    try {
+      const answer = await transport.request(party, RUN_METHODS.countersign, signed, {
+        timeoutMs: COUNTERSIGN_TIMEOUT_MS,
+      });
+      const parsed = CountersignatureSchema.parse(answer);
+      return parsed.party === party ? parsed : undefined;
+    } catch (error) {
+      const code = error instanceof WeirError ? error.code : 'internal';
+      log.warn({ party, runId: signed.receipt.runId, code }, 'a receipt was not countersigned');
+      return undefined;
+    }
+  }
+}
+
+/** SHA-256 of a metering record's canonical form: what a receipt pins of it. */
+export function recordHash(record: MeteringRecord): Hash {
+  return canonicalHash({
+    seq: String(record.seq),
+    id: record.id,
+    atMs: record.atMs,
+    analyst: record.analyst,
+    holders: record.holders,
+    contractId: record.contractId ?? null,
+    runId: record.runId ?? null,
+    protocol: record.protocol ?? null,
+    datasets: record.datasets.map(({ name, fingerprint }) => ({
+      name,
+      fingerprint: fingerprint ?? null,
+    })),
+    outcome: record.outcome,
+    code: record.code ?? null,
+    units: amounts(record.units),
+    chargeMicros: String(record.chargeMicros),
+    currency: record.currency,
+  });
+}
+
+function amounts(units: MeteringRecord['units']): Record<string, string> {
+  return Object.fromEntries(Object.entries(units).map(([name, value]) => [name, String(value)]));
+}
+
+function outcomeOf(run: RunRow): 'posted' | 'refused' | 'voided' | 'expired' {
+  switch (run.state) {
+    case 'posted':
+    case 'refused':
+    case 'voided':
+    case 'expired':
+      return run.state;
+    default:
+      throw new StateError('result-not-ready', 'The run has not ended yet.', { retryAfterS: 1 });
+  }
+}
+
+function parse(json: string): SignedReceipt {
+  return SignedReceiptSchema.parse(JSON.parse(json));
+}

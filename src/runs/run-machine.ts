@@ -1,0 +1,271 @@
+/**
+ * One run from its reservation to its settlement. The order of writes is the argument: the
+ * reservation is durable before any domain is asked; the result and the charge become durable in
+ * one transaction; so a crash anywhere leaves either a live row, which recovery voids, or a
+ * settled one, whose result can be fetched.
+ */
+import type { Computation, Estimate, Release } from '../computations/computation.ts';
+import type { SignedContract } from '../contracts/contract.ts';
+import { RUN_METHODS, type Start } from '../contracts/run-messages.ts';
+import { ProtocolError } from '../../protocols/common/protocol-error.ts';
+import type { SignedSpend } from '../contracts/spend.ts';
+import { AbortError, InvariantError, WeirError } from '../errors.ts';
+import type { LedgerStore, SettleOutcome } from '../ledger/ledger-store.ts';
+import type { Pool } from '../pool/pool.ts';
+import type { Store } from '../store/store.ts';
+import type { Clock } from '../system/clock.ts';
+import type { PartyId, RunId } from '../system/ids.ts';
+import { type Random, uuidV7 } from '../system/random.ts';
+import type { Log } from '../system/log.ts';
+import { type Agreement, askAll, negotiate } from './negotiate.ts';
+import type { RunEvents, RunState } from './run-events.ts';
+import { advanceRun, type RunRow } from './run-rows.ts';
+import type { RunTransport } from './run-transport.ts';
+import { noteOf, type RunEnd, settlementOf, type UnitsByDimension } from './settlement.ts';
+import { sealRelease } from './sealing.ts';
+
+/** Where a crash test may end the process; reached in this order. */
+export const RUN_STEPS = [
+  'reserved',
+  'prepared',
+  'agreed',
+  'started',
+  'released',
+  'settling',
+  'settled',
+  'receipted',
+] as const;
+export type RunStep = (typeof RUN_STEPS)[number];
+
+export interface RunDependencies {
+  readonly store: Store;
+  readonly ledger: LedgerStore;
+  readonly events: RunEvents;
+  readonly transport: RunTransport;
+  readonly pool: Pool;
+  readonly computations: ReadonlyMap<string, Computation>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /**
+   * Keeps a domain's signed spend, so that its counters cannot go back unnoticed.
+   * @throws StateError `history-rolled-back`; AbortError `domain-failed`
+   */
+  witnessSpend(party: PartyId, answer: unknown): Promise<SignedSpend>;
+  /** Reached after each named step; a crash test ends the process here, production does nothing. */
+  step(name: RunStep, runId: RunId): Promise<void>;
+}
+
+export interface RunJob {
+  readonly run: RunRow;
+  readonly contract: SignedContract;
+  readonly estimate: Estimate;
+  readonly units: UnitsByDimension;
+  /** Aborts with a WeirError: cancelled, revoked, out of time, shutting down. */
+  readonly signal: AbortSignal;
+}
+
+/** What is known of a run that has ended. */
+export interface EndedRun {
+  readonly end: RunEnd;
+  readonly agreement: Agreement | undefined;
+  readonly outcome: SettleOutcome;
+}
+
+/** Never throws for a run that fails: it settles it. Throws only where the ledger cannot write. */
+export async function executeRun(deps: RunDependencies, job: RunJob): Promise<EndedRun> {
+  await deps.step('reserved', job.run.runId);
+  let agreement: Agreement | undefined;
+  let end: RunEnd;
+  try {
+    agreement = await agree(deps, job);
+    const release = await compute(deps, job, agreement);
+    job.signal.throwIfAborted();
+    await deps.step('released', job.run.runId);
+    const sealedResult = await sealRelease(job.run, job.contract.contract, release);
+    end = { kind: 'posted', sealedResult, note: releasedNote(release) };
+  } catch (error) {
+    end = endOf(deps, job, error);
+  }
+  const outcome = await settle(deps, job, agreement, end);
+  return { end, agreement, outcome };
+}
+
+/** Writes the end of a run once; a second settlement reports the first and changes nothing. */
+export async function settle(
+  deps: RunDependencies,
+  job: Pick<RunJob, 'run' | 'contract' | 'units'>,
+  agreement: Agreement | undefined,
+  end: RunEnd,
+): Promise<SettleOutcome> {
+  const { runId } = job.run;
+  await deps.step('settling', runId);
+  const nowMs = deps.clock.now();
+  const outcome = await deps.ledger.settle(
+    settlementOf({
+      run: job.run,
+      contract: job.contract.contract,
+      descriptor: agreement?.descriptor,
+      descriptorHash: agreement?.descriptorHash,
+      units: job.units,
+      end,
+      recordId: uuidV7(deps.clock, deps.random),
+      nowMs,
+    }),
+  );
+  await deps.step('settled', runId);
+  if (outcome.kind === 'settled') {
+    const code = 'error' in end ? end.error.code : undefined;
+    deps.events.publish({
+      runId,
+      atMs: nowMs,
+      state: end.kind,
+      progress: 1,
+      code,
+      note: noteOf(end),
+    });
+    deps.log.info({ runId, outcome: end.kind, code }, 'run ended');
+  }
+  return outcome;
+}
+
+async function agree(deps: RunDependencies, job: RunJob): Promise<Agreement> {
+  const { runId } = job.run;
+  await advance(deps, job, {
+    state: 'preparing',
+    attempt: 1,
+    note: 'The holders check the contract and the request.',
+  });
+  const agreement = await negotiate(
+    deps.transport,
+    {
+      runId,
+      contract: job.contract,
+      contractHash: job.run.contractHash,
+      request: job.run.request,
+      requestHash: job.run.requestHash,
+      estimate: job.estimate,
+    },
+    { prepared: () => deps.step('prepared', runId) },
+    job.signal,
+  );
+  const { attempt, parties } = agreement.descriptor;
+  await advance(deps, job, {
+    state: 'agreed',
+    attempt,
+    note: `${parties.length} holders signed the run descriptor.`,
+    descriptor: { document: agreement.descriptor, hash: agreement.descriptorHash },
+  });
+  await deps.step('agreed', runId);
+  return agreement;
+}
+
+async function compute(deps: RunDependencies, job: RunJob, agreement: Agreement): Promise<Release> {
+  const { runId } = job.run;
+  const { descriptor } = agreement;
+  const computation = deps.computations.get(descriptor.protocol);
+  if (computation === undefined) throw new InvariantError('internal', 'no such computation');
+  const parties = descriptor.parties.map((party) => party.id);
+  const channel = deps.transport.openChannel(runId, descriptor.attempt, parties);
+  const stop = (): void => channel.abort(asWeirError(job.signal.reason));
+  job.signal.addEventListener('abort', stop, { once: true });
+  try {
+    const spends = await start(deps, job, agreement, parties);
+    await advance(deps, job, {
+      state: 'computing',
+      attempt: descriptor.attempt,
+      note: 'The protocol runs between the holders.',
+      spends,
+    });
+    return await computation.runGateway({
+      contract: job.contract.contract,
+      descriptor,
+      channel,
+      pool: deps.pool,
+      progress: (fraction, note) => publish(deps, runId, 'computing', note, fraction),
+    });
+  } catch (error) {
+    channel.abort(asWeirError(error));
+    throw error;
+  } finally {
+    job.signal.removeEventListener('abort', stop);
+    channel.close();
+  }
+}
+
+/** From the first `run.start` on, a domain's counter may be spent: no other party set any more. */
+async function start(
+  deps: RunDependencies,
+  job: RunJob,
+  agreement: Agreement,
+  parties: readonly PartyId[],
+): Promise<readonly SignedSpend[]> {
+  const body: Start = {
+    runId: job.run.runId,
+    attempt: agreement.descriptor.attempt,
+    signatures: [...agreement.signatures],
+  };
+  const { answers, missing } = await askAll(
+    deps.transport,
+    parties,
+    RUN_METHODS.start,
+    body,
+    job.signal,
+  );
+  const spends: SignedSpend[] = [];
+  for (const [party, answer] of answers) spends.push(await deps.witnessSpend(party, answer));
+  if (missing.size > 0) {
+    const party = [...missing].join(', ');
+    throw new AbortError(
+      'domain-left',
+      `${party} left after the run had been started; it ends without a result, and nothing is charged.`,
+      { party },
+    );
+  }
+  await deps.step('started', job.run.runId);
+  return spends;
+}
+
+async function advance(
+  deps: RunDependencies,
+  job: RunJob,
+  progress: Parameters<typeof advanceRun>[1],
+): Promise<void> {
+  const { runId } = job.run;
+  await deps.store.execute([advanceRun(runId, progress, deps.clock.now())]);
+  publish(deps, runId, progress.state, progress.note, undefined);
+}
+
+function publish(
+  deps: RunDependencies,
+  runId: RunId,
+  state: RunState,
+  note: string,
+  progress: number | undefined,
+): void {
+  deps.events.publish({ runId, atMs: deps.clock.now(), state, progress, code: undefined, note });
+}
+
+function endOf(deps: RunDependencies, job: RunJob, error: unknown): RunEnd {
+  const known = asWeirError(error);
+  if (known.family === 'invariant') {
+    deps.log.error({ runId: job.run.runId, err: error }, 'run failed on a bug');
+  }
+  return { kind: known.facts.dependedOnRows === true ? 'refused' : 'voided', error: known };
+}
+
+/** What is not of the closed union is a bug: opaque outside, logged inside. */
+export function asWeirError(error: unknown): WeirError {
+  if (error instanceof WeirError) return error;
+  if (error instanceof ProtocolError) {
+    const code = error.code === 'tag-mismatch' ? 'tag-mismatch' : 'transcript-mismatch';
+    return new AbortError(code, `The protocol ended without a result: ${error.message}.`);
+  }
+  return new InvariantError('internal', 'The run failed on an internal error.', undefined, {
+    cause: error,
+  });
+}
+
+function releasedNote(release: Release): string {
+  return `${release.releasedCells} cells released, ${release.suppressedCells} suppressed.`;
+}

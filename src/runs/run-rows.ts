@@ -1,0 +1,299 @@
+/** The `runs` table: one row a run, written only together with the ledger entry it belongs to. */
+import { z } from 'zod';
+import { type Descriptor, DescriptorSchema } from '../contracts/descriptor.ts';
+import { type SignedRequest, SignedRequestSchema } from '../contracts/request.ts';
+import { type SignedSpend, SignedSpendSchema } from '../contracts/spend.ts';
+import { assertInvariant } from '../errors.ts';
+import type { MigrationList } from '../store/migrations.ts';
+import type { Row, Statement, Store } from '../store/store.ts';
+import type { ContractId, Hash, PartyId, RunId } from '../system/ids.ts';
+import { RUN_STATES, type RunState, TERMINAL_STATES } from './run-events.ts';
+
+/** Schema of this area; amounts and times are integers (milliseconds since the epoch). */
+export const RUN_MIGRATIONS: MigrationList = {
+  area: 'runs',
+  migrations: [
+    {
+      number: 1,
+      sql: `CREATE TABLE runs (
+     run_id TEXT PRIMARY KEY,
+     request_key TEXT NOT NULL UNIQUE,
+     body_hash TEXT NOT NULL,
+     analyst TEXT NOT NULL,
+     contract_id TEXT NOT NULL,
+     contract_hash TEXT NOT NULL,
+     protocol TEXT NOT NULL,
+     request_hash TEXT NOT NULL,
+     request_json TEXT NOT NULL,
+     state TEXT NOT NULL,
+     attempt BIGINT NOT NULL,
+     code TEXT,
+     note TEXT NOT NULL,
+     descriptor_hash TEXT,
+     descriptor_json TEXT,
+     spends_json TEXT,
+     sealed_result TEXT,
+     receipt_json TEXT,
+     record_seq BIGINT,
+     created_ms BIGINT NOT NULL,
+     updated_ms BIGINT NOT NULL,
+     result_expires_ms BIGINT
+   );
+   CREATE INDEX runs_by_state ON runs (state);
+   CREATE INDEX runs_by_contract ON runs (contract_id, state);
+   CREATE INDEX runs_by_analyst ON runs (analyst, created_ms)`,
+    },
+  ],
+};
+
+export interface RunRow {
+  readonly runId: RunId;
+  readonly requestKey: string;
+  readonly bodyHash: Hash;
+  readonly analyst: PartyId;
+  readonly contractId: ContractId;
+  readonly contractHash: Hash;
+  readonly protocol: string;
+  readonly requestHash: Hash;
+  readonly request: SignedRequest;
+  readonly state: RunState;
+  readonly attempt: number;
+  readonly code: string | undefined;
+  readonly note: string;
+  readonly descriptorHash: Hash | undefined;
+  /** The descriptor's parties, in its order; empty before they agreed. */
+  readonly parties: readonly PartyId[];
+  /** The domains' signed counts of this run. */
+  readonly spends: readonly SignedSpend[];
+  readonly sealedResult: string | undefined;
+  readonly receiptJson: string | undefined;
+  readonly recordSeq: bigint | undefined;
+  readonly createdMs: number;
+  readonly updatedMs: number;
+  readonly resultExpiresMs: number | undefined;
+}
+
+export type NewRun = Pick<
+  RunRow,
+  | 'runId'
+  | 'requestKey'
+  | 'bodyHash'
+  | 'analyst'
+  | 'contractId'
+  | 'contractHash'
+  | 'protocol'
+  | 'requestHash'
+  | 'request'
+  | 'createdMs'
+>;
+
+const LIVE = RUN_STATES.filter((state) => !TERMINAL_STATES.includes(state));
+const LIVE_SQL = LIVE.map((state) => `'${state}'`).join(', ');
+/** Most rows one listing reads. */
+export const RUNS_LISTED_MAX = 1000;
+
+/** Goes with the reservation, so that no reserved run lacks its row and no row its reservation. */
+export function insertRun(run: NewRun): Statement {
+  return {
+    sql: `INSERT INTO runs (run_id, request_key, body_hash, analyst, contract_id, contract_hash,
+            protocol, request_hash, request_json, state, attempt, note, created_ms, updated_ms)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved', 1, ?, ?, ?)`,
+    params: [
+      run.runId,
+      run.requestKey,
+      run.bodyHash,
+      run.analyst,
+      run.contractId,
+      run.contractHash,
+      run.protocol,
+      run.requestHash,
+      JSON.stringify(run.request),
+      'Quota is reserved.',
+      run.createdMs,
+      run.createdMs,
+    ],
+    expectChanges: 1,
+  };
+}
+
+/** Marks progress of a live run; what is not given stays as it was. */
+export function advanceRun(
+  runId: RunId,
+  progress: {
+    readonly state: RunState;
+    readonly attempt: number;
+    readonly note: string;
+    readonly descriptor?: { readonly document: Descriptor; readonly hash: Hash };
+    readonly spends?: readonly SignedSpend[];
+  },
+  nowMs: number,
+): Statement {
+  const { state, attempt, note, descriptor, spends } = progress;
+  assertInvariant(!TERMINAL_STATES.includes(state), 'a run ends by its settlement only');
+  return {
+    sql: `UPDATE runs SET state = ?, attempt = ?, note = ?, updated_ms = ?,
+            descriptor_hash = COALESCE(?, descriptor_hash),
+            descriptor_json = COALESCE(?, descriptor_json), spends_json = COALESCE(?, spends_json)
+          WHERE run_id = ? AND state IN (${LIVE_SQL})`,
+    params: [
+      state,
+      attempt,
+      note,
+      nowMs,
+      descriptor?.hash ?? null,
+      descriptor === undefined ? null : JSON.stringify(descriptor.document),
+      spends === undefined ? null : JSON.stringify(spends),
+      runId,
+    ],
+    expectChanges: 1,
+  };
+}
+
+/**
+ * Ends a live run; goes with its settlement, and fails it where the run has ended already. A post
+ * may come after the expiry, where the ledger could reserve anew.
+ */
+export function endRun(end: {
+  readonly runId: RunId;
+  readonly state: RunState;
+  readonly code: string | undefined;
+  readonly note: string;
+  readonly nowMs: number;
+  readonly sealedResult?: string;
+  readonly resultExpiresMs?: number;
+}): Statement {
+  assertInvariant(TERMINAL_STATES.includes(end.state), 'a run ends in a terminal state');
+  return {
+    sql: `UPDATE runs SET state = ?, code = ?, note = ?, updated_ms = ?, sealed_result = ?,
+            result_expires_ms = ?
+          WHERE run_id = ? AND state IN (${end.state === 'posted' || end.state === 'refused' ? `${LIVE_SQL}, 'expired'` : LIVE_SQL})`,
+    params: [
+      end.state,
+      end.code ?? null,
+      end.note,
+      end.nowMs,
+      end.sealedResult ?? null,
+      end.resultExpiresMs ?? null,
+      end.runId,
+    ],
+    expectChanges: 1,
+  };
+}
+
+/** Attaches the signed receipt; written once. */
+export function attachReceipt(runId: RunId, receiptJson: string, recordSeq: bigint): Statement {
+  return {
+    sql: `UPDATE runs SET receipt_json = ?, record_seq = ? WHERE run_id = ? AND receipt_json IS NULL`,
+    params: [receiptJson, recordSeq, runId],
+  };
+}
+
+/** Replaces a receipt by the same one with more countersignatures. */
+export function replaceReceipt(runId: RunId, receiptJson: string): Statement {
+  return {
+    sql: 'UPDATE runs SET receipt_json = ? WHERE run_id = ? AND receipt_json IS NOT NULL',
+    params: [receiptJson, runId],
+    expectChanges: 1,
+  };
+}
+
+/** Drops sealed results past their retention; the receipt stays. */
+export function dropExpiredResults(nowMs: number): Statement {
+  return {
+    sql: 'UPDATE runs SET sealed_result = NULL WHERE result_expires_ms < ? AND sealed_result IS NOT NULL',
+    params: [nowMs],
+  };
+}
+
+export async function readRun(store: Store, runId: RunId): Promise<RunRow | undefined> {
+  const [row] = await store.query('SELECT * FROM runs WHERE run_id = ?', [runId]);
+  return row === undefined ? undefined : parseRow(row);
+}
+
+export async function readRunByKey(store: Store, requestKey: string): Promise<RunRow | undefined> {
+  const [row] = await store.query('SELECT * FROM runs WHERE request_key = ?', [requestKey]);
+  return row === undefined ? undefined : parseRow(row);
+}
+
+/** Runs a crash left without an end, and ended ones it left without a receipt. */
+export async function readUnfinished(store: Store): Promise<readonly RunRow[]> {
+  const rows = await store.query(
+    `SELECT * FROM runs WHERE state IN (${LIVE_SQL})
+        OR receipt_json IS NULL
+      ORDER BY created_ms LIMIT ${RUNS_LISTED_MAX}`,
+  );
+  return rows.map(parseRow);
+}
+
+export async function readLiveByContract(
+  store: Store,
+  contractId: ContractId,
+): Promise<readonly RunRow[]> {
+  const rows = await store.query(
+    `SELECT * FROM runs WHERE contract_id = ? AND state IN (${LIVE_SQL}) LIMIT ${RUNS_LISTED_MAX}`,
+    [contractId],
+  );
+  return rows.map(parseRow);
+}
+
+const SpendsSchema = z.array(SignedSpendSchema);
+const Text = z.string();
+const OptionalText = z.string().nullable();
+const Count = z.union([z.number(), z.bigint()]).nullable();
+const RowSchema = z.object({
+  run_id: Text,
+  request_key: Text,
+  body_hash: Text,
+  analyst: Text,
+  contract_id: Text,
+  contract_hash: Text,
+  protocol: Text,
+  request_hash: Text,
+  request_json: Text,
+  state: z.enum(RUN_STATES),
+  attempt: Count,
+  code: OptionalText,
+  note: Text,
+  descriptor_hash: OptionalText,
+  descriptor_json: OptionalText,
+  spends_json: OptionalText,
+  sealed_result: OptionalText,
+  receipt_json: OptionalText,
+  record_seq: Count,
+  created_ms: Count,
+  updated_ms: Count,
+  result_expires_ms: Count,
+});
+
+/** Our own rows: the brands were checked when they were written. */
+function parseRow(raw: Row): RunRow {
+  const row = RowSchema.parse(raw);
+  const descriptor =
+    row.descriptor_json === null
+      ? undefined
+      : DescriptorSchema.parse(JSON.parse(row.descriptor_json));
+  return {
+    runId: row.run_id as RunId,
+    requestKey: row.request_key,
+    bodyHash: row.body_hash as Hash,
+    analyst: row.analyst as PartyId,
+    contractId: row.contract_id as ContractId,
+    contractHash: row.contract_hash as Hash,
+    protocol: row.protocol,
+    requestHash: row.request_hash as Hash,
+    request: SignedRequestSchema.parse(JSON.parse(row.request_json)),
+    state: row.state,
+    attempt: Number(row.attempt),
+    code: row.code ?? undefined,
+    note: row.note,
+    descriptorHash: (row.descriptor_hash ?? undefined) as Hash | undefined,
+    parties: descriptor?.parties.map((party) => party.id) ?? [],
+    spends: SpendsSchema.parse(row.spends_json === null ? [] : JSON.parse(row.spends_json)),
+    sealedResult: row.sealed_result ?? undefined,
+    receiptJson: row.receipt_json ?? undefined,
+    recordSeq: row.record_seq === null ? undefined : BigInt(row.record_seq),
+    createdMs: Number(row.created_ms),
+    updatedMs: Number(row.updated_ms),
+    resultExpiresMs: row.result_expires_ms === null ? undefined : Number(row.result_expires_ms),
+  };
+}

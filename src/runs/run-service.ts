@@ -1,0 +1,363 @@
+/**
+ * Runs as the API sees them: start, look, cancel, fetch; and after a crash, end what was left
+ * without an end. A run outlives its client, never its reservation.
+ */
+import type { Computation } from '../computations/computation.ts';
+import type { Contract, SignedContract } from '../contracts/contract.ts';
+import { checkArguments } from '../contracts/plan-fits.ts';
+import type { SignedRequest } from '../contracts/request.ts';
+import { requestHash, verifyRequest } from '../contracts/signed-documents.ts';
+import {
+  AbortError,
+  CapacityError,
+  type ErrorFacts,
+  errorOfCode,
+  MeteringError,
+  PolicyError,
+  StateError,
+  type WeirError,
+} from '../errors.ts';
+import type { Units } from '../contracts/units.ts';
+import type { QuotaAccount, ReserveOutcome } from '../ledger/ledger-store.ts';
+import { canonicalHash } from '../system/canonical-json.ts';
+import { type ContractId, type PartyId, type RunId, RunIdSchema } from '../system/ids.ts';
+import { uuidV7 } from '../system/random.ts';
+import type { RunEvent } from './run-events.ts';
+import { TERMINAL_STATES } from './run-events.ts';
+import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
+import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
+import type { ReceiptIssuer } from './receipt-issuer.ts';
+import { insertRun, readRun, readRunByKey, type RunRow } from './run-rows.ts';
+
+export interface RunServiceOptions {
+  readonly concurrentMax: number;
+  readonly timeoutMs: number;
+}
+
+/** Contracts that may run; the book refuses what is not active. */
+export interface ActiveContracts {
+  /**
+   * @throws StateError `contract-unknown` (of another analyst too), `contract-not-active`;
+   *   PolicyError `contract-revoked`, `contract-expired`
+   */
+  forRun(id: ContractId, analyst: PartyId, nowMs: number): Promise<SignedContract>;
+  /** The contract in whatever state: to account for runs that have begun under it. */
+  find(id: ContractId, nowMs: number): Promise<SignedContract>;
+}
+
+export interface StartCommand {
+  readonly analyst: PartyId;
+  readonly idempotencyKey: string;
+  readonly request: SignedRequest;
+}
+
+/** The reservation outlives the run's own time limit by this much, so that only a crash lets it expire. */
+const RESERVATION_MARGIN_MS = 60_000;
+
+/** Owns the runs at work in this process. */
+export class RunService {
+  readonly #deps: RunDependencies;
+  readonly #contracts: ActiveContracts;
+  readonly #receipts: ReceiptIssuer;
+  readonly #options: RunServiceOptions;
+  readonly #live = new Map<
+    RunId,
+    { readonly abort: AbortController; readonly done: Promise<void> }
+  >();
+  readonly #calendars = new Calendars();
+  #starting = 0;
+  #closing = false;
+
+  constructor(
+    deps: RunDependencies,
+    contracts: ActiveContracts,
+    receipts: ReceiptIssuer,
+    options: RunServiceOptions,
+  ) {
+    this.#deps = deps;
+    this.#contracts = contracts;
+    this.#receipts = receipts;
+    this.#options = options;
+  }
+
+  isLive(runId: RunId): boolean {
+    return this.#live.has(runId);
+  }
+
+  /** Resolves once the reservation is durable; a throw means nothing was reserved. */
+  async start(command: StartCommand): Promise<{
+    readonly runId: RunId;
+    readonly state: RunRow['state'];
+    readonly repeated: boolean;
+    readonly quota: readonly QuotaLeft[];
+  }> {
+    const requestKey = `${command.analyst}/${command.idempotencyKey}`;
+    const bodyHash = canonicalHash(command.request);
+    const earlier = await readRunByKey(this.#deps.store, requestKey);
+    if (earlier !== undefined) return this.#repeat(earlier, bodyHash);
+    this.#admit();
+    this.#starting += 1;
+    try {
+      return await this.#startFresh(command, requestKey, bodyHash);
+    } finally {
+      this.#starting -= 1;
+    }
+  }
+
+  async get(runId: RunId, analyst: PartyId): Promise<RunRow> {
+    const run = await readRun(this.#deps.store, runId);
+    if (run === undefined || run.analyst !== analyst) throw unknownRun();
+    return run;
+  }
+
+  async cancel(runId: RunId, analyst: PartyId): Promise<RunRow> {
+    const run = await this.get(runId, analyst);
+    const live = this.#live.get(runId);
+    if (live === undefined) return run;
+    live.abort.abort(new StateError('run-cancelled', 'The run was cancelled by its analyst.'));
+    await live.done;
+    return this.get(runId, analyst);
+  }
+
+  /** The sealed result and its receipt, until retention ends. */
+  async result(
+    runId: RunId,
+    analyst: PartyId,
+  ): Promise<{
+    readonly runId: RunId;
+    readonly sealed: string;
+    readonly receipt: Readonly<Record<string, unknown>>;
+  }> {
+    const run = await this.get(runId, analyst);
+    if (!TERMINAL_STATES.includes(run.state)) {
+      throw new StateError(
+        'result-not-ready',
+        `The run is ${run.state}; its result is not ready.`,
+        {
+          retryAfterS: 1,
+        },
+      );
+    }
+    const receipt = await this.#receipts.receiptOf(run);
+    if (run.state !== 'posted') throw endedWithout(run);
+    const gone =
+      run.sealedResult === undefined ||
+      (run.resultExpiresMs !== undefined && run.resultExpiresMs <= this.#deps.clock.now());
+    if (gone) throw expiredResult(JSON.stringify(receipt));
+    return { runId, sealed: run.sealedResult ?? '', receipt };
+  }
+
+  /** Stored end first for a run that has ended; else the live events. */
+  async follow(
+    runId: RunId,
+    analyst: PartyId,
+    afterSeq: number,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<RunEvent>> {
+    const run = await this.get(runId, analyst);
+    const live = this.#deps.events.follow(runId, afterSeq, signal);
+    return TERMINAL_STATES.includes(run.state) ? withStoredEnd(run, live) : live;
+  }
+
+  /** Ends a contract's runs at work: revocation, suspension. */
+  async abortContract(contractId: ContractId, reason: WeirError): Promise<void> {
+    const ending: Promise<void>[] = [];
+    for (const [runId, live] of this.#live) {
+      const run = await readRun(this.#deps.store, runId);
+      if (run?.contractId !== contractId) continue;
+      live.abort.abort(reason);
+      ending.push(live.done);
+    }
+    await Promise.all(ending);
+  }
+
+  /** Takes no new run; waits for those at work, then aborts what is left at the deadline. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#closing = true;
+    const everything = Promise.all([...this.#live.values()].map((live) => live.done));
+    const stop = new AbortController();
+    await Promise.race([everything, this.#deps.clock.sleep(deadlineMs, stop.signal)]);
+    stop.abort();
+    const reason = new CapacityError('shutting-down', 'The gateway is shutting down.');
+    for (const live of this.#live.values()) live.abort.abort(reason);
+    await everything;
+  }
+
+  /** The quota accounts that a run of this contract draws on now. */
+  accounts(contract: Contract, nowMs: number): readonly QuotaAccount[] {
+    return quotaAccounts(contract, nowMs, this.#calendars.of(contract.timeZone));
+  }
+
+  #admit(): void {
+    if (this.#closing) {
+      throw new CapacityError('shutting-down', 'The gateway is shutting down; try again shortly.', {
+        retryAfterS: 5,
+      });
+    }
+    if (this.#live.size + this.#starting >= this.#options.concurrentMax) {
+      throw new CapacityError(
+        'queue-full',
+        `${this.#options.concurrentMax} runs are at work already; try again shortly.`,
+        { retryAfterS: 2 },
+      );
+    }
+  }
+
+  async #startFresh(
+    command: StartCommand,
+    requestKey: string,
+    bodyHash: RunRow['bodyHash'],
+  ): ReturnType<RunService['start']> {
+    const nowMs = this.#deps.clock.now();
+    const { request } = command.request;
+    const contract = await this.#contracts.forRun(request.contractId, command.analyst, nowMs);
+    verifyRequest(command.request, contract.contract, { nowMs });
+    checkArguments(contract.contract, request.arguments);
+    const estimate = this.#computation(contract.contract).estimate(
+      contract.contract,
+      request.arguments,
+    );
+    const runId = RunIdSchema.parse(uuidV7(this.#deps.clock, this.#deps.random));
+    const run = {
+      runId,
+      requestKey,
+      bodyHash,
+      analyst: command.analyst,
+      contractId: request.contractId,
+      contractHash: request.contractHash,
+      protocol: contract.contract.protocol.name,
+      requestHash: requestHash(request),
+      request: command.request,
+      createdMs: nowMs,
+    };
+    const accounts = this.accounts(contract.contract, nowMs);
+    const outcome = await this.#deps.ledger.reserve({
+      requestKey,
+      bodyHash,
+      runId,
+      lines: reservationLines(accounts, estimate.units),
+      nowMs,
+      expiresAtMs: nowMs + this.#options.timeoutMs + RESERVATION_MARGIN_MS,
+      alongside: [insertRun(run)],
+    });
+    if (outcome.kind === 'exceeded') throw exceeded(outcome);
+    if (outcome.kind !== 'reserved') {
+      const first = await readRun(this.#deps.store, outcome.runId);
+      if (first === undefined) throw conflict();
+      return this.#repeat(first, bodyHash);
+    }
+    const row = await readRun(this.#deps.store, runId);
+    if (row === undefined) throw unknownRun();
+    this.#launch({ run: row, contract, estimate, units: estimate.units });
+    const quota = await quotaLeft(this.#deps.ledger, accounts);
+    return { runId, state: row.state, repeated: false, quota };
+  }
+
+  #computation(contract: Contract): Computation {
+    const computation = this.#deps.computations.get(contract.protocol.name);
+    if (computation === undefined) {
+      throw new PolicyError('plan-outside-contract', 'No such protocol here.', {
+        rule: 'protocol.name',
+      });
+    }
+    return computation;
+  }
+
+  #launch(job: Omit<RunJob, 'signal'>): void {
+    const { runId } = job.run;
+    const abort = new AbortController();
+    const timer = setTimeout(
+      () => abort.abort(new AbortError('run-timed-out', 'The run took longer than it may.')),
+      this.#options.timeoutMs,
+    );
+    const done = this.#execute({ ...job, signal: abort.signal }).finally(() => {
+      clearTimeout(timer);
+      this.#live.delete(runId);
+    });
+    this.#live.set(runId, { abort, done });
+  }
+
+  async #execute(job: RunJob): Promise<void> {
+    try {
+      await executeRun(this.#deps, job);
+      await this.#receipts.issue(job.run.runId);
+      await this.#deps.step('receipted', job.run.runId);
+    } catch (error) {
+      // The ledger could not be written: the row stays live, and recovery or the sweeper ends it.
+      this.#deps.log.error({ runId: job.run.runId, err: error }, 'run could not be settled');
+    }
+  }
+
+  #repeat(run: RunRow, bodyHash: RunRow['bodyHash']): Awaited<ReturnType<RunService['start']>> {
+    if (run.bodyHash !== bodyHash) throw conflict();
+    const gone =
+      run.state === 'posted' &&
+      run.resultExpiresMs !== undefined &&
+      run.resultExpiresMs <= this.#deps.clock.now();
+    if (gone) throw expiredResult(run.receiptJson);
+    return { runId: run.runId, state: run.state, repeated: true, quota: [] };
+  }
+}
+
+async function* withStoredEnd(run: RunRow, live: AsyncIterable<RunEvent>): AsyncIterable<RunEvent> {
+  let told = false;
+  for await (const event of live) {
+    told = TERMINAL_STATES.includes(event.state);
+    yield event;
+  }
+  if (told) return;
+  yield {
+    runId: run.runId,
+    seq: Number.MAX_SAFE_INTEGER,
+    atMs: run.updatedMs,
+    state: run.state,
+    progress: 1,
+    code: run.code,
+    note: run.note,
+  };
+}
+
+function exceeded(outcome: Extract<ReserveOutcome, { kind: 'exceeded' }>): MeteringError {
+  const { account, left } = outcome;
+  const facts: ErrorFacts = {
+    dimension: `${account.dimension}/${account.window}`,
+    left: String(left satisfies Units),
+    ...(account.resetsAtMs === undefined
+      ? {}
+      : { resetsAt: new Date(account.resetsAtMs).toISOString() }),
+    remedy:
+      account.resetsAtMs === undefined
+        ? 'The contract is used up in this dimension: a new contract is needed.'
+        : 'Try again after the window resets.',
+  };
+  return new MeteringError(
+    'quota-exceeded',
+    `The contract's quota of ${account.dimension} (${account.window}) leaves ${left}; nothing was run.`,
+    facts,
+  );
+}
+
+function unknownRun(): StateError {
+  return new StateError('run-unknown', 'There is no such run.');
+}
+
+function conflict(): StateError {
+  return new StateError(
+    'idempotency-conflict',
+    'This idempotency key was used before with another request.',
+    { remedy: 'Use a new key for a new request.' },
+  );
+}
+
+function expiredResult(receipt: string | undefined): StateError {
+  return new StateError('result-expired', 'The result is past its retention and was deleted.', {
+    ...(receipt === undefined ? {} : { receipt }),
+    remedy: 'Sign a new request to run the contract again.',
+  });
+}
+
+/** The error that ended the run, told again to whoever asks for its result. */
+function endedWithout(run: RunRow): WeirError {
+  const code = run.code ?? (run.state === 'expired' ? 'run-timed-out' : 'internal');
+  return errorOfCode(code, run.note) ?? new AbortError('domain-failed', run.note);
+}
