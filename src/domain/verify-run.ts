@@ -181,7 +181,10 @@ export function verifyStart(
 }
 
 /** A gateway that invents holders gets nothing: every holder's key is the one pinned out of band. */
-function checkPins(contract: Contract, view: DomainView): void {
+export function checkPins(
+  contract: Contract,
+  view: Pick<DomainView, 'self' | 'publicKey' | 'pinnedKey'>,
+): void {
   for (const holder of contract.holders) {
     const own = holder.id === view.self;
     const known = own ? view.publicKey : view.pinnedKey(holder.id);

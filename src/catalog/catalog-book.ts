@@ -1,0 +1,83 @@
+/** The gateway's catalog: what connected holders last published, each as its holder signed it. */
+import type { AuditSink } from '../audit/audit-sink.ts';
+import type { MigrationList } from '../store/migrations.ts';
+import type { Store } from '../store/store.ts';
+import type { PartyId } from '../system/ids.ts';
+import {
+  type PublishedDataset,
+  type SignedPublishedDataset,
+  SignedPublishedDatasetSchema,
+  verifyPublished,
+} from './published.ts';
+
+export const CATALOG_MIGRATIONS: MigrationList = {
+  area: 'catalog',
+  migrations: [
+    {
+      number: 1,
+      sql: `CREATE TABLE published_dataset (
+  holder TEXT NOT NULL, name TEXT NOT NULL, fingerprint TEXT NOT NULL, document TEXT NOT NULL,
+  published_at_ms BIGINT NOT NULL, PRIMARY KEY (holder, name))`,
+    },
+  ],
+};
+
+export const DATASETS_LISTED_MAX = 10_000;
+
+/** Owns nothing: all state is in the store. */
+export class CatalogBook {
+  readonly #store: Store;
+  readonly #audit: AuditSink;
+
+  constructor(store: Store, audit: AuditSink) {
+    this.#store = store;
+    this.#audit = audit;
+  }
+
+  /**
+   * Takes a holder's whole list: what is not in it any more is withdrawn.
+   * @param holderKey - the holder's enrolled key; every document must be signed by it.
+   * @throws IdentityError `signature-invalid`, InputError `malformed-message`
+   */
+  async publish(
+    holder: PartyId,
+    signed: readonly SignedPublishedDataset[],
+    holderKey: Uint8Array,
+    nowMs: number,
+  ): Promise<void> {
+    const datasets = signed.map((one) => ({ one, dataset: verifyPublished(one, holderKey) }));
+    const own = datasets.filter(({ dataset }) => dataset.holder === holder);
+    await this.#audit.append(
+      {
+        kind: 'catalog.published',
+        atMs: nowMs,
+        facts: {
+          holder,
+          datasets: own.map(({ dataset }) => ({
+            name: dataset.name,
+            fingerprint: dataset.fingerprint,
+            grade: dataset.grade,
+          })),
+        },
+      },
+      [
+        { sql: 'DELETE FROM published_dataset WHERE holder = ?', params: [holder] },
+        ...own.map(({ one, dataset }) => ({
+          sql: `INSERT INTO published_dataset (holder, name, fingerprint, document, published_at_ms)
+                VALUES (?, ?, ?, ?, ?)`,
+          params: [holder, dataset.name, dataset.fingerprint, JSON.stringify(one), nowMs],
+        })),
+      ],
+    );
+  }
+
+  /** Everything published, by holder and name. */
+  async list(): Promise<readonly PublishedDataset[]> {
+    const rows = await this.#store.query(
+      `SELECT document FROM published_dataset ORDER BY holder, name LIMIT ${DATASETS_LISTED_MAX}`,
+    );
+    return rows.map(
+      (row) => SignedPublishedDatasetSchema.parse(JSON.parse(String(row['document']))).dataset,
+    );
+  }
+}

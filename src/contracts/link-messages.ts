@@ -1,0 +1,53 @@
+/** What domains and gateway tell each other besides runs: the catalog, contracts, witnessed spends. */
+import { z } from 'zod';
+import { ContractIdSchema, HashSchema, PartyIdSchema } from '../system/ids.ts';
+import { ContractSchema, ContractSignatureSchema, HOLDERS_MAX } from './contract.ts';
+import { SignedRefusalSchema, SignedRevocationSchema } from './notices.ts';
+import { SignedSpendSchema } from './spend.ts';
+
+/** Names of the link's requests, by who asks. */
+export const DOMAIN_ASKS = {
+  publish: 'catalog.publish',
+  contracts: 'contract.list',
+  contract: 'contract.get',
+  sign: 'contract.sign',
+  refuse: 'contract.refuse',
+  revoke: 'contract.revoke',
+  witnessed: 'spend.witnessed',
+} as const;
+export const GATEWAY_ASKS = { revoked: 'contract.revoked' } as const;
+
+/** Contracts a domain is told of at once. */
+export const CONTRACTS_TOLD_MAX = 200;
+
+export const FiledContractSchema = z.strictObject({
+  contract: ContractSchema,
+  hash: HashSchema,
+  signatures: z.array(ContractSignatureSchema).max(HOLDERS_MAX + 1),
+  state: z.string().max(32),
+});
+export type FiledContract = z.infer<typeof FiledContractSchema>;
+
+export const FiledContractsSchema = z.strictObject({
+  contracts: z.array(FiledContractSchema).max(CONTRACTS_TOLD_MAX),
+});
+
+export const ContractQuerySchema = z.strictObject({ id: ContractIdSchema });
+export const SignSchema = z.strictObject({
+  id: ContractIdSchema,
+  signature: ContractSignatureSchema,
+});
+export const RefuseSchema = z.strictObject({ signed: SignedRefusalSchema });
+export const RevokeSchema = z.strictObject({ signed: SignedRevocationSchema });
+export const RevokedSchema = z.strictObject({
+  signed: SignedRevocationSchema,
+  contract: ContractSchema,
+});
+
+/** Statements of the asking domain after a number, as the gateway witnessed them. */
+export const WitnessedQuerySchema = z.strictObject({ afterSeq: z.int().min(0) });
+export const WitnessedSchema = z.strictObject({
+  party: PartyIdSchema,
+  latest: SignedSpendSchema.nullable(),
+  statements: z.array(SignedSpendSchema).max(1000),
+});

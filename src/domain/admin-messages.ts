@@ -1,0 +1,73 @@
+/** What the officer's commands and the domain node say to each other over the admin socket. */
+import { z } from 'zod';
+import { ContractSchema, ContractSignatureSchema, PublicKeySchema } from '../contracts/contract.ts';
+import { ContractIdSchema, HashSchema, NameSchema, PartyIdSchema } from '../system/ids.ts';
+
+export const ADMIN_SOCKET = 'admin.sock';
+/** Longest path a Unix socket can have on Linux and macOS alike. */
+export const SOCKET_PATH_BYTES_MAX = 103;
+
+export const ProposalSchema = z.object({
+  contract: ContractSchema,
+  hash: HashSchema,
+  signatures: z.array(ContractSignatureSchema),
+  state: z.string(),
+  /** What this domain would refuse the contract for; empty where it could run. */
+  objections: z.array(
+    z.object({ code: z.string(), message: z.string(), remedy: z.string().optional() }),
+  ),
+});
+export type Proposal = z.infer<typeof ProposalSchema>;
+export const ProposalListSchema = z.object({ proposals: z.array(ProposalSchema) });
+
+export const ReviewSchema = z.object({
+  proposal: ProposalSchema,
+  /** What is signed, in plain words. */
+  zh: z.string(),
+  en: z.string(),
+  canonical: z.string(),
+});
+export type Review = z.infer<typeof ReviewSchema>;
+
+export const DecisionSchema = z.strictObject({
+  /** The hash the officer reviewed: a contract changed since is refused. */
+  hash: HashSchema,
+  reason: z.string().max(1000).optional(),
+});
+export type Decision = z.infer<typeof DecisionSchema>;
+
+export const TrustSchema = z.strictObject({ party: PartyIdSchema, publicKey: PublicKeySchema });
+export type Trust = z.infer<typeof TrustSchema>;
+
+export const RollbackSchema = z.object({
+  /** Where the domain's own history ends. */
+  storedSeq: z.int(),
+  highestSeq: z.int(),
+  /** Runs of which nobody has the statement: they count against every contract. */
+  lostRuns: z.int(),
+});
+export type Rollback = z.infer<typeof RollbackSchema>;
+export const AcceptRollbackSchema = z.strictObject({ lostRuns: z.int().min(0) });
+
+export const StatusSchema = z.object({
+  party: PartyIdSchema,
+  publicKey: PublicKeySchema,
+  fingerprint: z.string(),
+  gateway: z.object({
+    url: z.string(),
+    fingerprint: z.string().nullable(),
+    connected: z.boolean(),
+  }),
+  pins: z.array(
+    z.object({ party: PartyIdSchema, publicKey: PublicKeySchema, fingerprint: z.string() }),
+  ),
+  datasets: z.array(
+    z.object({ name: NameSchema, rowsMax: z.int(), grade: z.string(), fingerprint: HashSchema }),
+  ),
+  counters: z.object({
+    spends: z.int(),
+    rolledBack: z.boolean(),
+    contracts: z.array(z.object({ contractId: ContractIdSchema, runs: z.int() })),
+  }),
+});
+export type Status = z.infer<typeof StatusSchema>;

@@ -1,0 +1,145 @@
+/**
+ * The officer's door: HTTP over a Unix socket in the domain's own directory. Who may open the
+ * socket is who may read the directory, so there is no token to leak.
+ */
+import { createAdaptorServer } from '@hono/node-server';
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { chmodSync, existsSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { InputError, SetupError, WeirError } from '../errors.ts';
+import { type ContractId, ContractIdSchema } from '../system/ids.ts';
+import {
+  AcceptRollbackSchema,
+  ADMIN_SOCKET,
+  type Decision,
+  DecisionSchema,
+  type Proposal,
+  type Review,
+  type Rollback,
+  SOCKET_PATH_BYTES_MAX,
+  type Status,
+  type Trust,
+  TrustSchema,
+} from './admin-messages.ts';
+
+const BODY_BYTES_MAX = 64 * 1024;
+
+/** What an officer can do; the domain node implements it. */
+export interface OfficerActions {
+  status(): Promise<Status>;
+  proposals(): Promise<readonly Proposal[]>;
+  review(id: ContractId): Promise<Review>;
+  sign(id: ContractId, decision: Decision): Promise<Proposal>;
+  refuse(id: ContractId, decision: Decision): Promise<void>;
+  revoke(id: ContractId, decision: Decision): Promise<void>;
+  trust(pin: Trust): Promise<void>;
+  /** What accepting counters that were rolled back would mean. */
+  viewRollback(): Promise<Rollback>;
+  /** Goes on after a restored backup, forward only; `lostRuns` as the view told. */
+  acceptRollback(lostRuns: number): Promise<void>;
+}
+
+/**
+ * Listens on `admin.sock` of the directory, mode 0600.
+ * @throws SetupError `port-taken` where another process of this domain listens already.
+ */
+export async function listenAdmin(
+  directory: string,
+  actions: OfficerActions,
+): Promise<{ close(): Promise<void> }> {
+  const path = join(directory, ADMIN_SOCKET);
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
+    throw new SetupError('config-invalid', `The path ${path} is too long for a Unix socket.`, {
+      remedy: `Use a directory whose path has at most ${SOCKET_PATH_BYTES_MAX - ADMIN_SOCKET.length - 1} bytes.`,
+    });
+  }
+  await removeStale(path);
+  const server = createAdaptorServer({ fetch: adminApp(actions).fetch });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    // Created under a closed umask: there is no moment in which others may connect.
+    const before = process.umask(0o177);
+    server.listen(path, () => resolve());
+    process.umask(before);
+  });
+  chmodSync(path, 0o600);
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        if ('closeAllConnections' in server) server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+function adminApp(actions: OfficerActions): Hono {
+  const app = new Hono();
+  app.use(bodyLimit({ maxSize: BODY_BYTES_MAX }));
+  app.get('/status', async (c) => c.json(await actions.status()));
+  app.get('/contracts', async (c) => c.json({ proposals: await actions.proposals() }));
+  app.get('/contracts/:id', async (c) => c.json(await actions.review(idOf(c.req.param('id')))));
+  app.post('/contracts/:id/sign', async (c) => {
+    const decision = parse(DecisionSchema, await c.req.json());
+    return c.json(await actions.sign(idOf(c.req.param('id')), decision));
+  });
+  app.post('/contracts/:id/refuse', async (c) => {
+    await actions.refuse(idOf(c.req.param('id')), parse(DecisionSchema, await c.req.json()));
+    return c.json({});
+  });
+  app.post('/contracts/:id/revoke', async (c) => {
+    await actions.revoke(idOf(c.req.param('id')), parse(DecisionSchema, await c.req.json()));
+    return c.json({});
+  });
+  app.post('/trust', async (c) => {
+    await actions.trust(parse(TrustSchema, await c.req.json()));
+    return c.json({});
+  });
+  app.get('/counters/rollback', async (c) => c.json(await actions.viewRollback()));
+  app.post('/counters/accept', async (c) => {
+    const { lostRuns } = parse(AcceptRollbackSchema, await c.req.json());
+    await actions.acceptRollback(lostRuns);
+    return c.json({});
+  });
+  app.onError((error, c) => {
+    const known = error instanceof WeirError;
+    const code = known ? error.code : 'internal';
+    const message = known ? error.message : 'The domain failed on an internal error; see its log.';
+    return c.json({ code, message, facts: known ? error.facts : {} }, known ? 422 : 500);
+  });
+  return app;
+}
+
+function idOf(text: string): ContractId {
+  return parse(ContractIdSchema, text);
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.infer<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new InputError(
+    'malformed-message',
+    `${issue?.path.join('.') ?? 'body'}: ${issue?.message ?? 'malformed'}`,
+  );
+}
+
+/** A socket file whose process is gone is removed; one that answers belongs to a running domain. */
+async function removeStale(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const answered = await new Promise<boolean>((resolve) => {
+    const probe = connect(path, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+  if (answered) {
+    throw new SetupError('port-taken', `A domain is running in this directory already (${path}).`, {
+      remedy: 'Stop it first, or use another --dir.',
+    });
+  }
+  rmSync(path, { force: true });
+}

@@ -1,0 +1,113 @@
+/** The datasets a domain has registered, each with its source and what is published of it. */
+import { readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { checkPlan } from '../catalog/check-plan.ts';
+import type { DataSource } from '../catalog/data-source.ts';
+import { type DatasetRegistration, parseRegistration } from '../catalog/dataset.ts';
+import { type PublishedDataset, publishedOf, type PublishingDomain } from '../catalog/published.ts';
+import { SetupError } from '../errors.ts';
+import type { Clock } from '../system/clock.ts';
+import type { EngineLimits } from './sources/duckdb-engine.ts';
+import { openDuckDbSource } from './sources/duckdb-source.ts';
+import type { OwnDataset } from './verify-run.ts';
+
+/** A dataset as it is now. */
+export interface RegisteredDataset extends OwnDataset {
+  readonly published: PublishedDataset;
+  readonly source: DataSource;
+}
+
+export interface DatasetRegistry {
+  /** The dataset under this name with its version of this moment; undefined where none is registered. */
+  current(name: string): Promise<RegisteredDataset | undefined>;
+  all(): Promise<readonly RegisteredDataset[]>;
+  close(): Promise<void>;
+}
+
+export interface RegistryOptions {
+  /** Registration files. */
+  readonly files: readonly string[];
+  readonly stateDirectory: string;
+  readonly domain: PublishingDomain;
+  readonly limits: EngineLimits;
+  readonly clock: Clock;
+}
+
+interface Entry {
+  readonly registration: DatasetRegistration;
+  readonly source: DataSource;
+}
+
+/**
+ * Opens every registered dataset.
+ * @throws SetupError `config-invalid`, `source-missing`, `source-unreadable`, a sentence each.
+ */
+export async function openDatasetRegistry(options: RegistryOptions): Promise<DatasetRegistry> {
+  const entries = new Map<string, Entry>();
+  const close = async (): Promise<void> => {
+    for (const { source } of entries.values()) await source.close();
+  };
+  const { clock, domain } = options;
+  try {
+    for (const file of options.files) {
+      const registration = parseRegistration(readText(file), file);
+      if (entries.has(registration.name)) {
+        throw new SetupError(
+          'config-invalid',
+          `Two registrations name the dataset ${registration.name}.`,
+          {
+            path: file,
+          },
+        );
+      }
+      const source = await openDuckDbSource({
+        registration,
+        directory: dirname(resolve(file)),
+        spillDirectory: join(options.stateDirectory, 'spill', registration.name),
+        limits: options.limits,
+      });
+      entries.set(registration.name, { registration, source });
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const current = async (name: string): Promise<RegisteredDataset | undefined> => {
+    const entry = entries.get(name);
+    return entry === undefined ? undefined : describe(entry, domain, clock);
+  };
+  return {
+    current,
+    all: () => Promise.all([...entries.values()].map((entry) => describe(entry, domain, clock))),
+    close,
+  };
+}
+
+async function describe(
+  { registration, source }: Entry,
+  domain: PublishingDomain,
+  clock: Clock,
+): Promise<RegisteredDataset> {
+  const description = await source.describe();
+  const publishedAt = new Date(clock.now()).toISOString();
+  const published = publishedOf(registration, description, domain, publishedAt);
+  return {
+    name: registration.name,
+    fingerprint: published.fingerprint,
+    rowCount: description.rowCount,
+    published,
+    source,
+    checkPlan: (contract) => checkPlan(contract, [published], [domain.holder]),
+  };
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    throw new SetupError('source-missing', `The dataset registration ${file} cannot be read.`, {
+      path: file,
+      remedy: 'Check the path in the configuration.',
+    });
+  }
+}

@@ -1,0 +1,239 @@
+/** A running domain: its parts put together, its link to the gateway, its officer's door. */
+import { join, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import type { Computation } from '../computations/computation.ts';
+import { signPublished } from '../catalog/published.ts';
+import {
+  DOMAIN_ASKS,
+  GATEWAY_ASKS,
+  RevokedSchema,
+  WitnessedSchema,
+} from '../contracts/link-messages.ts';
+import { RUN_METHODS } from '../contracts/run-messages.ts';
+import { contractHash } from '../contracts/signed-documents.ts';
+import type { DisclosureStage } from '../disclosure/stage.ts';
+import { PolicyError, SetupError, WeirError } from '../errors.ts';
+import { createDomainConnection, type DomainConnection } from '../link/domain-connection.ts';
+import type { LinkStatus } from '../link/link.ts';
+import { openPool } from '../pool/piscina-pool.ts';
+import { decodeBase64url } from '../system/base64url.ts';
+import type { Clock } from '../system/clock.ts';
+import type { RunId } from '../system/ids.ts';
+import type { Log } from '../system/log.ts';
+import type { Random } from '../system/random.ts';
+import { eddsaSuite, fingerprintOf } from '../system/signature-suite.ts';
+import { listenAdmin } from './admin-server.ts';
+import type { DomainConfig } from './config.ts';
+import { countersigner } from './countersign.ts';
+import { openDatasetRegistry, type DatasetRegistry } from './dataset-registry.ts';
+import { type DomainState, openDomainState } from './domain-state.ts';
+import { openFileArtifactStore } from './file-artifact-store.ts';
+import { officerActions } from './officer.ts';
+import { RunSessions } from './run-sessions.ts';
+import { findSigned } from './signed-contracts.ts';
+
+/** How often a domain looks whether its data changed, and publishes it anew if so. */
+const REPUBLISH_EVERY_MS = 60_000;
+
+export interface DomainOptions {
+  readonly directory: string;
+  readonly config: DomainConfig;
+  readonly computations: readonly Computation[];
+  readonly stages: readonly DisclosureStage[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** A crash test ends the process here; production does nothing. */
+  readonly step?: (name: string, runId: RunId) => Promise<void>;
+}
+
+export interface Domain {
+  /** For people to compare with what the gateway shows. */
+  readonly fingerprint: string;
+  readonly connection: DomainConnection;
+  close(): Promise<void>;
+}
+
+/** Starts a domain: opens its state and data, then dials the gateway. @throws SetupError, CapacityError */
+export async function openDomain(options: DomainOptions): Promise<Domain> {
+  const { directory, config, clock, random, log } = options;
+  const gatewayKey = gatewayKeyOf(config);
+  const state = await openDomainState(directory, config.party);
+  const datasets = await openDatasetRegistry({
+    files: config.datasets.map((file) => resolve(directory, file)),
+    stateDirectory: join(directory, 'state'),
+    domain: { holder: config.party, fingerprintSecret: state.fingerprintSecret },
+    limits: config.limits,
+    clock,
+  });
+  const pool = openPool({ threadsMax: config.workers });
+  const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
+  const connection = dial(options, state, gatewayKey);
+  const sessions = new RunSessions({
+    self: config.party,
+    identity: state.identity,
+    clock,
+    random,
+    log,
+    counters: state.counters,
+    datasets,
+    computations: new Map(options.computations.map((one) => [one.name, one])),
+    stages: options.stages,
+    pool,
+    connection,
+    viewOf: async (message, dataset) => ({
+      self: config.party,
+      publicKey: state.identity.publicKey,
+      pinnedKey: (party) => state.pins.key('holders', party),
+      standing: await state.standing.standingOf(contractHash(message.contract.contract)),
+      dataset,
+      minimumParties: config.minimumParties,
+      nowMs: clock.now(),
+    }),
+    step: options.step ?? (() => Promise.resolve()),
+  });
+  handleGateway(connection, state, sessions, config);
+  const life = new AbortController();
+  connection.start();
+  const keeping = keepPublished(options, connection, state, datasets, life.signal);
+  const officer = officerActions({
+    self: config.party,
+    config,
+    state,
+    datasets,
+    connection,
+    sessions,
+    artifacts,
+    clock,
+  });
+  const admin = await listenAdmin(directory, officer);
+  return {
+    fingerprint: fingerprintOf(state.identity.publicKey),
+    connection,
+    close: async () => {
+      life.abort();
+      await admin.close();
+      await connection.close();
+      await keeping;
+      await sessions.drain();
+      await pool.close();
+      await datasets.close();
+      await state.close();
+    },
+  };
+}
+
+function gatewayKeyOf(config: DomainConfig): Uint8Array {
+  const { publicKey } = config.gateway;
+  if (publicKey !== undefined) return decodeBase64url(publicKey, 32);
+  throw new SetupError('config-invalid', 'This domain has not enrolled with a gateway yet.', {
+    remedy: 'Run `weir init domain` with a one-time token.',
+  });
+}
+
+function dial(
+  options: DomainOptions,
+  state: DomainState,
+  gatewayKey: Uint8Array,
+): DomainConnection {
+  const { directory, config, clock, random, log } = options;
+  const { url, caFile } = config.gateway;
+  return createDomainConnection({
+    gatewayUrl: url,
+    gatewayKey,
+    identity: { party: config.party, keys: state.identity, suite: eddsaSuite },
+    ...(caFile === undefined
+      ? {}
+      : { tls: { ca: readFileSync(resolve(directory, caFile), 'utf8') } }),
+    clock,
+    random,
+    onStatus: (status) => tellStatus(log, status),
+  });
+}
+
+function handleGateway(
+  connection: DomainConnection,
+  state: DomainState,
+  sessions: RunSessions,
+  config: DomainConfig,
+): void {
+  connection.handle(RUN_METHODS.prepare, (body) => sessions.prepare(body));
+  connection.handle(RUN_METHODS.agree, (body) => sessions.agree(body));
+  connection.handle(RUN_METHODS.start, (body) => sessions.start(body));
+  connection.handle(RUN_METHODS.countersign, countersigner(state, config));
+  connection.handle(GATEWAY_ASKS.revoked, async (body) => {
+    const { signed, contract } = RevokedSchema.parse(body);
+    const hash = contractHash(contract);
+    // Only of contracts this holder signed: a gateway cannot fill the store with strangers'.
+    if ((await findSigned(state.store, hash)) === undefined) return null;
+    await state.standing.revoke(signed, contract);
+    sessions.abortContract(
+      hash,
+      new PolicyError('contract-revoked', 'A holder has revoked the contract.', {
+        party: signed.revocation.party,
+      }),
+    );
+    return null;
+  });
+}
+
+/** On every new link and whenever the data changed: what is published, and what was witnessed. */
+async function keepPublished(
+  options: DomainOptions,
+  connection: DomainConnection,
+  state: DomainState,
+  datasets: DatasetRegistry,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, log } = options;
+  let told: { readonly link: unknown; readonly versions: string } | undefined;
+  while (!signal.aborted) {
+    try {
+      const link = await connection.connected(signal);
+      const current = await datasets.all();
+      const versions = current.map((dataset) => dataset.fingerprint).join(' ');
+      if (told?.link !== link || told.versions !== versions) {
+        const signed = current.map(({ published }) => signPublished(published, state.identity));
+        await link.request(DOMAIN_ASKS.publish, { datasets: signed });
+        await compareWitnessed(connection, state);
+        told = { link, versions };
+        log.info({ datasets: signed.length }, 'catalog published');
+      }
+      const wake = new AbortController();
+      const stop = (): void => wake.abort();
+      signal.addEventListener('abort', stop, { once: true });
+      void link.closed.then(stop);
+      await clock.sleep(REPUBLISH_EVERY_MS, wake.signal);
+      signal.removeEventListener('abort', stop);
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn({ code: error instanceof WeirError ? error.code : 'internal' }, 'could not publish');
+      await clock.sleep(1000, signal);
+    }
+  }
+}
+
+/** The gateway shows the latest spend it holds of this domain: one that is not ours means a rollback. */
+async function compareWitnessed(connection: DomainConnection, state: DomainState): Promise<void> {
+  const { head } = await state.counters.state();
+  const answer = await connection.request(DOMAIN_ASKS.witnessed, { afterSeq: head.seq });
+  const { latest } = WitnessedSchema.parse(answer);
+  if (latest !== null) await state.counters.present(latest);
+}
+
+function tellStatus(log: Log, status: LinkStatus): void {
+  switch (status.kind) {
+    case 'connecting':
+      return log.debug({ url: status.url }, 'dialling the gateway');
+    case 'connected':
+      return log.info('linked to the gateway');
+    case 'disconnected':
+      return log.warn({ end: status.end }, 'the link to the gateway ended');
+    case 'refused':
+      return log.warn({ reason: status.reason }, 'no link to the gateway');
+    case 'retrying':
+      return log.debug({ delayMs: status.delayMs }, 'dialling again soon');
+    case 'bug':
+      return log.error({ method: status.method, err: status.error }, 'a bug in the link');
+  }
+}

@@ -1,0 +1,87 @@
+/** What a domain keeps in its directory: identity, pins, counters with their anchor, fingerprint secret. */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { openSqliteStore, type SqliteStore } from '../store/sqlite-store.ts';
+import { createKeyFile, readKeyFile } from '../system/key-file.ts';
+import type { PartyId } from '../system/ids.ts';
+import type { KeyPair } from '../system/signature-suite.ts';
+import { type Anchor, openAnchor } from './anchor.ts';
+import { COUNTER_MIGRATIONS } from './counter-rows.ts';
+import { type Counters, openCounters } from './counters.ts';
+import { openPins, type Pins } from './pins.ts';
+import { SIGNED_CONTRACT_MIGRATIONS } from './signed-contracts.ts';
+import { openStandingBook, STANDING_MIGRATIONS, type StandingBook } from './standing.ts';
+import { SPEND_WITNESS_MIGRATIONS } from '../contracts/spend-witness.ts';
+
+export interface DomainState {
+  readonly identity: KeyPair;
+  readonly fingerprintSecret: Uint8Array;
+  readonly store: SqliteStore;
+  readonly anchor: Anchor;
+  readonly counters: Counters;
+  readonly pins: Pins;
+  readonly standing: StandingBook;
+  close(): Promise<void>;
+}
+
+export function domainPaths(directory: string): {
+  readonly identity: string;
+  readonly fingerprintSecret: string;
+  readonly database: string;
+  readonly anchor: string;
+  readonly pins: string;
+  readonly state: string;
+} {
+  return {
+    identity: join(directory, 'keys', 'identity.key'),
+    fingerprintSecret: join(directory, 'keys', 'fingerprint.key'),
+    database: join(directory, 'state', 'domain.sqlite'),
+    // Beside the state, in no backup: a restored database must not bring its own witness along.
+    anchor: join(directory, 'keys', 'counter.anchor'),
+    pins: join(directory, 'pins.json'),
+    state: join(directory, 'state'),
+  };
+}
+
+/** @throws SetupError, CapacityError in one sentence. */
+export async function openDomainState(directory: string, self: PartyId): Promise<DomainState> {
+  const paths = domainPaths(directory);
+  const identity = readKeyFile(paths.identity, 'ed25519');
+  const fingerprintSecret = readOrCreateSecret(paths.fingerprintSecret);
+  const store = await openSqliteStore({
+    file: paths.database,
+    migrations: [
+      COUNTER_MIGRATIONS,
+      STANDING_MIGRATIONS,
+      SIGNED_CONTRACT_MIGRATIONS,
+      SPEND_WITNESS_MIGRATIONS,
+    ],
+  });
+  const anchor = await openAnchor(paths.anchor);
+  const counters = await openCounters({ store, anchor, self, identity });
+  const pins = await openPins(paths.pins);
+  return {
+    identity,
+    fingerprintSecret,
+    store,
+    anchor,
+    counters,
+    pins,
+    standing: openStandingBook(store),
+    close: async () => {
+      await store.close();
+      await anchor.close();
+    },
+  };
+}
+
+/** 32 random bytes that key the dataset fingerprints; kept in the shape of a key file. */
+function readOrCreateSecret(path: string): Uint8Array {
+  try {
+    return readKeyFile(path, 'x25519').secretKey;
+  } catch {
+    const secretKey = new Uint8Array(randomBytes(32));
+    createKeyFile(path, 'x25519', { publicKey: new Uint8Array(32), secretKey });
+    return secretKey;
+  }
+}

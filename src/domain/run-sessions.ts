@@ -1,0 +1,377 @@
+/**
+ * A domain's runs, from the gateway's question to the last frame. Each of the three steps verifies
+ * everything anew (`verify-run.ts`); the counter is spent, durably, before the run's channel is
+ * claimed, and the request is marked as sent before the first frame leaves.
+ */
+import type { Computation } from '../computations/computation.ts';
+import type { DescriptorParty } from '../contracts/describe-run.ts';
+import type { Descriptor, DescriptorSignature, SignedRunKey } from '../contracts/descriptor.ts';
+import { AgreeSchema, PrepareSchema, StartSchema } from '../contracts/run-messages.ts';
+import { signDescriptor, signRunKey, verifyRunKey } from '../contracts/signed-documents.ts';
+import type { SignedSpend } from '../contracts/spend.ts';
+import type { DisclosureStage } from '../disclosure/stage.ts';
+import {
+  CapacityError,
+  InputError,
+  InvariantError,
+  PolicyError,
+  StateError,
+  WeirError,
+} from '../errors.ts';
+import type { RunChannel, SealedChannel } from '../link/channel.ts';
+import type { DomainConnection } from '../link/domain-connection.ts';
+import type { RunChannelHandle } from '../link/run-channel.ts';
+import { openSealedChannel } from '../link/sealed-channel.ts';
+import type { Pool } from '../pool/pool.ts';
+import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Hash, PartyId, RunId } from '../system/ids.ts';
+import type { Log } from '../system/log.ts';
+import type { Random } from '../system/random.ts';
+import type { KeyPair } from '../system/signature-suite.ts';
+import { createExchangeKeys } from '../system/exchange-keys.ts';
+import type { z } from 'zod';
+import type { Counters } from './counters.ts';
+import type { DatasetRegistry, RegisteredDataset } from './dataset-registry.ts';
+import {
+  type DomainView,
+  makeRunKey,
+  ownTerms,
+  type PreparedRun,
+  type PrepareMessage,
+} from './verify-run.ts';
+import { verifyAgree, verifyPrepare, verifyStart } from './verify-run.ts';
+
+/** Runs between prepare and their end; one more is refused. */
+export const SESSIONS_MAX = 256;
+/** A run that was prepared and not started is forgotten after this time. */
+export const SESSION_IDLE_MS = 120_000;
+
+/** Where a crash test may end the process, besides a computation's own steps. */
+export const SESSION_STEPS = [
+  'prepared',
+  'agreed',
+  'before-spend',
+  'after-spend',
+  'finished',
+] as const;
+
+export interface SessionParts {
+  readonly self: PartyId;
+  readonly identity: KeyPair;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly datasets: DatasetRegistry;
+  readonly computations: ReadonlyMap<string, Computation>;
+  readonly stages: readonly DisclosureStage[];
+  readonly pool: Pool;
+  readonly connection: DomainConnection;
+  /** The domain's own view of a contract at this moment. */
+  viewOf(message: PrepareMessage, dataset: RegisteredDataset | undefined): Promise<DomainView>;
+  step(name: string, runId: RunId): Promise<void>;
+}
+
+interface Session {
+  readonly message: PrepareMessage;
+  readonly prepared: PreparedRun;
+  readonly dataset: RegisteredDataset;
+  readonly entry: DescriptorParty;
+  readonly ephemeralSecret: Uint8Array;
+  readonly createdMs: number;
+  descriptor: Descriptor | undefined;
+  agreedHash: Hash | undefined;
+  channel: RunChannelHandle | undefined;
+  done: Promise<void> | undefined;
+}
+
+/** Owns the ephemeral keys of runs; they are wiped when a run ends. */
+export class RunSessions {
+  readonly #parts: SessionParts;
+  readonly #sessions = new Map<RunId, Session>();
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+  }
+
+  get liveCount(): number {
+    return [...this.#sessions.values()].filter((session) => session.done !== undefined).length;
+  }
+
+  /** Answers `run.prepare`. Nothing derived from rows is in the answer. */
+  async prepare(body: unknown): Promise<SignedRunKey> {
+    const message = parsed(PrepareSchema, body);
+    this.#forgetIdle();
+    const older = this.#sessions.get(message.runId);
+    if (
+      older !== undefined &&
+      (older.done !== undefined || older.message.attempt >= message.attempt)
+    ) {
+      throw new StateError('request-replayed', 'This attempt of the run was prepared before.');
+    }
+    if (older === undefined && this.#sessions.size >= SESSIONS_MAX) {
+      throw new CapacityError('queue-full', 'Too many runs are open in this domain.', {
+        retryAfterS: 2,
+      });
+    }
+    const dataset = await this.#datasetOf(message);
+    const view = await this.#parts.viewOf(message, dataset);
+    const prepared = verifyPrepare(message, view);
+    if (dataset === undefined) throw new InvariantError('internal', 'verified without a dataset');
+    const keys = createExchangeKeys(this.#parts.random);
+    const entry: DescriptorParty = {
+      id: this.#parts.self,
+      ephemeralKey: encodeBase64url(keys.publicKey),
+      datasetFingerprint: dataset.fingerprint,
+    };
+    this.#forget(message.runId);
+    this.#sessions.set(message.runId, {
+      message,
+      prepared,
+      dataset,
+      entry,
+      ephemeralSecret: keys.secretKey,
+      createdMs: this.#parts.clock.monotonic(),
+      descriptor: undefined,
+      agreedHash: undefined,
+      channel: undefined,
+      done: undefined,
+    });
+    await this.#parts.step('prepared', message.runId);
+    return signRunKey(makeRunKey(prepared, entry), this.#parts.identity);
+  }
+
+  /** Answers `run.agree` with this party's signature, once for an attempt. */
+  async agree(body: unknown): Promise<DescriptorSignature> {
+    const { descriptor, runKeys } = parsed(AgreeSchema, body);
+    const session = this.#sessionOf(descriptor.runId, descriptor.attempt);
+    if (session.agreedHash !== undefined) {
+      throw new StateError('round-mismatch', 'This attempt of the run was agreed on before.');
+    }
+    const { prepared } = session;
+    // Each party's key and dataset version in its own signed words, not the gateway's.
+    for (const party of descriptor.parties) {
+      const own = runKeys.find((signed) => signed.runKey.party.id === party.id);
+      if (own === undefined || !isSameEntry(own.runKey.party, party)) throw mismatched(party.id);
+      const { runId, attempt, contractHash, requestHash } = own.runKey;
+      const isThisRun =
+        runId === prepared.runId &&
+        attempt === prepared.attempt &&
+        contractHash === prepared.contractHash &&
+        requestHash === prepared.requestHash;
+      if (!isThisRun) throw mismatched(party.id);
+      verifyRunKey(own, prepared.contract);
+    }
+    const shape = this.#computationOf(prepared).estimate(
+      prepared.contract,
+      prepared.request.arguments,
+    );
+    const view = await this.#parts.viewOf(session.message, session.dataset);
+    const hash = verifyAgree(descriptor, prepared, session.entry, shape, view);
+    session.descriptor = descriptor;
+    session.agreedHash = hash;
+    await this.#parts.step('agreed', descriptor.runId);
+    return signDescriptor(descriptor, this.#parts.self, this.#parts.identity);
+  }
+
+  /** Answers `run.start` with the signed spend; the run then goes on by itself. */
+  async start(body: unknown): Promise<SignedSpend> {
+    const { runId, attempt, signatures } = parsed(StartSchema, body);
+    const session = this.#sessionOf(runId, attempt);
+    const { descriptor, agreedHash } = session;
+    if (descriptor === undefined || agreedHash === undefined || session.done !== undefined) {
+      throw new StateError('round-mismatch', 'This run is not at the point of being started.');
+    }
+    const dataset = await this.#datasetOf(session.message);
+    if (dataset?.fingerprint !== session.entry.datasetFingerprint) {
+      throw new PolicyError('dataset-drifted', 'The dataset changed since the run was prepared.', {
+        party: this.#parts.self,
+        remedy: 'Sign a new request.',
+      });
+    }
+    const view = await this.#parts.viewOf(session.message, dataset);
+    const command = verifyStart(descriptor, signatures, agreedHash, session.prepared, view);
+    await this.#parts.step('before-spend', runId);
+    const spend = await this.#parts.counters.spend(command);
+    await this.#parts.step('after-spend', runId);
+    session.done = this.#compute(runId, session, descriptor, agreedHash);
+    return spend;
+  }
+
+  /** Ends runs of a contract at work here: the holder revoked or suspended it. */
+  abortContract(contractHash: Hash, reason: WeirError): void {
+    for (const [runId, session] of this.#sessions) {
+      if (session.prepared.contractHash !== contractHash) continue;
+      session.channel?.abort(reason);
+      if (session.done === undefined) this.#forget(runId);
+    }
+  }
+
+  /** Waits for the runs at work here. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#sessions.values()].map(async (session) => session.done));
+  }
+
+  async #compute(
+    runId: RunId,
+    session: Session,
+    descriptor: Descriptor,
+    descriptorHash: Hash,
+  ): Promise<void> {
+    const { log, clock } = this.#parts;
+    const startedMs = clock.monotonic();
+    try {
+      const channel = await this.#parts.connection.claimRunChannel({
+        runId,
+        attempt: descriptor.attempt,
+        parties: descriptor.parties.map((party) => party.id),
+      });
+      session.channel = channel;
+      try {
+        await this.#runDomain(session, descriptor, descriptorHash, channel);
+        channel.close();
+      } catch (error) {
+        channel.abort(asWeirError(error));
+        throw error;
+      }
+      await this.#parts.step('finished', runId);
+      log.info({ runId, ms: Math.round(clock.monotonic() - startedMs) }, 'run finished here');
+    } catch (error) {
+      const known = asWeirError(error);
+      const told =
+        known.family === 'invariant' ? { runId, err: error } : { runId, code: known.code };
+      log.warn(told, 'run ended here without a result');
+    } finally {
+      this.#forget(runId);
+    }
+  }
+
+  async #runDomain(
+    session: Session,
+    descriptor: Descriptor,
+    descriptorHash: Hash,
+    channel: RunChannelHandle,
+  ): Promise<void> {
+    const { self, identity, stages, pool, random, counters } = this.#parts;
+    const { prepared, dataset, ephemeralSecret } = session;
+    const hashBytes = new Uint8Array(Buffer.from(descriptorHash, 'hex'));
+    // Before the first frame leaves: from then on no other party set may ever ask again.
+    let marked: Promise<void> | undefined;
+    const marking: RunChannel = {
+      self: channel.self,
+      signal: channel.signal,
+      receive: (from, kind) => channel.receive(from, kind),
+      send: async (to, kind, payload) => {
+        marked ??= counters.markSent(prepared.requestHash, descriptorHash);
+        await marked;
+        await channel.send(to, kind, payload);
+      },
+    };
+    const sealed = new Map<PartyId, SealedChannel>();
+    const sealedTo = (peer: PartyId): SealedChannel => {
+      const known = sealed.get(peer);
+      if (known !== undefined) return known;
+      const fresh = openSealedChannel({
+        channel: marking,
+        peer,
+        ephemeralSecret,
+        peerEphemeralKey: ephemeralKeyOf(descriptor, peer),
+        descriptorHash: hashBytes,
+        random,
+      });
+      sealed.set(peer, fresh);
+      return fresh;
+    };
+    await this.#computationOf(prepared).runDomain({
+      self,
+      identity,
+      ephemeralSecret,
+      contract: prepared.contract,
+      descriptor,
+      descriptorHash: hashBytes,
+      channel: marking,
+      sealedTo,
+      source: dataset.source,
+      stages,
+      pool,
+      random,
+      step: (name) => this.#parts.step(name, prepared.runId),
+    });
+  }
+
+  #computationOf(prepared: PreparedRun): Computation {
+    const { name } = prepared.contract.protocol;
+    const computation = this.#parts.computations.get(name);
+    if (computation !== undefined) return computation;
+    throw new PolicyError('plan-outside-contract', `This domain does not know ${name}.`, {
+      party: this.#parts.self,
+      rule: 'protocol.name',
+      remedy: 'The holder installs a version that does.',
+    });
+  }
+
+  #datasetOf(message: PrepareMessage): Promise<RegisteredDataset | undefined> {
+    const terms = ownTerms(message.contract.contract, this.#parts.self);
+    return this.#parts.datasets.current(terms.dataset);
+  }
+
+  #sessionOf(runId: RunId, attempt: number): Session {
+    const session = this.#sessions.get(runId);
+    if (session !== undefined && session.message.attempt === attempt) return session;
+    throw new StateError('run-unknown', 'This run was not prepared here, or was forgotten.', {
+      party: this.#parts.self,
+    });
+  }
+
+  #forgetIdle(): void {
+    const nowMs = this.#parts.clock.monotonic();
+    for (const [runId, session] of this.#sessions) {
+      if (session.done === undefined && nowMs - session.createdMs > SESSION_IDLE_MS) {
+        this.#forget(runId);
+      }
+    }
+  }
+
+  #forget(runId: RunId): void {
+    this.#sessions.get(runId)?.ephemeralSecret.fill(0);
+    this.#sessions.delete(runId);
+  }
+}
+
+function ephemeralKeyOf(descriptor: Descriptor, peer: PartyId): Uint8Array {
+  const party = descriptor.parties.find((candidate) => candidate.id === peer);
+  if (party === undefined) throw mismatched(peer);
+  return decodeBase64url(party.ephemeralKey, 32);
+}
+
+function isSameEntry(a: DescriptorParty, b: DescriptorParty): boolean {
+  return (
+    a.id === b.id &&
+    a.ephemeralKey === b.ephemeralKey &&
+    a.datasetFingerprint === b.datasetFingerprint
+  );
+}
+
+function mismatched(party: PartyId): StateError {
+  return new StateError('descriptor-mismatch', 'The descriptor is not what its parties signed.', {
+    party,
+    rule: 'every party entry is signed by that party for this run and attempt',
+  });
+}
+
+function parsed<Schema extends z.ZodType>(schema: Schema, body: unknown): z.infer<Schema> {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new InputError('malformed-message', 'The gateway sent a malformed message.', {
+    path: issue?.path.join('.') ?? '',
+  });
+}
+
+function asWeirError(error: unknown): WeirError {
+  if (error instanceof WeirError) return error;
+  return new InvariantError('internal', 'The domain failed on an internal error.', undefined, {
+    cause: error,
+  });
+}
