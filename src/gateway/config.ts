@@ -1,0 +1,24 @@
+/** The gateway's configuration file, as `weir init gateway` writes it and an operator edits it. */
+import { z } from 'zod';
+
+export const GatewayConfigSchema = z.strictObject({
+  format: z.literal('weir-gateway/1'),
+  listen: z.strictObject({
+    host: z.string().min(1).max(255),
+    /** 0 lets the system choose. */
+    port: z.int().min(0).max(65_535),
+  }),
+  /** Required for a bind beyond loopback; paths relative to the directory. */
+  tls: z.strictObject({ certFile: z.string(), keyFile: z.string() }).optional(),
+  runs: z
+    .strictObject({
+      /** Runs at work at once; beyond that callers are told to come again. */
+      concurrentMax: z.int().min(1).max(1024),
+      /** A run that takes longer is voided. */
+      timeoutS: z.int().min(1).max(86_400),
+    })
+    .default({ concurrentMax: 64, timeoutS: 600 }),
+  workers: z.int().min(1).max(64).default(2),
+  log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+});
+export type GatewayConfig = z.infer<typeof GatewayConfigSchema>;

@@ -1,0 +1,141 @@
+/** What the gateway answers domains over the link: catalog, contracts, witnessed spends. */
+import { z } from 'zod';
+import type { CatalogBook } from '../catalog/catalog-book.ts';
+import { SignedPublishedDatasetSchema } from '../catalog/published.ts';
+import type { ContractBook, FiledContract as BookedContract } from '../contracts/contract-book.ts';
+import {
+  ContractQuerySchema,
+  CONTRACTS_TOLD_MAX,
+  DOMAIN_ASKS,
+  type FiledContract,
+  GATEWAY_ASKS,
+  RefuseSchema,
+  RevokeSchema,
+  SignSchema,
+  WitnessedQuerySchema,
+} from '../contracts/link-messages.ts';
+import type { SignedRevocation } from '../contracts/notices.ts';
+import { STATEMENTS_PAGE_MAX, type SpendWitness } from '../contracts/spend-witness.ts';
+import { IdentityError, InputError, PolicyError, WeirError } from '../errors.ts';
+import type { LinkServer } from '../link/link-server.ts';
+import type { RunService } from '../runs/run-service.ts';
+import type { Clock } from '../system/clock.ts';
+import type { PartyId } from '../system/ids.ts';
+import type { Log } from '../system/log.ts';
+import type { DomainBook } from './domains.ts';
+
+/** Datasets one holder publishes at once. */
+const DATASETS_PUBLISHED_MAX = 1000;
+const NOTICE_TIMEOUT_MS = 10_000;
+const PublishSchema = z.strictObject({
+  datasets: z.array(SignedPublishedDatasetSchema).max(DATASETS_PUBLISHED_MAX),
+});
+
+export interface DeskParts {
+  readonly links: LinkServer;
+  readonly domains: DomainBook;
+  readonly catalog: CatalogBook;
+  readonly contracts: ContractBook;
+  readonly runs: RunService;
+  readonly witness: SpendWitness;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Puts the handlers on the link server. */
+export function serveDomains(parts: DeskParts): void {
+  const { links, catalog, contracts, witness, clock } = parts;
+  const answer = <Schema extends z.ZodType>(
+    method: string,
+    schema: Schema,
+    handle: (body: z.infer<Schema>, party: PartyId) => Promise<unknown>,
+  ): void => links.handle(method, (body, { party }) => handle(parsed(schema, body, method), party));
+
+  answer(DOMAIN_ASKS.publish, PublishSchema, async ({ datasets }, party) => {
+    await catalog.publish(party, datasets, await keyOf(parts, party), clock.now());
+    return null;
+  });
+  answer(DOMAIN_ASKS.contracts, z.strictObject({}), async (_, party) => {
+    const filed = await contracts.list(party, undefined, CONTRACTS_TOLD_MAX, clock.now());
+    return { contracts: filed.map(told) };
+  });
+  answer(DOMAIN_ASKS.contract, ContractQuerySchema, async ({ id }, party) =>
+    told(await contracts.get(id, party, clock.now())),
+  );
+  answer(DOMAIN_ASKS.sign, SignSchema, async ({ id, signature }, party) => {
+    refuseOthers(signature.party, party);
+    return told(await contracts.addSignature(id, signature, clock.now()));
+  });
+  answer(DOMAIN_ASKS.refuse, RefuseSchema, async ({ signed }, party) => {
+    refuseOthers(signed.refusal.party, party);
+    await contracts.refuse(signed, clock.now());
+    return null;
+  });
+  answer(DOMAIN_ASKS.revoke, RevokeSchema, async ({ signed }, party) => {
+    refuseOthers(signed.revocation.party, party);
+    await revoke(parts, signed);
+    return null;
+  });
+  answer(DOMAIN_ASKS.witnessed, WitnessedQuerySchema, async ({ afterSeq }, party) => ({
+    party,
+    latest: (await witness.latest(party)) ?? null,
+    statements: [...(await witness.statements(party, afterSeq, STATEMENTS_PAGE_MAX))],
+  }));
+}
+
+/** In the book first, so that no new run begins; then runs in flight end; then the others hear of it. */
+async function revoke(parts: DeskParts, signed: SignedRevocation): Promise<void> {
+  const { contracts, runs, links, clock, log } = parts;
+  const filed = await contracts.revoke(signed, clock.now());
+  const { party } = signed.revocation;
+  const reason = new PolicyError('contract-revoked', `${party} has revoked the contract.`, {
+    party,
+    remedy: 'Agree on a new contract.',
+  });
+  await runs.abortContract(filed.contract.id, reason);
+  for (const holder of filed.contract.holders) {
+    if (holder.id === party) continue;
+    const told = links
+      .linkOf(holder.id)
+      ?.request(
+        GATEWAY_ASKS.revoked,
+        { signed, contract: filed.contract },
+        { timeoutMs: NOTICE_TIMEOUT_MS },
+      );
+    // A domain that does not hear it still gets no run: the book refuses.
+    void told?.catch((error: unknown) =>
+      log.warn(
+        { party: holder.id, code: error instanceof WeirError ? error.code : 'internal' },
+        'a holder was not told of a revocation',
+      ),
+    );
+  }
+}
+
+function told({ contract, hash, signatures, state }: BookedContract): FiledContract {
+  return { contract, hash, signatures: [...signatures], state };
+}
+
+async function keyOf(parts: DeskParts, party: PartyId): Promise<Uint8Array> {
+  const domain = await parts.domains.find(party);
+  if (domain !== undefined) return domain.signKey;
+  throw new IdentityError('credential-invalid', 'This domain is not enrolled.', { party });
+}
+
+function refuseOthers(named: PartyId, party: PartyId): void {
+  if (named === party) return;
+  throw new IdentityError('party-not-in-contract', 'A domain speaks for itself only.', { party });
+}
+
+function parsed<Schema extends z.ZodType>(
+  schema: Schema,
+  body: unknown,
+  method: string,
+): z.infer<Schema> {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new InputError('malformed-message', `The body of ${method} is malformed.`, {
+    path: issue?.path.join('.') ?? '',
+  });
+}

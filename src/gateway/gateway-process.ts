@@ -1,0 +1,312 @@
+/** A running gateway: its parts put together, recovered, and listening. */
+import { join } from 'node:path';
+import { CatalogBook } from '../catalog/catalog-book.ts';
+import type { Computation } from '../computations/computation.ts';
+import { ContractBook } from '../contracts/contract-book.ts';
+import { openSpendWitness, type SpendWitness } from '../contracts/spend-witness.ts';
+import { type SignedSpend, SignedSpendSchema } from '../contracts/spend.ts';
+import { AbortError } from '../errors.ts';
+import { attachLinkServer, type LinkServer } from '../link/link-server.ts';
+import type { LinkStatus } from '../link/link.ts';
+import { openPool } from '../pool/piscina-pool.ts';
+import type { Pool } from '../pool/pool.ts';
+import { EventLog } from '../runs/event-log.ts';
+import { ReceiptIssuer } from '../runs/receipt-issuer.ts';
+import { recoverRuns, sweep } from '../runs/recovery.ts';
+import type { RunDependencies, RunStep } from '../runs/run-machine.ts';
+import { type ActiveContracts, RunService } from '../runs/run-service.ts';
+import type { RunTransport } from '../runs/run-transport.ts';
+import type { Clock } from '../system/clock.ts';
+import type { PartyId, RunId } from '../system/ids.ts';
+import { readKeyFile } from '../system/key-file.ts';
+import type { Log } from '../system/log.ts';
+import type { Random } from '../system/random.ts';
+import { eddsaSuite, fingerprintOf, type KeyPair } from '../system/signature-suite.ts';
+import { createGatewayApp, type GatewayServices } from './app.ts';
+import type { GatewayConfig } from './config.ts';
+import { serveDomains } from './domain-desk.ts';
+import { DomainBook } from './domains.ts';
+import { EnrolmentDesk } from './enrolment.ts';
+import { type GatewayState, identityKeyFile, openGatewayState } from './gateway-state.ts';
+import { ledgerMetering } from './metering-service.ts';
+import { type RunningServer, startServer } from './server.ts';
+import {
+  catalogService,
+  contractService,
+  explainService,
+  LinkTimes,
+  runService,
+} from './services-over-books.ts';
+import { TokenBook } from './tokens.ts';
+
+/** How long a shutdown waits for runs at work. */
+export const DRAIN_MS = 8000;
+
+export interface GatewayOptions {
+  readonly directory: string;
+  readonly config: GatewayConfig;
+  readonly version: string;
+  readonly computations: readonly Computation[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** A crash test ends the process here; production does nothing. */
+  readonly step?: (name: RunStep, runId: RunId) => Promise<void>;
+}
+
+export interface Gateway {
+  readonly url: string;
+  readonly port: number;
+  readonly fingerprint: string;
+  close(): Promise<void>;
+}
+
+/** Opens the state, ends what a crash left, then listens. @throws SetupError, CapacityError */
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  const { config, clock, random, log } = options;
+  const parts = await openParts(options);
+  const { deps, active, receipts, runs, links, identity, domains, state } = parts;
+  const recovered = await recoverRuns(deps, active, receipts);
+  if (recovered.voided > 0) log.warn(recovered, 'runs that a crash left were ended');
+
+  const stopping = new AbortController();
+  const closing = new AbortController();
+  const times = new LinkTimes({ linkOf: (party) => links.get().linkOf(party) });
+  const { app } = createGatewayApp({
+    services: servicesOf(parts, options, times),
+    clock,
+    log,
+    gatewayKey: identity.publicKey,
+    version: options.version,
+    stopping: stopping.signal,
+    closing: closing.signal,
+  });
+  const server = await listening(options, app, state);
+  links.set(
+    attachLinkServer(server.server, {
+      keys: identity,
+      suite: eddsaSuite,
+      clock,
+      random,
+      lookupDomain: async (party) => (await domains.find(party))?.signKey,
+      onStatus: (status) => {
+        if (status.kind === 'connected') times.connected(status.party, clock.now());
+        tellStatus(log, status);
+      },
+    }),
+  );
+  serveDomains({ ...parts, links: links.get(), clock, log });
+  const sweeping = sweep(deps, active, clock, (runId) => runs.isLive(runId), stopping.signal);
+  log.info({ url: server.url, runs: config.runs.concurrentMax }, 'gateway ready');
+  return {
+    url: server.url,
+    port: server.port,
+    fingerprint: fingerprintOf(identity.publicKey),
+    close: async () => {
+      await server.close({
+        stopWork: () => stopping.abort(),
+        drainRuns: () => runs.drain(DRAIN_MS / 2),
+        endConnections: async () => {
+          closing.abort();
+          await links.get().close();
+        },
+        deadlineMs: DRAIN_MS,
+      });
+      await sweeping;
+      await parts.pool.close();
+      await state.store.close();
+    },
+  };
+}
+
+interface Parts {
+  readonly identity: KeyPair;
+  readonly state: GatewayState;
+  readonly pool: Pool;
+  readonly domains: DomainBook;
+  readonly contracts: ContractBook;
+  readonly catalog: CatalogBook;
+  readonly witness: SpendWitness;
+  readonly links: LateLinks;
+  readonly deps: RunDependencies;
+  readonly active: ActiveContracts;
+  readonly receipts: ReceiptIssuer;
+  readonly runs: RunService;
+}
+
+async function openParts(options: GatewayOptions): Promise<Parts> {
+  const { directory, config, clock, random, log } = options;
+  const identity = readKeyFile(identityKeyFile(directory), 'ed25519');
+  const state = await openGatewayState(directory);
+  const pool = openPool({ threadsMax: config.workers });
+  const domains = new DomainBook(state.store);
+  const contracts = new ContractBook(state.store, state.audit);
+  const catalog = new CatalogBook(state.store, state.audit);
+  const witness = openSpendWitness(state.store);
+  const links = lateLinks();
+  const deps: RunDependencies = {
+    store: state.store,
+    ledger: state.ledger,
+    events: new EventLog(),
+    transport: transportOver(() => links.get()),
+    pool,
+    computations: new Map(options.computations.map((one) => [one.name, one])),
+    clock,
+    random,
+    log,
+    step: options.step ?? (() => Promise.resolve()),
+    witnessSpend: (party, answer) => witnessSpend(domains, witness, party, answer),
+  };
+  const active = bookOf(contracts);
+  const receipts = new ReceiptIssuer({ deps, identity, contracts: active });
+  const runs = new RunService(deps, active, receipts, {
+    concurrentMax: config.runs.concurrentMax,
+    timeoutMs: config.runs.timeoutS * 1000,
+  });
+  return {
+    identity,
+    state,
+    pool,
+    domains,
+    contracts,
+    catalog,
+    witness,
+    links,
+    deps,
+    active,
+    receipts,
+    runs,
+  };
+}
+
+function servicesOf(parts: Parts, options: GatewayOptions, times: LinkTimes): GatewayServices {
+  const { clock, random } = options;
+  const { state, contracts, catalog, domains, runs, deps, identity } = parts;
+  const { store, audit, ledger } = state;
+  return {
+    runs: runService(runs),
+    contracts: contractService(contracts, clock),
+    catalog: catalogService(catalog, domains),
+    metering: ledgerMetering(ledger, store, clock, random),
+    explains: explainService(deps, runs, contracts, catalog),
+    readiness: { checks: () => readiness(state) },
+    links: times,
+    tokens: new TokenBook(store, audit, clock, random),
+    desk: new EnrolmentDesk({ store, audit, clock, random, suite: eddsaSuite, identity }),
+    domains,
+  };
+}
+
+async function witnessSpend(
+  domains: DomainBook,
+  witness: SpendWitness,
+  party: PartyId,
+  answer: unknown,
+): Promise<SignedSpend> {
+  const domain = await domains.find(party);
+  const signed = SignedSpendSchema.safeParse(answer);
+  if (domain === undefined || !signed.success || signed.data.spend.party !== party) {
+    throw new AbortError('domain-failed', `${party} answered without a signed spend.`, { party });
+  }
+  await witness.witness(signed.data, domain.signKey);
+  return signed.data;
+}
+
+interface LateLinks {
+  get(): LinkServer;
+  set(links: LinkServer): void;
+}
+
+/** The link server needs the HTTP server, which needs the services, which need the links. */
+function lateLinks(): LateLinks {
+  let links: LinkServer | undefined;
+  return {
+    get: () => {
+      if (links === undefined) throw new AbortError('domain-unreachable', 'No links yet.');
+      return links;
+    },
+    set: (server) => {
+      links = server;
+    },
+  };
+}
+
+function transportOver(links: () => LinkServer): RunTransport {
+  return {
+    isConnected: (party) => links().linkOf(party) !== undefined,
+    request: (party, method, body, options) => {
+      const link = links().linkOf(party);
+      if (link !== undefined) return link.request(method, body, options);
+      return Promise.reject(
+        new AbortError('domain-unreachable', `Domain ${party} is not connected.`, { party }),
+      );
+    },
+    openChannel: (runId, attempt, parties) => links().openRunChannel({ runId, attempt, parties }),
+  };
+}
+
+function bookOf(contracts: ContractBook): ActiveContracts {
+  return {
+    forRun: (id, analyst, nowMs) => contracts.forRun(id, analyst, nowMs),
+    find: async (id, nowMs) => {
+      const { contract, signatures } = await contracts.get(id, undefined, nowMs);
+      return { contract, signatures: [...signatures] };
+    },
+  };
+}
+
+async function listening(
+  options: GatewayOptions,
+  app: Parameters<typeof startServer>[0]['app'],
+  state: GatewayState,
+): Promise<RunningServer> {
+  const { config, directory, clock, log } = options;
+  const { host, port } = config.listen;
+  const tls = config.tls;
+  try {
+    return await startServer({
+      app,
+      host,
+      port,
+      clock,
+      log,
+      ...(tls === undefined
+        ? {}
+        : {
+            tls: {
+              certFile: join(directory, tls.certFile),
+              keyFile: join(directory, tls.keyFile),
+            },
+          }),
+    });
+  } catch (error) {
+    await state.store.close();
+    throw error;
+  }
+}
+
+async function readiness(
+  state: GatewayState,
+): Promise<readonly { readonly name: string; readonly ok: boolean }[]> {
+  await state.store.query('SELECT 1 AS one');
+  return [{ name: 'store', ok: true }];
+}
+
+function tellStatus(log: Log, status: LinkStatus): void {
+  switch (status.kind) {
+    case 'connected':
+      return log.info({ party: status.party }, 'domain linked');
+    case 'disconnected':
+      return log.warn({ party: status.party, end: status.end }, 'the link to a domain ended');
+    case 'refused':
+      return log.warn({ reason: status.reason, address: status.address }, 'a link was refused');
+    case 'bug':
+      return log.error(
+        { party: status.party, method: status.method, err: status.error },
+        'a bug in the link',
+      );
+    case 'connecting':
+    case 'retrying':
+      return undefined;
+  }
+}

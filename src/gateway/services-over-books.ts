@@ -1,0 +1,154 @@
+/** The routes' services over the gateway's parts. */
+import { checkPlan } from '../catalog/check-plan.ts';
+import type { CatalogBook } from '../catalog/catalog-book.ts';
+import { boundsOf, dictionariesOf } from '../catalog/published.ts';
+import type { ContractBook, FiledContract } from '../contracts/contract-book.ts';
+import type { Contract, Party } from '../contracts/contract.ts';
+import { errorOfCode, IdentityError } from '../errors.ts';
+import type { LinkServer } from '../link/link-server.ts';
+import { explain } from '../runs/explain.ts';
+import type { RunDependencies } from '../runs/run-machine.ts';
+import type { RunRow } from '../runs/run-rows.ts';
+import type { RunService as Runs } from '../runs/run-service.ts';
+import type { Clock } from '../system/clock.ts';
+import type { PartyId } from '../system/ids.ts';
+import { encodeBase64url } from '../system/base64url.ts';
+import type { DomainBook } from './domains.ts';
+import type {
+  CatalogService,
+  ContractService,
+  ContractView,
+  ExplainService,
+  PublishedDataset,
+  RunService,
+  RunView,
+} from './services.ts';
+
+export function runService(runs: Runs): RunService {
+  return {
+    start: (command) => runs.start(command),
+    get: async (runId, analyst) => viewOf(await runs.get(runId, analyst)),
+    cancel: async (runId, analyst) => viewOf(await runs.cancel(runId, analyst)),
+    result: (runId, analyst) => runs.result(runId, analyst),
+    follow: (runId, analyst, afterSeq, signal) => runs.follow(runId, analyst, afterSeq, signal),
+  };
+}
+
+function viewOf(row: RunRow): RunView {
+  const { runId, contractId, analyst, protocol, state, note, attempt } = row;
+  return {
+    runId,
+    contractId,
+    analyst,
+    protocol,
+    state,
+    code: row.code === undefined ? undefined : errorOfCode(row.code, '')?.code,
+    note,
+    attempt,
+    createdAtMs: row.createdMs,
+    updatedAtMs: row.updatedMs,
+    resultExpiresAtMs: row.resultExpiresMs,
+  };
+}
+
+export function contractService(book: ContractBook, clock: Clock): ContractService {
+  return {
+    propose: async (proposer, signed) => {
+      if (signed.contract.analyst.id !== proposer) {
+        throw new IdentityError('party-not-in-contract', 'The contract names another analyst.', {
+          party: proposer,
+          rule: 'analyst.id',
+          remedy: 'Propose contracts in which you are the analyst.',
+        });
+      }
+      return filedView(await book.propose(signed, clock.now()));
+    },
+    get: async (id, viewer) => filedView(await book.get(id, viewer, clock.now())),
+    list: async (viewer, after, most) =>
+      (await book.list(viewer, after, most, clock.now())).map(filedView),
+    sign: async (id, signer, signature) => {
+      await book.get(id, signer, clock.now());
+      if (signature.party !== signer) {
+        throw new IdentityError('party-not-in-contract', 'A token signs for its own party only.', {
+          party: signer,
+        });
+      }
+      return filedView(await book.addSignature(id, signature, clock.now()));
+    },
+  };
+}
+
+function filedView(filed: FiledContract): ContractView {
+  return filed;
+}
+
+/** What enrolled holders publish; a dataset whose holder is not enrolled any more is left out. */
+export function catalogService(catalog: CatalogBook, domains: DomainBook): CatalogService {
+  return {
+    datasets: async () => {
+      const parties = new Map<PartyId, Party>(
+        (await domains.list()).map((domain) => [
+          domain.party,
+          { id: domain.party, name: domain.name, signKey: encodeBase64url(domain.signKey) },
+        ]),
+      );
+      return (await catalog.list()).flatMap((dataset): PublishedDataset[] => {
+        const party = parties.get(dataset.holder);
+        if (party === undefined) return [];
+        return [
+          {
+            holder: dataset.holder,
+            party,
+            dataset: dataset.name,
+            title: dataset.title,
+            grade: dataset.grade,
+            rowsMax: dataset.rowsMax,
+            columns: dataset.columns.map(({ name, type, usage }) => ({ name, type, usage })),
+            partitions: dataset.partitions,
+            dictionaries: dictionariesOf(dataset),
+            bounds: boundsOf(dataset),
+            fingerprint: dataset.fingerprint,
+            publishedAtMs: Date.parse(dataset.publishedAt),
+          },
+        ];
+      });
+    },
+  };
+}
+
+export function explainService(
+  deps: Pick<RunDependencies, 'computations' | 'ledger' | 'clock'>,
+  runs: Runs,
+  contracts: ContractBook,
+  catalog: CatalogBook,
+): ExplainService {
+  const checkPublished = async (contract: Contract): Promise<void> =>
+    checkPlan(contract, await catalog.list());
+  return {
+    explain: async ({ analyst, subject, arguments: args }) => {
+      const contract =
+        subject.kind === 'draft'
+          ? subject.contract
+          : (await contracts.get(subject.contractId, analyst, deps.clock.now())).contract;
+      return explain(deps, runs, contract, args, checkPublished);
+    },
+  };
+}
+
+/** Since when each domain's link has been up, kept from the link's own events. */
+export class LinkTimes {
+  readonly #links: Pick<LinkServer, 'linkOf'>;
+  readonly #since = new Map<PartyId, number>();
+
+  constructor(links: Pick<LinkServer, 'linkOf'>) {
+    this.#links = links;
+  }
+
+  connected(party: PartyId, atMs: number): void {
+    this.#since.set(party, atMs);
+  }
+
+  connectedSinceMs(party: PartyId): number | undefined {
+    return this.#links.linkOf(party) === undefined ? undefined : this.#since.get(party);
+  }
+}
