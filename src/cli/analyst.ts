@@ -1,0 +1,185 @@
+/** An analyst at work: its directory's keys and profile, and the SDK to one gateway. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  type AnalystKeys,
+  fetchResult,
+  type FinishedRun,
+  prepareRun,
+  runToEnd,
+} from '../client/analyst.ts';
+import { draftContract, type DraftTerms } from '../client/draft-contract.ts';
+import { WeirClient } from '../client/weir-client.ts';
+import type { ContractBody, ExplainBody, RunEventBody } from '../contracts/api.ts';
+import { type Contract, PartySchema, PublicKeySchema } from '../contracts/contract.ts';
+import type { Arguments, Plan } from '../contracts/plan.ts';
+import { SignedRequestSchema } from '../contracts/request.ts';
+import { signContract } from '../contracts/signed-documents.ts';
+import { AbortError, SetupError } from '../errors.ts';
+import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
+import { systemClock } from '../system/clock.ts';
+import { type ContractId, ContractIdSchema, type RunId, RunIdSchema } from '../system/ids.ts';
+import { readKeyFile } from '../system/key-file.ts';
+import { systemRandom, uuidV7 } from '../system/random.ts';
+import { parseJsonFile, readConfig, writePrivateFile } from './directories.ts';
+
+export const AnalystConfigSchema = z.strictObject({
+  format: z.literal('weir-analyst/1'),
+  party: PartySchema,
+  gateway: z.strictObject({
+    url: z.url({ protocol: /^https?$/ }),
+    /** The gateway's identity key where the analyst has compared its fingerprint. */
+    publicKey: PublicKeySchema.optional(),
+    caFile: z.string().optional(),
+  }),
+});
+export type AnalystConfig = z.infer<typeof AnalystConfigSchema>;
+
+const POLL_MS = 300;
+
+export function tokenFileOf(directory: string): string {
+  return join(directory, 'token');
+}
+
+/** Terms an analyst states; the rest comes from the catalog and modest defaults. */
+export type StatedTerms = Partial<Omit<DraftTerms, 'id' | 'title'>> & {
+  readonly title: Contract['title'];
+};
+
+/** Owns the connections to the gateway; `close` it when done. */
+export class Analyst {
+  readonly client: WeirClient;
+  readonly config: AnalystConfig;
+  readonly #directory: string;
+  readonly #keys: AnalystKeys;
+
+  /** @throws SetupError where the directory, a key or the token is missing. */
+  constructor(directory: string, url?: string) {
+    this.#directory = directory;
+    this.config = readConfig(directory, AnalystConfigSchema);
+    this.#keys = {
+      signing: readKeyFile(join(directory, 'keys', 'identity.key'), 'ed25519'),
+      encryption: readKeyFile(join(directory, 'keys', 'encryption.key'), 'x25519'),
+    };
+    const { caFile } = this.config.gateway;
+    this.client = new WeirClient({
+      url: url ?? this.config.gateway.url,
+      token: readToken(directory),
+      ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+    });
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  /** A contract for the plan with every holder that publishes its table. */
+  async draft(plan: Plan, stated: StatedTerms): Promise<Contract> {
+    const { datasets } = await this.client.datasets();
+    return draftContract({
+      analyst: this.config.party,
+      recipient: {
+        id: this.config.party.id,
+        encryptionKey: encodeBase64url(this.#keys.encryption.publicKey),
+      },
+      plan,
+      datasets,
+      terms: {
+        purpose: stated.title,
+        legalBasis: 'Agreement of the parties to this contract',
+        parameters: {},
+        limits: {},
+        minimumParties: undefined,
+        notBefore: new Date(systemClock.now()),
+        validDays: 365,
+        resultRetentionS: 30 * 86_400,
+        ...stated,
+        id: uuidV7(systemClock, systemRandom),
+      },
+    });
+  }
+
+  /** Signs as the analyst and files the contract. */
+  propose(contract: Contract): Promise<ContractBody> {
+    const signature = signContract(contract, this.config.party.id, this.#keys.signing);
+    return this.client.proposeContract({ contract, signatures: [signature] });
+  }
+
+  /** Resolves once every holder has signed. @throws AbortError where one refused. */
+  async untilActive(id: ContractId, progress: (text: string) => void): Promise<ContractBody> {
+    for (;;) {
+      const filed = await this.client.contract(id);
+      if (filed.state === 'active') return filed;
+      if (filed.state !== 'proposed' && filed.state !== 'signed') {
+        throw new AbortError('domain-failed', `The contract is ${filed.state}.`);
+      }
+      const waiting = filed.contract.holders
+        .map((holder) => holder.id)
+        .filter((party) => !filed.signatures.some((signature) => signature.party === party));
+      progress(`waiting for the signatures of ${waiting.join(', ')} …`);
+      await systemClock.sleep(POLL_MS);
+    }
+  }
+
+  explain(contractId: string, args: Arguments): Promise<ExplainBody> {
+    return this.client.explain({ contractId: ContractIdSchema.parse(contractId), arguments: args });
+  }
+
+  /** Runs a contract once: verified receipt, opened result. The signed request is kept. */
+  async run(
+    contract: ContractBody,
+    args: Arguments,
+    onEvent: (event: RunEventBody) => void,
+  ): Promise<FinishedRun> {
+    const at = { nowMs: systemClock.now() };
+    const prepared = prepareRun(contract.contract, args, this.#keys, at, systemRandom);
+    let kept = false;
+    return runToEnd(this.client, {
+      contract,
+      arguments: args,
+      keys: this.#keys,
+      prepared,
+      onEvent: (event) => {
+        if (!kept)
+          writePrivateFile(this.#requestFile(event.runId), JSON.stringify(prepared.request));
+        kept = true;
+        onEvent(event);
+      },
+      ...this.#pinned(),
+    });
+  }
+
+  /** The result of an earlier run, while it is kept. */
+  async result(runId: string): Promise<FinishedRun> {
+    const id = RunIdSchema.parse(runId);
+    const request = parseJsonFile(this.#requestFile(id), SignedRequestSchema);
+    const contract = await this.client.contract(request.request.contractId);
+    return fetchResult(this.client, id, request, {
+      contract,
+      keys: this.#keys,
+      ...this.#pinned(),
+    });
+  }
+
+  #requestFile(runId: RunId): string {
+    return join(this.#directory, 'state', `request-${runId}.json`);
+  }
+
+  #pinned(): { gatewayKey?: Uint8Array } {
+    const key = this.config.gateway.publicKey;
+    return key === undefined ? {} : { gatewayKey: decodeBase64url(key, 32) };
+  }
+}
+
+function readToken(directory: string): string {
+  const file = tokenFileOf(directory);
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    throw new SetupError('config-missing', `There is no API token in ${file}.`, {
+      path: file,
+      remedy: 'The operator makes one: weir token-create --role analyst --party <you>.',
+    });
+  }
+}

@@ -1,0 +1,160 @@
+/** What an analyst does: look at the catalog, ask what a run costs, run, fetch, verify. */
+import type { Command } from 'commander';
+import { ContractIdSchema } from '../../system/ids.ts';
+import { type Arguments, ArgumentsSchema } from '../../contracts/plan.ts';
+import { InputError } from '../../errors.ts';
+import type { FinishedRun } from '../../client/analyst.ts';
+import { Analyst } from '../analyst.ts';
+import { receiptLines, releaseCsv, releaseTable } from '../show-run.ts';
+import { ProgressLine, table } from '../terminal.ts';
+
+interface AnalystOptions {
+  readonly dir: string;
+  readonly url?: string;
+}
+interface OutputOptions {
+  readonly json?: boolean;
+  readonly csv?: boolean;
+  readonly bar?: string;
+}
+
+/** `--dir` and `--url` of every analyst's command. */
+export function asAnalyst(command: Command): Command {
+  return command
+    .requiredOption('--dir <directory>', 'the analyst’s directory')
+    .option('--url <url>', 'the gateway, if not the configured one');
+}
+
+export function analystCommands(program: Command): void {
+  asAnalyst(program.command('catalog').description('datasets that holders publish · 数据目录'))
+    .option('--json', 'as JSON')
+    .action(async (options: AnalystOptions & { json?: boolean }) => {
+      await withAnalyst(options, async (analyst) => showCatalog(analyst, options.json === true));
+    });
+
+  asAnalyst(
+    program
+      .command('explain')
+      .description('what a run would cost and show; nothing is spent · 试算')
+      .argument('<contract>', 'the contract’s id'),
+  )
+    .option('--arg <name=labels>', 'a parameter’s labels, comma separated', collect, [])
+    .action(async (id: string, options: AnalystOptions & { arg: string[] }) => {
+      await withAnalyst(options, async (analyst) => {
+        const explained = await analyst.explain(id, argumentsOf(options.arg));
+        process.stdout.write(`${JSON.stringify(explained, undefined, 2)}\n`);
+      });
+    });
+
+  output(
+    asAnalyst(
+      program
+        .command('run')
+        .description('run a signed contract once · 运行')
+        .argument('<contract>', 'the contract’s id'),
+    ).option('--arg <name=labels>', 'a parameter’s labels, comma separated', collect, []),
+  )
+    .addHelpText('after', '\nExample: weir run --dir me 0199… --arg hours=7,8,9')
+    .action(async (id: string, options: AnalystOptions & OutputOptions & { arg: string[] }) => {
+      await withAnalyst(options, async (analyst) => {
+        const contract = await analyst.client.contract(idOf(id));
+        const progress = new ProgressLine();
+        const run = await analyst.run(contract, argumentsOf(options.arg), (event) =>
+          progress.show(`${event.state}: ${event.note}`, event.progress),
+        );
+        progress.done();
+        show(run, options);
+      });
+    });
+
+  output(
+    asAnalyst(
+      program
+        .command('result')
+        .description('fetch a run’s result again, while it is kept · 取回结果')
+        .argument('<run>', 'the run’s id'),
+    ),
+  ).action(async (id: string, options: AnalystOptions & OutputOptions) => {
+    await withAnalyst(options, async (analyst) => show(await analyst.result(id), options));
+  });
+}
+
+function output(command: Command): Command {
+  return command
+    .option('--json', 'result and receipt as JSON')
+    .option('--csv', 'the result as CSV')
+    .option('--bar <column>', 'draw this column as bars');
+}
+
+function show(run: FinishedRun, options: OutputOptions): void {
+  const { release } = run.result;
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ release, receipt: run.receipt }, undefined, 2)}\n`);
+  } else if (options.csv === true) {
+    process.stdout.write(releaseCsv(release));
+  } else {
+    process.stdout.write(
+      `${releaseTable(release, options.bar)}\n\n${receiptLines(run).join('\n')}\n`,
+    );
+  }
+}
+
+/** Opens the analyst's directory and closes its connections whatever happens. */
+export async function withAnalyst(
+  options: AnalystOptions,
+  work: (analyst: Analyst) => Promise<void>,
+): Promise<void> {
+  const analyst = new Analyst(options.dir, options.url);
+  try {
+    await work(analyst);
+  } finally {
+    analyst.close();
+  }
+}
+
+async function showCatalog(analyst: Analyst, json: boolean): Promise<void> {
+  const { datasets } = await analyst.client.datasets();
+  if (json) {
+    process.stdout.write(`${JSON.stringify(datasets, undefined, 2)}\n`);
+    return;
+  }
+  for (const dataset of datasets) {
+    process.stdout.write(
+      `${dataset.holder}/${dataset.dataset}: ${dataset.title.en} · ${dataset.title.zh}\n` +
+        `grade ${dataset.grade}, at most ${dataset.rowsMax} rows; ` +
+        `group by ${dataset.partitions.map((set) => set.join(' × ')).join(' or ')}\n`,
+    );
+    const rows = dataset.columns.map((column) => [
+      column.name,
+      column.type,
+      column.usage.join(', '),
+    ]);
+    process.stdout.write(`${table(['column', 'type', 'may be used for'], rows)}\n\n`);
+  }
+}
+
+/** `name=label,label` as often as there are parameters. */
+export function argumentsOf(texts: readonly string[]): Arguments {
+  const pairs = texts.map((text): [string, string[]] => {
+    const at = text.indexOf('=');
+    if (at < 1) {
+      throw new InputError('parameter-invalid', `--arg ${text}: write name=label,label.`);
+    }
+    return [text.slice(0, at), text.slice(at + 1).split(',')];
+  });
+  const parsed = ArgumentsSchema.safeParse(Object.fromEntries(pairs));
+  if (parsed.success) return parsed.data;
+  throw new InputError('parameter-invalid', '--arg: a name or a label is not accepted.');
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function idOf(text: string): ReturnType<typeof ContractIdSchema.parse> {
+  const parsed = ContractIdSchema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new InputError('parameter-invalid', `${text} is not a contract’s id.`, {
+    remedy: '`weir contract list` shows them.',
+  });
+}

@@ -1,0 +1,192 @@
+/** Contracts: an analyst drafts and proposes; an officer reviews, signs, refuses, revokes. */
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { ContractSchema, LimitsSchema } from '../../contracts/contract.ts';
+import { ParameterSchema, PlanSchema } from '../../contracts/plan.ts';
+import { adminClient } from '../../domain/admin-client.ts';
+import type { OfficerActions } from '../../domain/admin-server.ts';
+import { InputError } from '../../errors.ts';
+import {
+  type ContractId,
+  ContractIdSchema,
+  type Hash,
+  HashSchema,
+  NameSchema,
+} from '../../system/ids.ts';
+import { parseJsonFile } from '../directories.ts';
+import { table } from '../terminal.ts';
+import { asAnalyst, withAnalyst } from './analyst.ts';
+
+const Text = z.string().min(1).max(2000);
+const Bilingual = z.strictObject({ zh: Text, en: Text });
+
+/** What an analyst writes to have a contract drafted. */
+const DraftFileSchema = z.strictObject({
+  title: Bilingual,
+  purpose: Bilingual.optional(),
+  legalBasis: Text.optional(),
+  plan: PlanSchema,
+  parameters: z.record(NameSchema, ParameterSchema).default({}),
+  limits: LimitsSchema.partial().default({}).transform(definedOf),
+  minimumParties: z.int().min(2).optional(),
+  validDays: z.int().min(1).max(3660).optional(),
+});
+
+export function contractCommands(program: Command): void {
+  const contract = program.command('contract').description('digital contracts · 数字合约');
+  analystSide(contract);
+  officerSide(contract);
+}
+
+function analystSide(contract: Command): void {
+  asAnalyst(
+    contract
+      .command('draft')
+      .description('an analyst: make a contract from a plan and the catalog')
+      .argument('<file>', 'JSON with title and plan')
+      .option('--out <file>', 'where to write it; standard output otherwise'),
+  )
+    .addHelpText(
+      'after',
+      '\nExample of a file:\n' +
+        '  {"title":{"zh":"就诊次数","en":"Visits"},\n' +
+        '   "plan":{"kind":"aggregate","table":"visits","groups":[{"column":"month"}],\n' +
+        '           "measures":[{"as":"visits","fn":"count"}],"select":[]}}',
+    )
+    .action(async (file: string, options: { dir: string; url?: string; out?: string }) => {
+      const { plan, ...terms } = parseJsonFile(file, DraftFileSchema);
+      await withAnalyst(options, async (analyst) => {
+        const drafted = await analyst.draft(plan, definedOf(terms));
+        const text = `${JSON.stringify(drafted, undefined, 2)}\n`;
+        if (options.out === undefined) process.stdout.write(text);
+        else writeFileSync(options.out, text);
+      });
+    });
+
+  asAnalyst(
+    contract
+      .command('propose')
+      .description('an analyst: sign a contract and file it with the gateway')
+      .argument('<file>', 'the contract, as `weir contract draft` wrote it'),
+  ).action(async (file: string, options: { dir: string; url?: string }) => {
+    const document = parseJsonFile(file, ContractSchema);
+    await withAnalyst(options, async (analyst) => {
+      const filed = await analyst.propose(document);
+      process.stdout.write(`${filed.contract.id}\n`);
+    });
+  });
+}
+
+function officerSide(contract: Command): void {
+  const officer = (name: string, description: string): Command =>
+    contract
+      .command(name)
+      .description(description)
+      .requiredOption('--dir <directory>', 'the domain’s directory (or the analyst’s)');
+
+  officer('list', 'contracts that name this party, and how they stand · 合约列表').action(
+    async ({ dir }: { dir: string }) => {
+      const rows = existsSync(join(dir, 'admin.sock'))
+        ? (await adminClient(dir).proposals()).map((one) => [
+            one.contract.id,
+            one.state,
+            one.contract.title.en,
+            one.contract.title.zh,
+            `${one.signatures.length} of ${one.contract.holders.length + 1}`,
+          ])
+        : await analystsContracts(dir);
+      process.stdout.write(`${table(['contract', 'state', 'title', '名称', 'signed'], rows)}\n`);
+    },
+  );
+
+  officer('review', 'read a contract in plain words · 审阅')
+    .argument('<contract>', 'its id')
+    .option('--canonical', 'the canonical form that is signed, too')
+    .action(async (id: string, { dir, canonical }: { dir: string; canonical?: boolean }) => {
+      const review = await adminClient(dir).review(idOf(id));
+      process.stdout.write(`${review.zh}\n\n${review.en}\n`);
+      if (canonical === true) process.stdout.write(`\n${review.canonical}\n`);
+      for (const objection of review.proposal.objections) {
+        process.stdout.write(`\nobjection (${objection.code}): ${objection.message}`);
+        process.stdout.write(objection.remedy === undefined ? '\n' : ` ${objection.remedy}\n`);
+      }
+      process.stdout.write(
+        `\nhash ${review.proposal.hash}\n` +
+          `To sign:    weir contract sign --dir ${dir} ${id} --hash ${review.proposal.hash}\n` +
+          `To refuse:  weir contract refuse --dir ${dir} ${id} --hash ${review.proposal.hash}\n`,
+      );
+    });
+
+  decision(officer('sign', 'sign a reviewed contract · 签署'), async (actions, id, hash) => {
+    const signed = await actions.sign(id, { hash });
+    return `signed; the contract is ${signed.state}`;
+  });
+  decision(officer('refuse', 'refuse a contract · 拒绝'), async (actions, id, hash, reason) => {
+    await actions.refuse(id, { hash, reason });
+    return 'refused';
+  });
+  decision(
+    officer('revoke', 'revoke a contract: no run begins any more, runs in flight stop · 撤销'),
+    async (actions, id, hash, reason) => {
+      await actions.revoke(id, { hash, reason });
+      return 'revoked, in this domain at once';
+    },
+  );
+}
+
+function decision(
+  command: Command,
+  decide: (officer: OfficerActions, id: ContractId, hash: Hash, reason: string) => Promise<string>,
+): void {
+  command
+    .argument('<contract>', 'its id')
+    .requiredOption('--hash <hash>', 'the hash that `weir contract review` showed')
+    .option('--reason <text>', 'shown to the other parties', '')
+    .action(async (id: string, options: { dir: string; hash: string; reason: string }) => {
+      const { dir, hash, reason } = options;
+      const said = await decide(adminClient(dir), idOf(id), hashOf(hash), reason);
+      process.stdout.write(`${said}\n`);
+    });
+}
+
+async function analystsContracts(dir: string): Promise<string[][]> {
+  const rows: string[][] = [];
+  await withAnalyst({ dir }, async (analyst) => {
+    const { contracts } = await analyst.client.contracts();
+    for (const one of contracts) {
+      const { id, title, holders } = one.contract;
+      rows.push([
+        id,
+        one.state,
+        title.en,
+        title.zh,
+        `${one.signatures.length} of ${holders.length + 1}`,
+      ]);
+    }
+  });
+  return rows;
+}
+
+function idOf(text: string): ContractId {
+  const parsed = ContractIdSchema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new InputError('parameter-invalid', `${text} is not a contract’s id.`, {
+    remedy: '`weir contract list` shows them.',
+  });
+}
+
+function hashOf(text: string): Hash {
+  const parsed = HashSchema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new InputError('parameter-invalid', '--hash is 64 hexadecimal digits.', {
+    remedy: '`weir contract review` shows it.',
+  });
+}
+
+/** Without the members that were not stated, so that defaults apply. */
+function definedOf<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+}

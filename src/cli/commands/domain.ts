@@ -1,0 +1,147 @@
+/** `weir domain`: run a holder's domain, pin other holders, look at its counters. */
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { COMPUTATIONS } from '../../computations/registry.ts';
+import { PublicKeySchema } from '../../contracts/contract.ts';
+import { DISCLOSURE_STAGES } from '../../disclosure/stages.ts';
+import { adminClient } from '../../domain/admin-client.ts';
+import { DomainConfigSchema } from '../../domain/config.ts';
+import { openDomain } from '../../domain/domain-process.ts';
+import { InputError } from '../../errors.ts';
+import { systemClock } from '../../system/clock.ts';
+import { PartyIdSchema } from '../../system/ids.ts';
+import { createLog } from '../../system/log.ts';
+import { systemRandom } from '../../system/random.ts';
+import { readConfig, writeConfig } from '../directories.ts';
+import { stopOnSignals, tellReady } from '../processes.ts';
+import { table } from '../terminal.ts';
+
+const directoryOption = ['--dir <directory>', 'the domain’s directory'] as const;
+
+export function domainCommands(program: Command): void {
+  const domain = program.command('domain').description('run a holder’s domain · 运行数据域');
+
+  domain
+    .command('start', { isDefault: true })
+    .description('run the domain; it dials its gateway')
+    .requiredOption(...directoryOption)
+    .action(async ({ dir }: { dir: string }) => runDomain(dir));
+
+  domain
+    .command('trust')
+    .description('pin another holder’s key, compared out of band · 固定其他数据持有方的公钥')
+    .requiredOption(...directoryOption)
+    .requiredOption('--party <party>', 'the other holder')
+    .requiredOption('--key <key>', 'its public key, as `weir domain status` shows it there')
+    .action(async ({ dir, party, key }: { dir: string; party: string; key: string }) => {
+      const id = PartyIdSchema.safeParse(party);
+      const publicKey = PublicKeySchema.safeParse(key);
+      if (!id.success)
+        throw new InputError('parameter-invalid', `--party ${party} is no party id.`);
+      if (!publicKey.success) {
+        throw new InputError('parameter-invalid', '--key is not a public key in base64url.');
+      }
+      await adminClient(dir).trust({ party: id.data, publicKey: publicKey.data });
+      process.stdout.write(`pinned ${party}\n`);
+    });
+
+  domain
+    .command('status')
+    .description('keys and fingerprints, pins, datasets, counters · 状态')
+    .requiredOption(...directoryOption)
+    .option('--json', 'as JSON')
+    .action(async ({ dir, json }: { dir: string; json?: boolean }) =>
+      showStatus(dir, json === true),
+    );
+
+  domain
+    .command('add-dataset')
+    .description('register a dataset: a JSON file that says where it lies and what may be done')
+    .requiredOption(...directoryOption)
+    .argument('<registration>', 'path of the registration, relative to the directory')
+    .action((registration: string, { dir }: { dir: string }) => {
+      const config = readConfig(dir, DomainConfigSchema);
+      const datasets = [...new Set([...config.datasets, registration])];
+      writeConfig(dir, { ...config, datasets });
+      process.stdout.write(
+        `registered ${join(dir, registration)}; restart the domain to serve it\n`,
+      );
+    });
+
+  domain
+    .command('accept-rollback')
+    .description('go on after a restored backup, forward only')
+    .requiredOption(...directoryOption)
+    .option('--lost-runs <count>', 'accept that so many runs are lost')
+    .action(async ({ dir, lostRuns }: { dir: string; lostRuns?: string }) => {
+      const officer = adminClient(dir);
+      if (lostRuns === undefined) {
+        const view = await officer.viewRollback();
+        process.stdout.write(
+          `The counters end at ${view.storedSeq}; witnesses know of ${view.highestSeq}.\n` +
+            `${view.lostRuns} runs would count against every contract. To accept:\n` +
+            `  weir domain accept-rollback --dir ${dir} --lost-runs ${view.lostRuns}\n`,
+        );
+        return;
+      }
+      await officer.acceptRollback(Number(lostRuns));
+      process.stdout.write('accepted; the domain takes runs again\n');
+    });
+}
+
+async function runDomain(directory: string): Promise<void> {
+  const config = readConfig(directory, DomainConfigSchema);
+  const log = createLog({ level: config.log, name: `domain ${config.party}` });
+  const domain = await openDomain({
+    directory,
+    config,
+    computations: COMPUTATIONS,
+    stages: DISCLOSURE_STAGES,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  });
+  stopOnSignals(() => domain.close());
+  tellReady({ fingerprint: domain.fingerprint });
+  if (!process.connected) {
+    process.stderr.write(`weir domain ${config.party}\nfingerprint ${domain.fingerprint}\n`);
+  }
+}
+
+async function showStatus(directory: string, json: boolean): Promise<void> {
+  const status = await adminClient(directory).status();
+  if (json) {
+    process.stdout.write(`${JSON.stringify(status, undefined, 2)}\n`);
+    return;
+  }
+  const { gateway, counters } = status;
+  const lines = [
+    `domain       ${status.party}`,
+    `public key   ${status.publicKey}`,
+    `fingerprint  ${status.fingerprint}`,
+    `gateway      ${gateway.url} ${gateway.connected ? '(connected)' : '(not connected)'}`,
+    `             ${gateway.fingerprint ?? 'not enrolled'}`,
+    `counters     ${counters.spends} spends${counters.rolledBack ? ', ROLLED BACK: see `weir domain accept-rollback`' : ''}`,
+    '',
+    table(
+      ['pinned holder', 'fingerprint'],
+      status.pins.map((pin) => [pin.party, pin.fingerprint]),
+    ),
+    '',
+    table(
+      ['dataset', 'grade', 'rows at most', 'fingerprint'],
+      status.datasets.map((one) => [
+        one.name,
+        one.grade,
+        one.rowsMax,
+        one.fingerprint.slice(0, 16),
+      ]),
+    ),
+    '',
+    table(
+      ['signed contract', 'runs'],
+      counters.contracts.map((one) => [one.contractId, one.runs]),
+    ),
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+}

@@ -1,0 +1,116 @@
+/** `weir init gateway|domain|analyst`: a directory with configuration and keys. */
+import type { Command } from 'commander';
+import { InputError } from '../../errors.ts';
+import { initAnalyst, initDomain, initGateway, operatorTokenFile } from '../init.ts';
+
+interface PartyOptions {
+  readonly dir: string;
+  readonly party: string;
+  readonly name?: string;
+  readonly nameZh?: string;
+  readonly gateway: string;
+  readonly ca?: string;
+}
+
+export function initCommands(program: Command): void {
+  const init = program
+    .command('init')
+    .description('make a party’s directory with configuration and keys · 初始化');
+
+  init
+    .command('gateway')
+    .requiredOption('--dir <directory>', 'a new directory')
+    .option('--host <host>', 'address to listen on; beyond loopback needs TLS', '127.0.0.1')
+    .option('--port <port>', 'port to listen on', '8470')
+    .option('--tls-cert <file>', 'certificate chain, PEM, relative to the directory')
+    .option('--tls-key <file>', 'its key, PEM, relative to the directory')
+    .addHelpText('after', '\nExample: weir init gateway --dir gateway --port 8470')
+    .action(async (options: GatewayInit) => {
+      const { dir, host, port, tlsCert, tlsKey } = options;
+      if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+        throw new InputError('parameter-invalid', '--tls-cert and --tls-key go together.');
+      }
+      const { fingerprint } = await initGateway({
+        directory: dir,
+        host,
+        port: Number(port),
+        ...(tlsCert === undefined || tlsKey === undefined
+          ? {}
+          : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
+      });
+      process.stdout.write(
+        `gateway made in ${dir}\nfingerprint ${fingerprint}\n` +
+          `operator’s token in ${operatorTokenFile(dir)} (keep it)\n` +
+          `next: weir gateway --dir ${dir}\n`,
+      );
+    });
+
+  initDomainCommand(init);
+
+  partyOptions(init.command('analyst')).action(async (options: PartyOptions) => {
+    const { fingerprint } = await initAnalyst({
+      directory: options.dir,
+      party: options.party,
+      name: namesOf(options),
+      gatewayUrl: options.gateway,
+      ...(options.ca === undefined ? {} : { caFile: options.ca }),
+    });
+    process.stdout.write(
+      `analyst ${options.party} made in ${options.dir}\nfingerprint ${fingerprint}\n` +
+        `next: put the API token that the operator gives you into ${options.dir}/token\n`,
+    );
+  });
+}
+
+function initDomainCommand(init: Command): void {
+  partyOptions(init.command('domain'))
+    .requiredOption('--token <token>', 'the one-time token from `weir enrol-token`')
+    .option('--gateway-fingerprint <fingerprint>', 'refuse any other gateway')
+    .addHelpText(
+      'after',
+      '\nExample: weir init domain --dir hospital --party hospital --gateway http://127.0.0.1:8470 --token weir_enrol_…',
+    )
+    .action(async (options: PartyOptions & { token: string; gatewayFingerprint?: string }) => {
+      const made = await initDomain({
+        directory: options.dir,
+        party: options.party,
+        name: namesOf(options),
+        gatewayUrl: options.gateway,
+        token: options.token,
+        datasets: [],
+        ...(options.ca === undefined ? {} : { caFile: options.ca }),
+        ...(options.gatewayFingerprint === undefined
+          ? {}
+          : { gatewayFingerprint: options.gatewayFingerprint }),
+      });
+      process.stdout.write(
+        `domain ${options.party} made in ${options.dir} and enrolled\n` +
+          `own fingerprint      ${made.fingerprint}\n` +
+          `gateway fingerprint  ${made.gatewayFingerprint}\n` +
+          'Compare both with the gateway’s operator, by telephone or in person.\n',
+      );
+    });
+}
+
+interface GatewayInit {
+  readonly dir: string;
+  readonly host: string;
+  readonly port: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+}
+
+function partyOptions(command: Command): Command {
+  return command
+    .requiredOption('--dir <directory>', 'a new directory')
+    .requiredOption('--party <party>', 'short name: lower-case letters, digits, hyphens')
+    .option('--name <name>', 'name for people, in English')
+    .option('--name-zh <name>', 'name for people, in Chinese')
+    .requiredOption('--gateway <url>', 'the gateway’s address')
+    .option('--ca <file>', 'PEM of the authority of the gateway’s certificate');
+}
+
+function namesOf(options: PartyOptions): { zh: string; en: string } {
+  const en = options.name ?? options.nameZh ?? options.party;
+  return { en, zh: options.nameZh ?? en };
+}

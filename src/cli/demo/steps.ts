@@ -1,0 +1,5 @@
+/** The registry of demo steps, in the order they are shown. */
+import { delaysByHour, delaysByMonthAndDistance } from './delay-steps.ts';
+import type { DemoStep } from './demo-step.ts';
+
+export const DEMO_STEPS: readonly DemoStep[] = [delaysByHour, delaysByMonthAndDistance];

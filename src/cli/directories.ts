@@ -1,0 +1,76 @@
+/** A party's directory on disk: its configuration, read and written whole, readable by its owner only. */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { z } from 'zod';
+import { SetupError } from '../errors.ts';
+
+const CONFIG = 'config.json';
+
+/**
+ * Reads `config.json` of a directory.
+ * @throws SetupError `config-missing`, or `config-invalid` with the path of the first wrong field.
+ */
+export function readConfig<Schema extends z.ZodType>(
+  directory: string,
+  schema: Schema,
+): z.infer<Schema> {
+  const file = join(directory, CONFIG);
+  if (!existsSync(file)) {
+    throw new SetupError('config-missing', `There is no ${file}.`, {
+      path: file,
+      remedy: 'Create the directory with `weir init gateway|domain|analyst`.',
+    });
+  }
+  return parseJsonFile(file, schema);
+}
+
+/** @throws SetupError `config-invalid` */
+export function parseJsonFile<Schema extends z.ZodType>(
+  file: string,
+  schema: Schema,
+): z.infer<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : 'unreadable';
+    throw new SetupError('config-invalid', `${file} cannot be read as JSON: ${why}`, {
+      path: file,
+    });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const at = issue?.path.join('.') ?? '';
+  throw new SetupError('config-invalid', `${file}: ${at || 'document'}: ${issue?.message ?? ''}.`, {
+    path: `${file}#${at}`,
+  });
+}
+
+/** Writes `config.json` atomically; mode 0600 in a directory of mode 0700. */
+export function writeConfig(directory: string, config: unknown): void {
+  const file = join(directory, CONFIG);
+  writePrivateFile(file, `${JSON.stringify(config, null, 2)}\n`);
+}
+
+export function writePrivateFile(file: string, content: string): void {
+  const temporary = `${file}.${process.pid}.tmp`;
+  writeFileSync(temporary, content, { mode: 0o600 });
+  renameSync(temporary, file);
+}
+
+/**
+ * Makes a new party's directory.
+ * @throws SetupError `config-invalid` where it is in use already: keys are never overwritten.
+ */
+export function makeDirectory(directory: string): string {
+  const path = resolve(directory);
+  if (existsSync(join(path, CONFIG))) {
+    throw new SetupError('config-invalid', `${path} is in use already; its keys are kept.`, {
+      path,
+      remedy: 'Choose another --dir, or remove the directory if you mean to start over.',
+    });
+  }
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return path;
+}

@@ -1,0 +1,168 @@
+/** Makes a party's directory: configuration and keys, readable by its owner only. */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { WeirClient } from '../client/weir-client.ts';
+import { encodeEnrolment, verifyEnrolmentAnswer } from '../contracts/enrolment.ts';
+import { DomainConfigSchema } from '../domain/config.ts';
+import { SetupError } from '../errors.ts';
+import { GatewayConfigSchema } from '../gateway/config.ts';
+import { identityKeyFile, openGatewayState } from '../gateway/gateway-state.ts';
+import { TokenBook } from '../gateway/tokens.ts';
+import { encodeBase64url } from '../system/base64url.ts';
+import { systemClock } from '../system/clock.ts';
+import { PartyIdSchema } from '../system/ids.ts';
+import { createKeyFile, readKeyFile } from '../system/key-file.ts';
+import { systemRandom } from '../system/random.ts';
+import { eddsaSuite, fingerprintOf } from '../system/signature-suite.ts';
+import { AnalystConfigSchema } from './analyst.ts';
+import { makeDirectory, writeConfig, writePrivateFile } from './directories.ts';
+import { createExchangeKeys } from '../system/exchange-keys.ts';
+
+const OPERATOR_TOKEN_TTL_S = 366 * 86_400;
+
+interface Names {
+  readonly zh: string;
+  readonly en: string;
+}
+
+export function operatorTokenFile(directory: string): string {
+  return join(directory, 'operator.token');
+}
+
+function subdirectories(directory: string): void {
+  for (const name of ['keys', 'state']) {
+    mkdirSync(join(directory, name), { recursive: true, mode: 0o700 });
+  }
+}
+
+/** Keys, configuration, an empty ledger, and the first operator's token. */
+export async function initGateway(options: {
+  readonly directory: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+}): Promise<{ readonly fingerprint: string }> {
+  const directory = makeDirectory(options.directory);
+  subdirectories(directory);
+  const keys = eddsaSuite.generate(systemRandom);
+  createKeyFile(identityKeyFile(directory), 'ed25519', keys);
+  const state = await openGatewayState(directory);
+  try {
+    const tokens = new TokenBook(state.store, state.audit, systemClock, systemRandom);
+    const { token } = await tokens.create({
+      role: 'operator',
+      party: PartyIdSchema.parse('operator'),
+      label: 'made by weir init gateway',
+      ttlS: OPERATOR_TOKEN_TTL_S,
+    });
+    writePrivateFile(operatorTokenFile(directory), `${token}\n`);
+  } finally {
+    await state.store.close();
+  }
+  // Last: a directory counts as made once its configuration stands.
+  const { directory: _directory, host, port, tls } = options;
+  writeConfig(
+    directory,
+    GatewayConfigSchema.parse({ format: 'weir-gateway/1', listen: { host, port }, tls }),
+  );
+  return { fingerprint: fingerprintOf(keys.publicKey) };
+}
+
+/** Keys made here and kept here; enrols with the one-time token and pins the gateway's key. */
+export async function initDomain(options: {
+  readonly directory: string;
+  readonly party: string;
+  readonly name: Names;
+  readonly gatewayUrl: string;
+  readonly token: string;
+  readonly datasets: readonly string[];
+  readonly caFile?: string;
+  /** Compared with the gateway's key where the officer has it already. */
+  readonly gatewayFingerprint?: string;
+}): Promise<{ readonly fingerprint: string; readonly gatewayFingerprint: string }> {
+  const directory = makeDirectory(options.directory);
+  subdirectories(directory);
+  const keys = makeOrKeep(identityKeyFile(directory));
+  const request = encodeEnrolment(
+    options.token,
+    {
+      id: PartyIdSchema.parse(options.party),
+      name: options.name,
+      signKey: encodeBase64url(keys.publicKey),
+    },
+    keys,
+    eddsaSuite,
+  );
+  const client = new WeirClient({
+    url: options.gatewayUrl,
+    ...(options.caFile === undefined ? {} : { ca: readFileSync(options.caFile, 'utf8') }),
+  });
+  const answer = await client.enrol(request);
+  const gatewayKey = verifyEnrolmentAnswer(answer, request, eddsaSuite);
+  const gatewayFingerprint = fingerprintOf(gatewayKey);
+  const expected = options.gatewayFingerprint;
+  if (expected !== undefined && expected !== gatewayFingerprint) {
+    throw new SetupError(
+      'peer-mismatch',
+      `The gateway shows the fingerprint ${gatewayFingerprint}, not ${expected}.`,
+      { remedy: 'Somebody else answers at that address: do not go on.' },
+    );
+  }
+  writeConfig(
+    directory,
+    DomainConfigSchema.parse({
+      format: 'weir-domain/1',
+      party: options.party,
+      name: options.name,
+      gateway: {
+        url: options.gatewayUrl,
+        publicKey: encodeBase64url(gatewayKey),
+        ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
+      },
+      datasets: [...options.datasets],
+    }),
+  );
+  return { fingerprint: fingerprintOf(keys.publicKey), gatewayFingerprint };
+}
+
+/** An analyst's signing and encryption keys. */
+export async function initAnalyst(options: {
+  readonly directory: string;
+  readonly party: string;
+  readonly name: Names;
+  readonly gatewayUrl: string;
+  readonly caFile?: string;
+}): Promise<{ readonly fingerprint: string }> {
+  const directory = makeDirectory(options.directory);
+  subdirectories(directory);
+  const keys = makeOrKeep(identityKeyFile(directory));
+  createKeyFile(
+    join(directory, 'keys', 'encryption.key'),
+    'x25519',
+    createExchangeKeys(systemRandom),
+  );
+  writeConfig(
+    directory,
+    AnalystConfigSchema.parse({
+      format: 'weir-analyst/1',
+      party: { id: options.party, name: options.name, signKey: encodeBase64url(keys.publicKey) },
+      gateway: {
+        url: options.gatewayUrl,
+        ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
+      },
+    }),
+  );
+  return { fingerprint: fingerprintOf(keys.publicKey) };
+}
+
+/** A retry after a failed enrolment keeps the key that it made. */
+function makeOrKeep(path: string): ReturnType<typeof readKeyFile> {
+  try {
+    const keys = eddsaSuite.generate(systemRandom);
+    createKeyFile(path, 'ed25519', keys);
+    return keys;
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    return readKeyFile(path, 'ed25519');
+  }
+}
