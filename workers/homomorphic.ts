@@ -71,6 +71,24 @@ export class SealingThread {
     return encryptor;
   }
 
+  /**
+   * A native fault, such as memory that ran out, takes the instance with it; the frame is tried
+   * once more on a new one. The masks are the same, the encryption fresh, and nothing had left.
+   */
+  async seal(task: SealFrameArgument): Promise<Uint8Array<ArrayBuffer>> {
+    try {
+      return await this.#sealOnce(task);
+    } catch (error) {
+      if (!this.isBroken()) throw error;
+      return this.#sealOnce(task);
+    }
+  }
+
+  async #sealOnce(task: SealFrameArgument): Promise<Uint8Array<ArrayBuffer>> {
+    const encryptor = await this.encryptor(task.place.residue, task.publicKey);
+    return sealFrame(nativePrimitives, encryptor, task);
+  }
+
   isBroken(): boolean {
     return this.#instance?.isBroken() ?? false;
   }
@@ -85,10 +103,7 @@ export function maskPeersTask(task: MaskPeersArgument): Promise<readonly MaskPee
 
 /** @see sealFrame */
 export function sealFrameTask(task: SealFrameArgument): Promise<unknown> {
-  return answered(async () => {
-    const encryptor = await thread.encryptor(task.place.residue, task.publicKey);
-    return move(sealFrame(nativePrimitives, encryptor, task));
-  });
+  return answered(async () => move(await thread.seal(task)));
 }
 
 /** @see addFrames */

@@ -42,6 +42,12 @@ const SCRYPT_LOG_COST_MAX = 20;
 /** A passphrase shorter than this is refused when a key is stored. */
 export const PASSPHRASE_LENGTH_MIN = 12;
 
+/** scrypt with r = 8, p = 1 and 32 bytes out; @noble's unless the caller has a faster one. */
+export type Stretch = (passphrase: string, salt: Uint8Array, cost: number) => Uint8Array;
+
+const nobleStretch: Stretch = (passphrase, salt, cost) =>
+  scrypt(passphrase, salt, { N: cost, r: BLOCK_SIZE, p: PARALLELISM, dkLen: 32, maxmem: 2 ** 31 });
+
 export interface SealingKeys {
   /** One public key per residue, all under the one secret key. */
   readonly publicKeys: readonly BgvPublicKey[];
@@ -118,6 +124,7 @@ export function encodeSecretKey(
   passphrase: string,
   randomBytes: Uint8Array,
   logCost: number = SCRYPT_LOG_COST,
+  stretch: Stretch = nobleStretch,
 ): Uint8Array {
   if (passphrase.length < PASSPHRASE_LENGTH_MIN)
     throw new ProtocolError(
@@ -131,7 +138,7 @@ export function encodeSecretKey(
     Uint8Array.of(logCost, BLOCK_SIZE, PARALLELISM, 0),
     randomBytes,
   ]);
-  const wrappingKey = stretch(passphrase, header);
+  const wrappingKey = wrappingKeyOf(passphrase, header, stretch);
   const content = concatBytes([
     publicBundleHash(encodePublicBundle(keys.publicKeys)),
     keys.secretKey,
@@ -152,6 +159,7 @@ export function encodeSecretKey(
 export function parseSecretKey(
   file: Uint8Array,
   passphrase: string,
+  stretch: Stretch = nobleStretch,
 ): { readonly secretKey: BgvSecretKey; readonly bundleHash: Uint8Array } {
   const parameters = sealedSumParameters(0);
   const header = file.subarray(0, SECRET_HEADER_BYTES);
@@ -168,7 +176,7 @@ export function parseSecretKey(
     logCost > SCRYPT_LOG_COST_MAX
   )
     throw new ProtocolError('message-malformed', 'not a sealing key file');
-  const content = decrypt(file, passphrase, header);
+  const content = decrypt(file, header, wrappingKeyOf(passphrase, header, stretch));
   try {
     return {
       bundleHash: content.slice(0, HASH_BYTES),
@@ -179,8 +187,7 @@ export function parseSecretKey(
   }
 }
 
-function decrypt(file: Uint8Array, passphrase: string, header: Uint8Array): Uint8Array {
-  const wrappingKey = stretch(passphrase, header);
+function decrypt(file: Uint8Array, header: Uint8Array, wrappingKey: Uint8Array): Uint8Array {
   try {
     return cipherOf(wrappingKey, header).decrypt(file.subarray(SECRET_HEADER_BYTES));
   } catch {
@@ -195,12 +202,7 @@ function cipherOf(key: Uint8Array, header: Uint8Array): ReturnType<typeof gcm> {
 }
 
 /** NFKC, so that a passphrase typed on another keyboard is the same one. */
-function stretch(passphrase: string, header: Uint8Array): Uint8Array {
-  return scrypt(passphrase.normalize('NFKC'), header.slice(SALT_AT, SALT_AT + SALT_BYTES), {
-    N: 2 ** (header[COST_AT] ?? SCRYPT_LOG_COST),
-    r: BLOCK_SIZE,
-    p: PARALLELISM,
-    dkLen: 32,
-    maxmem: 2 ** 31,
-  });
+function wrappingKeyOf(passphrase: string, header: Uint8Array, stretch: Stretch): Uint8Array {
+  const salt = header.slice(SALT_AT, SALT_AT + SALT_BYTES);
+  return stretch(passphrase.normalize('NFKC'), salt, 2 ** (header[COST_AT] ?? SCRYPT_LOG_COST));
 }

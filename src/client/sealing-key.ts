@@ -2,6 +2,7 @@
  * The recipient's sealing key as files: the public bundle, which goes into contracts, and the
  * secret key under a passphrase. Made once, never overwritten, readable by their owner alone.
  */
+import { scryptSync } from 'node:crypto';
 import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BgvSecretKey } from '../../protocols/common/bgv.ts';
@@ -13,7 +14,9 @@ import {
   parsePublicBundle,
   parseSecretKey,
   publicBundleHash,
+  SCRYPT_LOG_COST,
   type SealingKeys,
+  type Stretch,
 } from '../../protocols/homomorphic/keys.ts';
 import { AbortError, SetupError } from '../errors.ts';
 import { encodeBase64url } from '../system/base64url.ts';
@@ -23,6 +26,13 @@ const PUBLIC_FILE = 'sealing-key.pub';
 const SECRET_FILE = 'sealing-key.secret';
 const SALT_AND_NONCE_BYTES = 28;
 const OTHERS = 0o077;
+const SCRYPT_MEMORY_BYTES_MAX = 2 ** 31 - 1;
+
+/** OpenSSL's, several times as fast as the portable one. */
+const nativeStretch: Stretch = (passphrase, salt, cost) =>
+  new Uint8Array(
+    scryptSync(passphrase, salt, 32, { N: cost, r: 8, p: 1, maxmem: SCRYPT_MEMORY_BYTES_MAX }),
+  );
 
 /** A sealing key in memory. */
 export interface SealingKey {
@@ -62,7 +72,7 @@ export function readSealingKey(directory: string, passphrase: string): SealingKe
   const bundle = readOwn(publicPath);
   try {
     parsePublicBundle(bundle);
-    const { secretKey, bundleHash } = parseSecretKey(file, passphrase);
+    const { secretKey, bundleHash } = parseSecretKey(file, passphrase, nativeStretch);
     if (equalBytes(bundleHash, publicBundleHash(bundle))) {
       return { publicBundle: encodeBase64url(bundle), secretKey };
     }
@@ -78,7 +88,13 @@ export function readSealingKey(directory: string, passphrase: string): SealingKe
 
 function encrypted(keys: SealingKeys, passphrase: string, random: Random): Uint8Array {
   try {
-    return encodeSecretKey(keys, passphrase, random.bytes(SALT_AND_NONCE_BYTES));
+    return encodeSecretKey(
+      keys,
+      passphrase,
+      random.bytes(SALT_AND_NONCE_BYTES),
+      SCRYPT_LOG_COST,
+      nativeStretch,
+    );
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     throw new SetupError('config-invalid', 'The passphrase is too short.', {

@@ -79,6 +79,29 @@ describe('the native instance', () => {
     expect(thread.isBroken()).toBe(false);
   });
 
+  it('is replaced within a task, which is tried once more', async () => {
+    const thread = new SealingThread();
+    const bounds = { minimum: 0n, maximum: 9n, addends: 2 };
+    const vector = { vector: 0, cells: 1, laneBytes: 8 as const, ...bounds };
+    const task = {
+      place: { vector, residue: 0, frame: 0 },
+      lanes: new Uint8Array(8),
+      peers: [{ sign: 1 as const, secret: new Uint8Array(32) }],
+      tagKey: new Uint8Array(32),
+      descriptorHash: new Uint8Array(32),
+      publicKey: keys.publicKeys[0]!,
+    };
+    const first = await thread.encryptor(0, keys.publicKeys[0]!);
+    first[Symbol.dispose]();
+    const frame = await thread.seal(task);
+    expect(frame.length).toBe(64 + 65_536);
+    expect(await thread.encryptor(0, keys.publicKeys[0]!)).not.toBe(first);
+    // A refusal of the task itself is no fault of the instance and is not tried again.
+    const short = thread.seal({ ...task, lanes: new Uint8Array(7) });
+    await expect(short).rejects.toThrow(expect.objectContaining({ code: 'length-wrong' }));
+    expect(thread.isBroken()).toBe(false);
+  });
+
   it('refuses a hostile public key before it is loaded', async () => {
     const thread = new SealingThread();
     const good = keys.publicKeys[0]!;

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSealingKey, readSealingKey } from '../../src/client/sealing-key.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { generateSealingKeys, type SealingKeys } from '../../protocols/homomorphic/keys.ts';
+import {
+  generateSealingKeys,
+  parseSecretKey,
+  type SealingKeys,
+} from '../../protocols/homomorphic/keys.ts';
 import { loadSeal } from '../../workers/seal-instance.ts';
 
 const PASSPHRASE = 'correct horse battery';
@@ -28,6 +32,12 @@ describe('the sealing key on disk', () => {
     expect(() => readSealingKey(root, 'another passphrase')).toThrow(
       expect.objectContaining({ code: 'decryption-failed' }),
     );
+  });
+
+  it('is the same file by whichever scrypt, at the full cost', () => {
+    const file = new Uint8Array(readFileSync(join(root, 'sealing-key.secret')));
+    expect(file[8]).toBe(17);
+    expect(parseSecretKey(file, PASSPHRASE).secretKey).toEqual(keys.secretKey);
   });
 
   it('refuses files that others may read, that are missing or not of one key', () => {

@@ -1,6 +1,6 @@
 /** Names of a sealed sum's messages after the counting round, and the table they are released as. */
-import { AbortError, WeirError } from '../../errors.ts';
-import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
+import { AbortError, WeirError, type CodeOf } from '../../errors.ts';
+import { ProtocolError, type ProtocolErrorCode } from '../../../protocols/common/protocol-error.ts';
 
 export const SEALED_KINDS = {
   /** First party to gateway, for the recipient. */
@@ -15,18 +15,23 @@ export const SEALED_KINDS = {
  */
 export const SEALED_COLUMN = 'sealed-sum/1';
 
+const CODES: Readonly<Partial<Record<ProtocolErrorCode, CodeOf<'abort'>>>> = {
+  'decryption-failed': 'decryption-failed',
+  'encoding-failed': 'domain-failed',
+};
+
 /**
  * Runs a role; a check of the protocol that fails ends it as a typed abort.
- * @throws AbortError `decryption-failed` or `transcript-mismatch`; other WeirErrors as they are.
+ * @throws AbortError `decryption-failed`; `domain-failed` where the native library failed, twice;
+ *   else `transcript-mismatch`. Other WeirErrors as they are.
  */
 export async function asSealedAbort<Answer>(work: () => Promise<Answer>): Promise<Answer> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof WeirError || !(error instanceof ProtocolError)) throw error;
-    const code = error.code === 'decryption-failed' ? 'decryption-failed' : 'transcript-mismatch';
     throw new AbortError(
-      code,
+      CODES[error.code] ?? 'transcript-mismatch',
       'A message of the sealed sum did not pass its checks.',
       { rule: error.code },
       { cause: error },
