@@ -18,7 +18,7 @@ export const COUNTER_MIGRATIONS: MigrationList = {
   id BIGINT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL, hash TEXT NOT NULL, at_ms BIGINT NOT NULL,
   rolled_back TEXT);
 CREATE TABLE spend (
-  seq BIGINT NOT NULL PRIMARY KEY, hash TEXT NOT NULL, document TEXT NOT NULL);
+  seq BIGINT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, hash TEXT NOT NULL, document TEXT NOT NULL);
 CREATE TABLE counted_request (
   request_hash TEXT NOT NULL PRIMARY KEY, contract_hash TEXT NOT NULL, nonce TEXT NOT NULL,
   run_id TEXT NOT NULL, attempt BIGINT NOT NULL, descriptor_hash TEXT NOT NULL,
@@ -63,7 +63,7 @@ export function advanceHead(from: SpendHead, to: SpendHead, atMs: number): State
   };
 }
 
-/** The hash of the statement with this number, where it is kept. */
+/** The hash of the statement or note with this number, where it is kept. */
 export async function spendHashAt(store: Store, seq: number): Promise<Hash | undefined> {
   const row = (await store.query('SELECT hash FROM spend WHERE seq = ?', [seq]))[0];
   return row === undefined ? undefined : HashSchema.parse(row['hash']);
@@ -74,7 +74,7 @@ export async function readSpends(
   afterSeq: number,
   most: number,
 ): Promise<readonly SignedSpend[]> {
-  const sql = 'SELECT document FROM spend WHERE seq > ? ORDER BY seq LIMIT ?';
+  const sql = `SELECT document FROM spend WHERE kind = 'spend' AND seq > ? ORDER BY seq LIMIT ?`;
   const rows = await store.query(sql, [afterSeq, most]);
   return rows.map((row) => SignedSpendSchema.parse(JSON.parse(String(row['document']))));
 }
@@ -148,13 +148,23 @@ export function restoredStatements(signed: SignedSpend, hash: Hash): readonly St
   ];
 }
 
+/** An entry of the chain: a spend, or a note that takes a number like one. */
+export function insertEntry(
+  seq: number,
+  kind: 'spend' | 'note',
+  hash: Hash,
+  document: string,
+): Statement {
+  return {
+    sql: 'INSERT INTO spend (seq, kind, hash, document) VALUES (?, ?, ?, ?)',
+    params: [seq, kind, hash, document],
+  };
+}
+
 function countStatements(signed: SignedSpend, hash: Hash): readonly Statement[] {
   const { seq, contractHash, counted } = signed.spend;
   return [
-    {
-      sql: 'INSERT INTO spend (seq, hash, document) VALUES (?, ?, ?)',
-      params: [seq, hash, JSON.stringify(signed)],
-    },
+    insertEntry(seq, 'spend', hash, JSON.stringify(signed)),
     runsStatement(contractHash, 'total', 'all', counted.total),
     runsStatement(contractHash, 'day', counted.day.key, counted.day.runs),
     runsStatement(contractHash, 'month', counted.month.key, counted.month.runs),

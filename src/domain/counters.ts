@@ -11,12 +11,14 @@ import type { Contract } from '../contracts/contract.ts';
 import { SPEND_GENESIS, signSpend, spendHash, verifySpend } from '../contracts/spend.ts';
 import type { SignedSpend, Spend } from '../contracts/spend.ts';
 import { StoreConflict } from '../store/store.ts';
-import type { Store } from '../store/store.ts';
+import type { Statement, Store } from '../store/store.ts';
+import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash, PartyId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { Anchor, SpendHead } from './anchor.ts';
 import {
   advanceHead,
+  insertEntry,
   readGaps,
   readHead,
   readRequest,
@@ -40,6 +42,13 @@ export interface CountersOptions {
   readonly anchor: Anchor;
   readonly self: PartyId;
   readonly identity: KeyPair;
+}
+
+export interface ChainNote {
+  /** Dotted name of what happened: `contract.revoked`. */
+  readonly kind: string;
+  /** Hash of what it happened to. */
+  readonly digest: Hash;
 }
 
 export interface CountersState {
@@ -66,6 +75,11 @@ export interface Counters {
    * @throws StateError `request-replayed`
    */
   markSent(requestHash: Hash, descriptorHash: Hash): Promise<void>;
+  /**
+   * Writes what a restored backup must not undo unnoticed (a revocation, say) and takes a number of
+   * the chain for it, so that an older store is behind the anchor. Works while rolled back, too.
+   */
+  note(note: ChainNote, alongside: readonly Statement[]): Promise<void>;
   /** Runs counted of a contract, without what accepted rollbacks add. */
   usage(contract: Contract, contractHash: Hash, nowMs: number): Promise<CountedRuns>;
   /**
@@ -114,6 +128,7 @@ export async function openCounters(options: CountersOptions): Promise<Counters> 
         const params = [requestHash, descriptorHash];
         await write(store, [{ sql, params, expectChanges: 1 }]);
       }),
+    note: (note, alongside) => alone(() => writeNote(store, anchor, note, alongside)),
     usage: (contract, contractHash, nowMs) =>
       readRuns(store, contractHash, windowsAt(nowMs, contract.timeZone)),
     present: (signed) => alone(() => present(store, identity.publicKey, signed)),
@@ -158,6 +173,26 @@ async function decide(store: Store, self: PartyId, command: SpendCommand): Promi
     at: new Date(Math.max(nowMs, head.atMs)).toISOString(),
   };
   return { head, isFirst: prior === undefined, spend };
+}
+
+async function writeNote(
+  store: Store,
+  anchor: Anchor,
+  note: ChainNote,
+  alongside: readonly Statement[],
+): Promise<void> {
+  const head = await mustHead(store);
+  if (head.rolledBack !== undefined) return store.execute(alongside);
+  const { kind, digest } = note;
+  const seq = head.seq + 1;
+  const document = { format: 'weir-note/1', seq, previous: head.hash, kind, digest };
+  const next = { seq, hash: canonicalHash(document) };
+  await store.execute([
+    advanceHead(head, next, head.atMs),
+    insertEntry(seq, 'note', next.hash, JSON.stringify(document)),
+    ...alongside,
+  ]);
+  await anchor.write(next);
 }
 
 async function begin(store: Store, anchor: Anchor): Promise<void> {
@@ -245,7 +280,7 @@ function stateOf(head: HeadRow): CountersState {
   return { kind, head: { seq: head.seq, hash: head.hash }, reason: head.rolledBack };
 }
 
-async function write(store: Store, statements: Parameters<Store['execute']>[0]): Promise<void> {
+async function write(store: Store, statements: readonly Statement[]): Promise<void> {
   try {
     await store.execute(statements);
   } catch (error) {

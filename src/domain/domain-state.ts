@@ -67,7 +67,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
     anchor,
     counters,
     pins,
-    standing: openStandingBook(store),
+    standing: openStandingBook(store, counters),
     close: async () => {
       await store.close();
       await anchor.close();

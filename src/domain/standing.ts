@@ -1,6 +1,7 @@
 /**
  * How contracts stand in this domain: what its officer suspended, what any holder revoked. Kept by
- * the domain itself, so that a gateway cannot forget a revocation.
+ * the domain itself, so that a gateway cannot forget a revocation, and noted in the counters' chain,
+ * so that no restored backup does unnoticed.
  */
 import { verifyRevocation } from '../contracts/notices.ts';
 import type { SignedRevocation } from '../contracts/notices.ts';
@@ -9,6 +10,7 @@ import { contractHash } from '../contracts/signed-documents.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import type { Store } from '../store/store.ts';
 import type { Hash } from '../system/ids.ts';
+import type { Counters } from './counters.ts';
 
 export type Standing = 'in-force' | 'suspended' | 'revoked';
 
@@ -35,8 +37,8 @@ export interface StandingBook {
   revocationOf(hash: Hash): Promise<string | undefined>;
 }
 
-/** @param store - holds `STANDING_MIGRATIONS`. */
-export function openStandingBook(store: Store): StandingBook {
+/** @param store - holds `STANDING_MIGRATIONS`, and is the one of the counters. */
+export function openStandingBook(store: Store, counters: Pick<Counters, 'note'>): StandingBook {
   const put = 'INSERT INTO contract_standing (contract_hash, standing, at_ms, document) VALUES';
   return {
     async standingOf(hash) {
@@ -49,17 +51,18 @@ export function openStandingBook(store: Store): StandingBook {
     async revoke(signed, contract) {
       verifyRevocation(signed, contract);
       const atMs = Date.parse(signed.revocation.at);
-      await store.execute([
+      const digest = contractHash(contract);
+      await counters.note({ kind: 'contract.revoked', digest }, [
         {
           sql: `${put} (?, 'revoked', ?, ?) ON CONFLICT (contract_hash) DO UPDATE
                 SET standing = 'revoked', at_ms = excluded.at_ms, document = excluded.document
                 WHERE contract_standing.standing <> 'revoked'`,
-          params: [contractHash(contract), atMs, JSON.stringify(signed)],
+          params: [digest, atMs, JSON.stringify(signed)],
         },
       ]);
     },
     suspend: (hash, nowMs) =>
-      store.execute([
+      counters.note({ kind: 'contract.suspended', digest: hash }, [
         {
           sql: `${put} (?, 'suspended', ?, NULL) ON CONFLICT (contract_hash) DO NOTHING`,
           params: [hash, nowMs],

@@ -1,14 +1,17 @@
+import { copyFile, rm } from 'node:fs/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openSpendWitness, SPEND_WITNESS_MIGRATIONS } from '../../src/contracts/spend-witness.ts';
 import type { SpendWitness } from '../../src/contracts/spend-witness.ts';
 import { signSpend, spendHash } from '../../src/contracts/spend.ts';
 import type { SignedSpend, Spend } from '../../src/contracts/spend.ts';
-import { openStandingBook, STANDING_MIGRATIONS } from '../../src/domain/standing.ts';
+import { openStandingBook } from '../../src/domain/standing.ts';
+import type { StandingBook } from '../../src/domain/standing.ts';
 import { signRefusal, signRevocation, verifyRefusal } from '../../src/contracts/notices.ts';
 import { contractHash } from '../../src/contracts/signed-documents.ts';
 import type { Store } from '../../src/store/store.ts';
 import { ANALYST, HOLDERS, makeCast, makeContract } from '../fixtures/contract.ts';
 import { codeOf, makeCommand, makePlace, openPlace, SELF } from '../fixtures/counting.ts';
+import type { Opened, Place } from '../fixtures/counting.ts';
 import { postgresKind, sqliteKind } from '../support/test-stores.ts';
 import type { TestStore } from '../support/test-stores.ts';
 
@@ -38,7 +41,7 @@ const resign = (signed: SignedSpend, changes: Partial<Spend>): SignedSpend =>
 describe.each([sqliteKind, postgres])('the witness of spends on $name', (kind) => {
   beforeEach(async (context) => {
     if (kind.missing !== undefined) context.skip(kind.missing);
-    opened = await kind.open([SPEND_WITNESS_MIGRATIONS, STANDING_MIGRATIONS]);
+    opened = await kind.open([SPEND_WITNESS_MIGRATIONS]);
     store = opened.store;
     witness = openSpendWitness(store);
   });
@@ -78,15 +81,26 @@ describe.each([sqliteKind, postgres])('the witness of spends on $name', (kind) =
   });
 });
 
-describe.each([sqliteKind])('standing and notices', (kind) => {
-  beforeEach(async (context) => {
-    if (kind.missing !== undefined) context.skip(kind.missing);
-    opened = await kind.open([SPEND_WITNESS_MIGRATIONS, STANDING_MIGRATIONS]);
-    store = opened.store;
-    witness = openSpendWitness(store);
-  });
-  afterEach(() => (kind.missing === undefined ? opened.remove() : undefined));
+async function restoreFrom(copy: string, place: Place): Promise<void> {
+  for (const suffix of ['-wal', '-shm']) {
+    await rm(`${place.databaseFile}${suffix}`, { force: true });
+  }
+  await copyFile(copy, place.databaseFile);
+}
 
+describe('standing and notices', () => {
+  let place: Place;
+  let domain: Opened;
+  let book: StandingBook;
+  beforeEach(async () => {
+    place = await makePlace();
+    domain = await openPlace(place, cast);
+    book = openStandingBook(domain.store, domain.counters);
+  });
+  afterEach(async () => {
+    await domain.close();
+    await place.remove();
+  });
   const hash = contractHash(contract);
   const notice = {
     contractId: contract.id,
@@ -98,7 +112,6 @@ describe.each([sqliteKind])('standing and notices', (kind) => {
   const revocation = { format: 'weir-revocation/1' as const, ...notice };
 
   it('lets an officer pause, and a holder revoke for good', async () => {
-    const book = openStandingBook(store);
     expect(await book.standingOf(hash)).toBe('in-force');
     await book.suspend(hash, 1);
     expect(await book.standingOf(hash)).toBe('suspended');
@@ -112,8 +125,34 @@ describe.each([sqliteKind])('standing and notices', (kind) => {
     expect(await book.revocationOf(hash)).toContain('withdrawn');
   });
 
+  it('notices a restored backup that would undo a revocation, though nothing ran since', async () => {
+    await domain.counters.spend(makeCommand(contract));
+    const copy = `${place.databaseFile}.copy`;
+    await domain.store.copyTo(copy);
+    await book.revoke(signRevocation(revocation, cast.keyOf(HOLDERS[1]!)), contract);
+    await domain.close();
+    await restoreFrom(copy, place);
+    domain = await openPlace(place, cast);
+    expect((await domain.counters.state()).kind).toBe('rolled-back');
+    // A revocation is taken all the same.
+    book = openStandingBook(domain.store, domain.counters);
+    await book.revoke(signRevocation(revocation, cast.keyOf(HOLDERS[1]!)), contract);
+    expect(await book.standingOf(hash)).toBe('revoked');
+  });
+
+  it('takes a number of the chain for each pause and revocation, which witnesses skip', async () => {
+    await domain.counters.spend(makeCommand(contract));
+    await book.suspend(hash, 1);
+    await domain.counters.spend(makeCommand(contract));
+    const statements = await domain.counters.statements(0, 10);
+    expect(statements.map(({ spend }) => spend.seq)).toEqual([1, 3]);
+    for (const signed of statements) await domain.counters.present(signed);
+    await domain.close();
+    domain = await openPlace(place, cast);
+    expect((await domain.counters.state()).kind).toBe('ready');
+  });
+
   it('takes notices only from a holder of this very contract', async () => {
-    const book = openStandingBook(store);
     const revoke = (changes: object, by = HOLDERS[1]!): Promise<string> =>
       codeOf(() =>
         book.revoke(signRevocation({ ...revocation, ...changes }, cast.keyOf(by)), contract),
