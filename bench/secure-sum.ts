@@ -85,6 +85,7 @@ function partiesKeys(layout: ThreadData['layout']): ThreadData['keys'] {
   const common = {
     descriptorHash: random.bytes(32),
     seed: random.bytes(32),
+    graphSeed: undefined,
     parties: secrets.map((secret, index) => ({
       id: `p${index}`,
       ephemeralKey: nativePrimitives.x25519.publicKey(secret),

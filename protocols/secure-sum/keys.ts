@@ -3,6 +3,7 @@ import { lengthPrefixed, viewOf } from '../common/bytes.ts';
 import { reduceWord } from '../common/field61.ts';
 import type { Primitives } from '../common/primitives.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
+import { neighboursOf } from './neighbours.ts';
 import { KEY_BYTES, LABELS, PARTIES_MAX, PARTIES_MIN, type Layout } from './params.ts';
 
 /** A party of the descriptor, in the descriptor's order. */
@@ -34,6 +35,8 @@ export interface SessionSecrets {
   readonly selfIndex: number;
   readonly ephemeralSecret: Uint8Array;
   readonly seed: Uint8Array;
+  /** What the neighbours are drawn from; needed beyond 64 parties. */
+  readonly graphSeed?: Uint8Array | undefined;
 }
 
 /** A party's keys of a run. Secret. */
@@ -54,7 +57,7 @@ export interface SessionKeys {
  * @throws ProtocolError as `pairSecrets`.
  */
 export function sessionKeys(
-  primitives: Pick<Primitives, 'hash' | 'x25519'>,
+  primitives: Pick<Primitives, 'hash' | 'stream' | 'x25519'>,
   secrets: SessionSecrets,
   counts: Layout,
   measures: Layout,
@@ -75,23 +78,25 @@ export function sessionKeys(
 }
 
 /**
- * This party's secret with every other one: HKDF-SHA256 over the X25519 secret, salted with the
+ * This party's secret with every neighbour: HKDF-SHA256 over the X25519 secret, salted with the
  * descriptor's hash, bound to both names and keys. The earlier party adds, the later subtracts.
  *
  * Secret: `ephemeralSecret` and the result, dropped when the run ends.
  * @throws ProtocolError `parameter-invalid` for an impossible party list; `set-too-large` beyond
- *   64 parties; `point-invalid` for a low-order key.
+ *   256 parties; `point-invalid` for a low-order key.
  * @see Bonawitz et al., Practical Secure Aggregation, CCS 2017, §4
  */
 export function pairSecrets(
-  primitives: Pick<Primitives, 'hash' | 'x25519'>,
+  primitives: Pick<Primitives, 'hash' | 'stream' | 'x25519'>,
   secrets: Omit<SessionSecrets, 'seed'>,
 ): readonly PairSecret[] {
   checkParties(primitives, secrets);
   const { descriptorHash, parties, selfIndex, ephemeralSecret } = secrets;
   const pairs: PairSecret[] = [];
-  for (const [index, peer] of parties.entries()) {
-    if (index === selfIndex) continue;
+  const neighbours = neighboursOf(primitives.stream, parties.length, selfIndex, secrets.graphSeed);
+  for (const index of neighbours) {
+    const peer = parties[index];
+    if (peer === undefined) continue;
     const [first, second] = index < selfIndex ? [index, selfIndex] : [selfIndex, index];
     const info = lengthPrefixed([LABELS.pair, ...bound(parties[first]), ...bound(parties[second])]);
     const shared = primitives.x25519.sharedSecret(ephemeralSecret, peer.ephemeralKey);

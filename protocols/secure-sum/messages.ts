@@ -12,6 +12,7 @@ import {
   FRAME_BODY_BYTES,
   HASH_BYTES,
   KEY_BYTES,
+  NONCE_BYTES,
   SIGNATURE_BYTES,
   type Layout,
 } from './params.ts';
@@ -20,6 +21,7 @@ export const FRAME_HEADER_BYTES = 16;
 const FRAME_MAGIC = 0x57534631; // WSF1
 const SEED_MAGIC = 0x57535331; // WSS1
 const MAP_MAGIC = 0x57534d31; // WSM1
+const LIST_MAGIC = 0x57534c31; // WSL1
 const MAGIC_BYTES = 4;
 
 /** A party's statement of which cells may be released. */
@@ -88,6 +90,20 @@ export function encodeSeed(seed: Uint8Array): Uint8Array {
 export function parseSeed(bytes: Uint8Array): Uint8Array {
   parseHeader(bytes, MAGIC_BYTES + KEY_BYTES, SEED_MAGIC);
   return bytes.slice(MAGIC_BYTES);
+}
+
+/** Commitments or nonces of 32 bytes, in the descriptor's order; a party sends its own alone. */
+export function encodeList(items: readonly Uint8Array[]): Uint8Array {
+  return concatBytes([magic(LIST_MAGIC), ...items.map((item) => sized(item, NONCE_BYTES))]);
+}
+
+/** @throws ProtocolError `length-wrong` or `message-malformed`. */
+export function parseList(bytes: Uint8Array, items: number): readonly Uint8Array[] {
+  parseHeader(bytes, MAGIC_BYTES + items * NONCE_BYTES, LIST_MAGIC);
+  return Array.from({ length: items }, (_, index) => {
+    const at = MAGIC_BYTES + index * NONCE_BYTES;
+    return bytes.slice(at, at + NONCE_BYTES);
+  });
 }
 
 /** Statements, one a party in the descriptor's order; a party sends its own alone. */

@@ -2,8 +2,12 @@
 import { ProtocolError } from '../common/protocol-error.ts';
 import { laneBytes, type Ring } from '../common/rings.ts';
 
-/** Every pair of parties shares a mask; beyond this a neighbour graph is needed (not built yet). */
-export const PARTIES_MAX = 64;
+export const PARTIES_MAX = 256;
+/** Up to here every pair of parties shares a mask; beyond, each party has some neighbours. */
+export const COMPLETE_GRAPH_MAX = 64;
+/** Beyond that, the honest parties fall apart with a probability below 2^−this. */
+export const NEIGHBOUR_SECURITY_BITS = 40;
+export const NONCE_BYTES = 32;
 export const PARTIES_MIN = 2;
 /** Vectors of one round: three for each of 16 measured columns, and one for the rows. */
 export const VECTORS_MAX = 49;
@@ -26,6 +30,8 @@ export const LABELS = {
   output: 'weir/secure-sum/v1/output-mask',
   factor: 'weir/secure-sum/v1/tag-factors',
   map: 'weir/secure-sum/v1/suppression-map',
+  commitment: 'weir/secure-sum/v1/graph-commitment',
+  graph: 'weir/secure-sum/v1/graph',
 } as const;
 
 /** What travels in a round: one lane a cell in each vector, in this order. */

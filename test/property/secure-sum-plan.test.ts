@@ -84,15 +84,15 @@ describe('the planner', () => {
     ).toBe('too-many-cells');
   });
 
-  it('refuses more than 64 holders', () => {
+  it('refuses more than 256 holders', () => {
     const holders = (count: number): Partial<Contract> => ({
       holders: Array.from({ length: count }, (_, index) => ({
         ...contract.holders[0]!,
         id: `h-${index}` as Contract['holders'][number]['id'],
       })),
     });
-    expect(refusal(holders(64))).toBeUndefined();
-    expect(refusal(holders(65))).toBe('set-too-large');
+    expect(refusal(holders(256))).toBeUndefined();
+    expect(refusal(holders(257))).toBe('set-too-large');
   });
 
   it('selects whole cells of its groups, and nothing else', () => {

@@ -29,6 +29,7 @@ import type {
 import type { DomainRole } from '../computation.ts';
 import { ENGINE } from './estimate.ts';
 import { countedLanes, measuredLanes, measuredMaps, verifyAnswer } from './lanes.ts';
+import { agreeOnOrder } from './neighbour-round.ts';
 import { shapeOf, type Shape } from './shape.ts';
 import { signMaps, suppressionMaps, verifyMaps } from './suppression.ts';
 import { asAbort, KINDS, receiveBody, sendBlocks } from './wire.ts';
@@ -76,8 +77,10 @@ export async function countFirst(
 ): Promise<void> {
   const selfIndex = role.descriptor.parties.findIndex((party) => party.id === role.self);
   const seed = await shareSeed(role, selfIndex);
+  const order = await agreeOnOrder(role, selfIndex);
   const answer = await aggregate(role, shape);
-  const session = { role, shape, selfIndex, keys: await deriveKeys(role, shape, seed) };
+  const keys = await deriveKeys(role, shape, seed, order);
+  const session = { role, shape, selfIndex, keys };
   try {
     const opened = await countingRound(session, answer);
     const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
@@ -131,7 +134,12 @@ async function aggregate(role: DomainRole, shape: Shape): Promise<AggregateAnswe
   return answer;
 }
 
-async function deriveKeys(role: DomainRole, shape: Shape, seed: Uint8Array): Promise<SessionKeys> {
+async function deriveKeys(
+  role: DomainRole,
+  shape: Shape,
+  seed: Uint8Array,
+  order: Uint8Array | undefined,
+): Promise<SessionKeys> {
   const { parties } = role.descriptor;
   const argument: SessionKeysArgument = {
     descriptorHash: role.descriptorHash,
@@ -139,6 +147,7 @@ async function deriveKeys(role: DomainRole, shape: Shape, seed: Uint8Array): Pro
     selfIndex: parties.findIndex((party) => party.id === role.self),
     ephemeralSecret: role.ephemeralSecret,
     seed,
+    graphSeed: order,
     counts: shape.counts,
     measures: shape.measures,
   };

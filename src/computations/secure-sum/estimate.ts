@@ -4,17 +4,19 @@
  * Compute units by formula, never by a clock, so that a run costs the same on any machine:
  *
  *     scan  = Σ over holders of rowsMax · (1 + measured columns) · 20 ns
- *     mask  = holders · (holders − 1) · lanes · 8 bytes · 0.5 ns
+ *     mask  = holders · neighbours · lanes · 8 bytes · 0.5 ns
  *     add   = holders · lanes · 8 bytes · 0.25 ns
  *     milli-units = ⌈(scan + mask + add) / 1 ms⌉, at least 1
  *
- * where lanes are the 64-bit lanes a holder sends in both rounds. 1000 milli-units are one second
+ * where lanes are the 64-bit lanes a holder sends in both rounds, and neighbours how many holders each
+ * one shares a mask with (all others up to 64 holders). 1000 milli-units are one second
  * of one core.
  */
 import type { Contract } from '../../contracts/contract.ts';
 import type { Arguments } from '../../contracts/plan.ts';
 import type { Units } from '../../contracts/units.ts';
 import type { Estimate } from '../computation.ts';
+import { degreeOf } from '../../../protocols/secure-sum/neighbours.ts';
 import { shapeOf, type Shape } from './shape.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
@@ -51,7 +53,7 @@ function computeMilliUnits(shape: Shape, holders: number): bigint {
   const values = BigInt(shape.rowsMaxTotal) * BigInt(1 + shape.columns.length);
   const ps =
     values * SCAN_PS_PER_VALUE +
-    parties * (parties - 1n) * bytes * MASK_PS_PER_BYTE +
+    parties * BigInt(degreeOf(holders)) * bytes * MASK_PS_PER_BYTE +
     parties * bytes * ADD_PS_PER_BYTE;
   const milli = (ps + PS_PER_MS - 1n) / PS_PER_MS;
   return milli > 0n ? milli : 1n;

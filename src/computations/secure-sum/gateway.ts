@@ -3,14 +3,17 @@ import type { PartyId } from '../../system/ids.ts';
 import { laneBytes } from '../../../protocols/common/rings.ts';
 import {
   encodeFrame,
+  encodeList,
   encodeMaps,
   frameCount,
+  parseList,
   parseMaps,
 } from '../../../protocols/secure-sum/messages.ts';
 import {
   blockCount,
   blockRange,
   bodyBytes,
+  COMPLETE_GRAPH_MAX,
   sections,
   type Layout,
 } from '../../../protocols/secure-sum/params.ts';
@@ -42,8 +45,26 @@ export async function relayCounting(
   shape: Shape,
   parties: readonly PartyId[],
 ): Promise<void> {
+  if (parties.length > COMPLETE_GRAPH_MAX) {
+    await relayLists(role, parties, KINDS.commitment, KINDS.commitments);
+    await relayLists(role, parties, KINDS.nonce, KINDS.nonces);
+  }
   await countingRound(role, shape, parties);
   await relayMaps(role, parties);
+}
+
+/** One item of every party goes to every party: first what they commit to, then what it was. */
+async function relayLists(
+  role: GatewayRole,
+  parties: readonly PartyId[],
+  kind: string,
+  allKind: string,
+): Promise<void> {
+  const items = await Promise.all(
+    parties.map(async (party) => parseList(await role.channel.receive(party, kind), 1)),
+  );
+  const message = encodeList(items.flat());
+  await Promise.all(parties.map((party) => role.channel.send(party, allKind, message)));
 }
 
 async function countingRound(

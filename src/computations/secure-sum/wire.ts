@@ -6,6 +6,10 @@ import { blockCount, type Layout } from '../../../protocols/secure-sum/params.ts
 
 /** Message names, in the order of the protocol's README. */
 export const KINDS = {
+  commitment: 'round0.commitment',
+  commitments: 'round0.commitments',
+  nonce: 'round0.nonce',
+  nonces: 'round0.nonces',
   seed: 'round1.seed',
   counts: 'round1.counts',
   totals: 'round1.totals',
