@@ -19,6 +19,8 @@ export interface DraftTerms {
   readonly notBefore: Date;
   readonly validDays: number;
   readonly resultRetentionS: number;
+  /** A secure sum unless stated otherwise. */
+  readonly protocol?: Contract['protocol'];
 }
 
 export interface DraftInput {
@@ -85,7 +87,7 @@ export function draftContract(input: DraftInput): Contract {
         dataset.bounds.find((bounds) => bounds.column === column),
       ),
     ),
-    protocol: { name: 'secure-sum' },
+    protocol: terms.protocol ?? { name: 'secure-sum' },
     recipient: input.recipient,
     disclosure: { smallestCell: 3, smallestContributors: 1 },
     limits: {

@@ -18,7 +18,7 @@ import type { OpenInput } from '../../protocols/homomorphic/opener.ts';
 import { frameCount } from '../../protocols/homomorphic/params.ts';
 import { lanesOfFrame } from '../../protocols/homomorphic/party.ts';
 import type { OpenFramesArgument } from '../../workers/homomorphic.ts';
-import type { SealingKey } from './sealing-key.ts';
+import { sealingKeyText, type SealingKey } from './sealing-key.ts';
 
 /** What the recipient has besides the result. */
 export interface Opener {
@@ -50,7 +50,7 @@ export async function openSealedSum(release: Release, opener: Opener): Promise<R
   const { contract, sealingKey } = opener;
   const shape = sealedShapeOf(contract, descriptor.arguments);
   checkShape(descriptor, shape, frames);
-  checkSealingKey(contract, sealingKey);
+  checkSealingKey(contract, shape, sealingKey);
   const hash = descriptorHash(descriptor);
   const [first] = descriptor.parties;
   if (first === undefined) throw otherThan('parties');
@@ -111,9 +111,13 @@ function checkShape(descriptor: Descriptor, shape: SealedShape, frames: readonly
 }
 
 /** Told apart from a changed result only here, where no ciphertext is looked at yet. */
-function checkSealingKey(contract: Contract, sealingKey: SealingKey): void {
-  const { protocol } = contract;
-  if (protocol.name === 'sealed-sum' && protocol.sealingKey === sealingKey.publicBundle) return;
+function checkSealingKey(
+  { protocol }: Contract,
+  { publicKeys }: SealedShape,
+  sealingKey: SealingKey,
+): void {
+  const own = sealingKeyText(sealingKey.publicKeys, publicKeys.length);
+  if (protocol.name === 'sealed-sum' && protocol.sealingKey === own) return;
   throw new AbortError('decryption-failed', 'The contract names another sealing key.', {
     rule: 'sealingKey',
     remedy: 'Use the sealing key that was made for this contract.',

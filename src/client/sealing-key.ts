@@ -5,7 +5,6 @@
 import { scryptSync } from 'node:crypto';
 import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BgvSecretKey } from '../../protocols/common/bgv.ts';
 import { equalBytes } from '../../protocols/common/bytes.ts';
 import { ProtocolError } from '../../protocols/common/protocol-error.ts';
 import {
@@ -34,12 +33,12 @@ const nativeStretch: Stretch = (passphrase, salt, cost) =>
     scryptSync(passphrase, salt, 32, { N: cost, r: 8, p: 1, maxmem: SCRYPT_MEMORY_BYTES_MAX }),
   );
 
-/** A sealing key in memory. */
-export interface SealingKey {
-  /** The public bundle in base64url: the contract's `sealingKey`. */
-  readonly publicBundle: string;
-  /** Secret: opens every sum sealed to the bundle. */
-  readonly secretKey: BgvSecretKey;
+/** A sealing key in memory: `secretKey` opens every sum sealed to `publicKeys`. */
+export type SealingKey = SealingKeys;
+
+/** A contract's `sealingKey`: the public keys that its bounds need, and no more. */
+export function sealingKeyText(publicKeys: SealingKeys['publicKeys'], residues: number): string {
+  return encodeBase64url(encodePublicBundle(publicKeys.slice(0, residues)));
 }
 
 /**
@@ -53,11 +52,15 @@ export function createSealingKey(
   keys: SealingKeys,
   passphrase: string,
   random: Random,
-): SealingKey {
+): void {
   const bundle = encodePublicBundle(keys.publicKeys);
   writeNew(join(directory, SECRET_FILE), encrypted(keys, passphrase, random));
   writeNew(join(directory, PUBLIC_FILE), bundle);
-  return { publicBundle: encodeBase64url(bundle), secretKey: keys.secretKey };
+}
+
+/** The public keys alone: no passphrase is needed to draft a contract. @throws as `readSealingKey` */
+export function readSealingPublicKeys(directory: string): SealingKeys['publicKeys'] {
+  return publicKeysIn(join(directory, PUBLIC_FILE)).publicKeys;
 }
 
 /**
@@ -69,12 +72,11 @@ export function readSealingKey(directory: string, passphrase: string): SealingKe
   const secretPath = join(directory, SECRET_FILE);
   const publicPath = join(directory, PUBLIC_FILE);
   const file = readOwn(secretPath);
-  const bundle = readOwn(publicPath);
+  const { bundle, publicKeys } = publicKeysIn(publicPath);
   try {
-    parsePublicBundle(bundle);
     const { secretKey, bundleHash } = parseSecretKey(file, passphrase, nativeStretch);
     if (equalBytes(bundleHash, publicBundleHash(bundle))) {
-      return { publicBundle: encodeBase64url(bundle), secretKey };
+      return { publicKeys, secretKey };
     }
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -84,6 +86,19 @@ export function readSealingKey(directory: string, passphrase: string): SealingKe
     throw unreadable(secretPath, 'it is not a sealing key');
   }
   throw unreadable(publicPath, 'it belongs to another secret key');
+}
+
+function publicKeysIn(path: string): {
+  readonly bundle: Uint8Array;
+  readonly publicKeys: SealingKeys['publicKeys'];
+} {
+  const bundle = readOwn(path);
+  try {
+    return { bundle, publicKeys: parsePublicBundle(bundle) };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw unreadable(path, 'it is not a public bundle');
+  }
 }
 
 function encrypted(keys: SealingKeys, passphrase: string, random: Random): Uint8Array {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sealingKeyText } from '../../src/client/sealing-key.ts';
 import type { GatewayRole, Release } from '../../src/computations/computation.ts';
-import { sealedShapeOf } from '../../src/computations/sealed-sum/shape.ts';
+import { residuesNeeded, sealedShapeOf } from '../../src/computations/sealed-sum/shape.ts';
 import { encodeStatement } from '../../src/computations/sealed-sum/statement.ts';
 import { SEALED_KINDS } from '../../src/computations/sealed-sum/wire.ts';
 import { KINDS } from '../../src/computations/secure-sum/wire.ts';
@@ -10,7 +11,6 @@ import type { Pool } from '../../src/pool/pool.ts';
 import { decodeBase64url, encodeBase64url } from '../../src/system/base64url.ts';
 import { eddsaSuite } from '../../src/system/signature-suite.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { parsePublicBundle } from '../../protocols/homomorphic/keys.ts';
 import { sealFrame } from '../../protocols/homomorphic/party.ts';
 import { lanesOfFrame } from '../../protocols/homomorphic/party.ts';
 import { sealedSumParameters } from '../../protocols/homomorphic/params.ts';
@@ -22,6 +22,7 @@ import {
   openWith,
   prepareSealed,
   runSealed,
+  sealingText,
   type Recipient,
 } from '../support/sealed-sum-run.ts';
 
@@ -167,11 +168,11 @@ describe('the opener', () => {
       // Everything public and another secret; the result key alone; the sealing key alone.
       {
         ...stranger,
-        sealingKey: { ...stranger.sealingKey, publicBundle: recipient.sealingKey.publicBundle },
+        sealingKey: { ...stranger.sealingKey, publicKeys: recipient.sealingKey.publicKeys },
       },
       {
         keys: recipient.keys,
-        sealingKey: { ...stranger.sealingKey, publicBundle: recipient.sealingKey.publicBundle },
+        sealingKey: { ...stranger.sealingKey, publicKeys: recipient.sealingKey.publicKeys },
       },
       { keys: stranger.keys, sealingKey: recipient.sealingKey },
       stranger,
@@ -244,7 +245,7 @@ describe('the opener', () => {
     const shape = sealedShapeOf(contract, {});
     const instance = await loadSeal();
     const tagKey = new Uint8Array(32).fill(7);
-    const keys = parsePublicBundle(decodeBase64url(recipient.sealingKey.publicBundle));
+    const keys = recipient.sealingKey.publicKeys;
     const frames = shape.places.map((place) => {
       const { start, end } = lanesOfFrame(place);
       using encryptor = instance.encryptor(
@@ -294,17 +295,17 @@ describe('planning a sealed sum', () => {
 
   it('refuses a sealing key that is malformed or has too few residues for the bounds', async () => {
     const short = await makeRecipient(pool, 1);
-    for (const sealingKey of [
-      'AAAA',
-      short.sealingKey.publicBundle,
-      `${recipient.sealingKey.publicBundle}A`,
-    ]) {
+    for (const sealingKey of ['AAAA', sealingText(short), `${sealingText(recipient)}A`]) {
       const changed = { ...contract(), protocol: { name: 'sealed-sum' as const, sealingKey } };
       expect(() => sealedShapeOf(changed, {})).toThrow(
         expect.objectContaining({ code: 'parameter-invalid' }),
       );
     }
     expect(sealedShapeOf(contract(), {}).publicKeys).toHaveLength(4);
+    // The control: exactly as many as the bounds need will do.
+    const sealingKey = sealingKeyText(recipient.sealingKey.publicKeys, residuesNeeded(contract()));
+    const exact = { ...contract(), protocol: { name: 'sealed-sum' as const, sealingKey } };
+    expect(sealedShapeOf(exact, {}).publicKeys).toHaveLength(2);
   });
 
   it('refuses another protocol, too large a result, and sums that do not fit', () => {

@@ -2,7 +2,11 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createSealingKey, readSealingKey } from '../../src/client/sealing-key.ts';
+import {
+  createSealingKey,
+  readSealingKey,
+  readSealingPublicKeys,
+} from '../../src/client/sealing-key.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import {
   generateSealingKeys,
@@ -22,8 +26,9 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 describe('the sealing key on disk', () => {
   it('is made once, opens with its passphrase, and is readable by its owner alone', () => {
-    const made = createSealingKey(root, keys, PASSPHRASE, systemRandom);
-    expect(readSealingKey(root, PASSPHRASE)).toEqual(made);
+    createSealingKey(root, keys, PASSPHRASE, systemRandom);
+    expect(readSealingKey(root, PASSPHRASE)).toEqual(keys);
+    expect(readSealingPublicKeys(root)).toEqual(keys.publicKeys);
     for (const name of ['sealing-key.secret', 'sealing-key.pub'])
       expect(statSync(join(root, name)).mode & 0o777).toBe(0o600);
     expect(() => createSealingKey(root, keys, PASSPHRASE, systemRandom)).toThrow(

@@ -1,7 +1,7 @@
 /** A whole sealed sum in memory: the secure sum's cases, roles of the sealed one, and the opener. */
 import { generateKeyPairSync } from 'node:crypto';
 import { openSealedSum } from '../../src/client/sealed-opener.ts';
-import type { SealingKey } from '../../src/client/sealing-key.ts';
+import { sealingKeyText, type SealingKey } from '../../src/client/sealing-key.ts';
 import type { GatewayRole, Release } from '../../src/computations/computation.ts';
 import { sealedSum } from '../../src/computations/sealed-sum/sealed-sum.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
@@ -11,7 +11,7 @@ import type { Pool } from '../../src/pool/pool.ts';
 import { decodeBase64url, encodeBase64url } from '../../src/system/base64url.ts';
 import { GATEWAY, type PartyId } from '../../src/system/ids.ts';
 import type { KeyPair } from '../../src/system/signature-suite.ts';
-import { encodePublicBundle, type SealingKeys } from '../../protocols/homomorphic/keys.ts';
+import type { SealingKeys } from '../../protocols/homomorphic/keys.ts';
 import type { OpenFramesArgument } from '../../workers/homomorphic.ts';
 import { memoryNetwork, timedOut, type MemoryNetwork, type Tamper } from './memory-network.ts';
 import {
@@ -37,17 +37,19 @@ export async function makeRecipient(pool: Pool, residues = 4): Promise<Recipient
       publicKey: decodeBase64url(String(publicKey.export({ format: 'jwk' }).x)),
       secretKey: decodeBase64url(String(raw.d)),
     },
-    sealingKey: {
-      publicBundle: encodeBase64url(encodePublicBundle(made.publicKeys)),
-      secretKey: made.secretKey,
-    },
+    sealingKey: made,
   };
+}
+
+/** The contract's text for all keys of a recipient. */
+export function sealingText({ sealingKey: { publicKeys } }: Recipient): string {
+  return sealingKeyText(publicKeys, publicKeys.length);
 }
 
 /** Contract and descriptor of a sealed sum over a case. */
 export function prepareSealed(run: RunCase, recipient: Recipient): Prepared {
   const change: Partial<Contract> = {
-    protocol: { name: 'sealed-sum', sealingKey: recipient.sealingKey.publicBundle },
+    protocol: { name: 'sealed-sum', sealingKey: sealingText(recipient) },
     recipient: {
       id: 'analyst' as PartyId,
       encryptionKey: encodeBase64url(recipient.keys.publicKey),

@@ -40,7 +40,7 @@ export interface SealedShape {
 export function sealedShapeOf(contract: Contract, args: Arguments): SealedShape {
   const base = shapeOf(contract, args);
   const vectors = vectorsOf(contract, base);
-  const residues = vectors.map((vector) => residuesOf(vector));
+  const residues = vectors.map(residuesOf);
   const publicKeys = publicKeysOf(contract, Math.max(...residues));
   const perResidue = ciphertextCount(base.cells);
   const ciphertexts = residues.reduce((sum, count) => sum + count * perResidue, 0);
@@ -52,6 +52,18 @@ export function sealedShapeOf(contract: Contract, args: Arguments): SealedShape 
   }
   const lanes = base.counts.vectors.length * base.cells + ciphertexts * 2 * DEGREE;
   return { base, vectors, publicKeys, places: placesOf(vectors), ciphertexts, lanes };
+}
+
+/**
+ * How many public keys the contract's bounds need: the same for every request, since arguments
+ * only choose cells.
+ * @throws InputError as `sealedShapeOf`, the sealing key aside.
+ */
+export function residuesNeeded(contract: Contract): number {
+  const args = Object.fromEntries(
+    Object.entries(contract.parameters).map(([name, { labels }]) => [name, labels.slice(0, 1)]),
+  );
+  return Math.max(...vectorsOf(contract, shapeOf(contract, args)).map(residuesOf));
 }
 
 /** Rows, then for each column its non-null rows, sum and, where asked, sum of squares. */
