@@ -5,11 +5,13 @@
 import type { AuditEntry } from '../audit/audit-sink.ts';
 import { encodeEntry } from '../audit/hash-chain.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
-import { assertInvariant } from '../errors.ts';
+import { assertInvariant, InputError } from '../errors.ts';
 import type { SqlValue, Statement } from '../store/store.ts';
 import type { Hash, RunId } from '../system/ids.ts';
 import { canonicalLines, UNITS_MAX } from './core.ts';
 import type {
+  CorrectCommand,
+  MeteringRecord,
   QuotaAccount,
   RecordDraft,
   ReservationLine,
@@ -35,6 +37,8 @@ export interface PreparedRecord {
   readonly atMs: number;
   readonly columns: readonly SqlValue[];
   readonly entry: string;
+  /** The record that a correction takes the place of. */
+  readonly supersedes: bigint | undefined;
 }
 
 export interface PreparedSettle {
@@ -99,8 +103,39 @@ export function prepareDenied(record: RecordDraft, audit: AuditEntry): PreparedR
   return prepareRecord(record, audit);
 }
 
+/**
+ * @param original - the record that `command` corrects, if there is one.
+ * @throws InputError `parameter-invalid`
+ */
+export function prepareCorrection(
+  command: CorrectCommand,
+  original: MeteringRecord | undefined,
+): PreparedRecord {
+  const { record, supersedes } = command;
+  const same =
+    original?.outcome === 'posted' &&
+    record.outcome === 'posted' &&
+    record.analyst === original.analyst &&
+    record.contractId === original.contractId &&
+    record.runId === original.runId &&
+    record.currency === original.currency &&
+    record.chargeMicros >= 0n;
+  if (!same) {
+    throw new InputError(
+      'parameter-invalid',
+      `Record ${supersedes} is not a posted record of the same analyst, contract, run and currency.`,
+      { remedy: 'Correct a posted record; a charge may become zero, not negative.' },
+    );
+  }
+  return prepareRecord(record, command.audit, supersedes);
+}
+
 /** Encodes a draft for its row. */
-export function prepareRecord(record: RecordDraft, audit: AuditEntry): PreparedRecord {
+function prepareRecord(
+  record: RecordDraft,
+  audit: AuditEntry,
+  supersedes?: bigint,
+): PreparedRecord {
   const units = DIMENSIONS.map((dimension) => record.units[dimension] ?? 0n);
   for (const amount of units) {
     assertInvariant(amount >= 0n && amount <= UNITS_MAX, 'recorded units fit 63 bits');
@@ -120,6 +155,7 @@ export function prepareRecord(record: RecordDraft, audit: AuditEntry): PreparedR
       record.currency,
     ],
     entry: encodeEntry(audit),
+    supersedes,
   };
 }
 

@@ -1,4 +1,5 @@
 /** What is read from a ledger; the same SQL on both stores. */
+import { StateError } from '../errors.ts';
 import type { Units } from '../contracts/units.ts';
 import type { Store } from '../store/store.ts';
 import type { RunId } from '../system/ids.ts';
@@ -55,14 +56,31 @@ export async function readRecords(
   return rows.map((row) => parseRecord(String(row['document'])));
 }
 
-/** The latest record of a run: a late post's, where it superseded an expiry's. */
+/**
+ * The record a run was settled with: a late post's, where it superseded an expiry's; the original,
+ * where a correction superseded it, since that is what the receipt names.
+ */
 export async function readRecordOfRun(
   store: Store,
   runId: RunId,
 ): Promise<MeteringRecord | undefined> {
   const [row] = await store.query(
-    'SELECT document FROM ledger_record WHERE run_id = ? ORDER BY seq DESC LIMIT 1',
+    `SELECT document FROM ledger_reservation JOIN ledger_record USING (seq)
+     WHERE ledger_reservation.run_id = ?`,
     [runId],
   );
   return row === undefined ? undefined : parseRecord(String(row['document']));
+}
+
+/** One record, or undefined where there is none of that number. */
+export async function readRecord(store: Store, seq: bigint): Promise<MeteringRecord | undefined> {
+  const [record] = await readRecords(store, seq - 1n, 1);
+  return record?.seq === seq ? record : undefined;
+}
+
+/** What a second correction of one record is told. */
+export function alreadyCorrected(): StateError {
+  return new StateError('already-exists', 'Another record takes the place of this one already.', {
+    remedy: 'Correct the latest record instead.',
+  });
 }

@@ -18,6 +18,7 @@ CREATE TABLE ledger_record (
   bytes BIGINT NOT NULL, compute_milli_units BIGINT NOT NULL, micro_rho BIGINT NOT NULL,
   padded_items BIGINT NOT NULL, row_units BIGINT NOT NULL, runs BIGINT NOT NULL,
   charge_micros BIGINT NOT NULL, currency TEXT NOT NULL, document TEXT NOT NULL);
+CREATE UNIQUE INDEX ledger_record_superseded ON ledger_record (supersedes) WHERE supersedes IS NOT NULL;
 CREATE INDEX ledger_record_time ON ledger_record (at_ms);
 CREATE TABLE ledger_outbox (seq ${key} PRIMARY KEY, created_at_ms BIGINT NOT NULL)`;
 

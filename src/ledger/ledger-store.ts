@@ -92,8 +92,25 @@ export interface SettleCommand {
   readonly alongside: readonly Statement[];
 }
 
+/** Where a record stands: what a receipt names. */
+export interface Recorded {
+  readonly seq: bigint;
+  /** SHA-256 of the record's canonical JSON. */
+  readonly recordHash: Hash;
+  /** The audit chain with this record's entry as its last. */
+  readonly auditHead: AuditHead;
+}
+
+/** A record that takes the place of another one: charge and units as they should have been. */
+export interface CorrectCommand {
+  readonly supersedes: bigint;
+  /** Of the same analyst, contract, run, currency and outcome as the record it corrects. */
+  readonly record: RecordDraft;
+  readonly audit: AuditEntry;
+}
+
 export type SettleOutcome =
-  | { readonly kind: 'settled'; readonly seq: bigint; readonly auditHead: AuditHead }
+  | ({ readonly kind: 'settled' } & Recorded)
   /** Settled before, with this outcome: nothing was written. */
   | { readonly kind: 'already'; readonly outcome: RecordOutcome; readonly seq: bigint };
 
@@ -107,10 +124,14 @@ export interface LedgerStore {
   /** A post is late after its expiry was settled: see `core.ts` for what happens then. */
   settle(command: SettleCommand): Promise<SettleOutcome>;
   /** A call that never reserved still leaves one record. */
-  recordDenied(
-    record: RecordDraft,
-    audit: AuditEntry,
-  ): Promise<{ readonly seq: bigint; readonly auditHead: AuditHead }>;
+  recordDenied(record: RecordDraft, audit: AuditEntry): Promise<Recorded>;
+  /**
+   * Corrects a posted record by a new one; repeated with the same record id, it changes nothing.
+   * What was counted against quotas stays counted, as what a domain has spent stays spent.
+   * @throws StateError `already-exists` where another record supersedes it already; InputError
+   *   `parameter-invalid` where there is no such posted record or the new one is of something else.
+   */
+  correct(command: CorrectCommand): Promise<Recorded>;
   /** Run ids whose reservation is pending past its expiry, oldest first. */
   overdue(nowMs: number, most: number): Promise<readonly RunId[]>;
   /** Units posted and held, in the order of `accounts`. */

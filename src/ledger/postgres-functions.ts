@@ -85,12 +85,13 @@ LANGUAGE sql IMMUTABLE AS $body$
 $body$`;
 
 /**
- * Items: `{n, runId?, outcome, units, record}`; without `runId` a record of its own. Run ids distinct.
+ * Items: `{n, runId?, outcome, units, record}`; without `runId` a record of its own, which may correct
+ * another (`supersedes`). Run ids distinct.
  * First the reservations decide what is written; then accounts change, each item's quota left is what
  * it leaves behind in the order of the batch; then the head is taken and numbers are given.
  */
 const SETTLE = `
-CREATE FUNCTION ledger_settle(items jsonb) RETURNS TABLE (n int, kind text, outcome text, seq bigint, size bigint, hash text)
+CREATE FUNCTION ledger_settle(items jsonb) RETURNS TABLE (n int, kind text, outcome text, seq bigint, record_hash text, size bigint, hash text)
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 DECLARE
@@ -100,10 +101,12 @@ DECLARE
   item record;
   head record;
   next_seq bigint;
+  content_hash text;
+  corrected bigint;
   left_of jsonb;
   content text;
   entry_text text;
-  seqs bigint[] := '{}'; documents text[] := '{}'; places int[] := '{}';
+  taken bigint[] := '{}'; seqs bigint[] := '{}'; documents text[] := '{}'; places int[] := '{}';
   positions bigint[] := '{}'; hashes text[] := '{}'; entries text[] := '{}';
 BEGIN
   PERFORM FROM ledger_reservation AS r WHERE r.run_id IN (SELECT i ->> 'runId' FROM jsonb_array_elements(items) AS i)
@@ -166,7 +169,7 @@ BEGIN
   SELECT h.size, h.hash INTO head FROM audit_head AS h FOR UPDATE;
   SELECT coalesce(max(r.seq), 0) INTO next_seq FROM ledger_record AS r;
   FOR item IN
-    SELECT (i ->> 'n')::int AS n, i -> 'record' AS record, h.body ->> 'before' AS before, i ->> 'runId' AS run_id, known.seq AS known_seq
+    SELECT (i ->> 'n')::int AS n, i -> 'record' AS record, h.body ->> 'before' AS before, i ->> 'runId' AS run_id, known.seq AS known_seq, known.document AS known_document
     FROM jsonb_array_elements(items) AS i
     LEFT JOIN (SELECT (e ->> 'n')::int AS n, e AS body FROM jsonb_array_elements(held) AS e) AS h ON h.n = (i ->> 'n')::int
     LEFT JOIN ledger_record AS known ON i ->> 'runId' IS NULL AND known.id = i -> 'record' ->> 'id'
@@ -174,18 +177,25 @@ BEGIN
   LOOP
     IF item.known_seq IS NOT NULL THEN
       -- A record of its own that is there already: a repeat after an unknown outcome.
-      RETURN QUERY SELECT item.n, 'settled', NULL::text, item.known_seq, head.size, head.hash;
+      RETURN QUERY SELECT item.n, 'settled', NULL::text, item.known_seq, encode(sha256(convert_to(item.known_document, 'UTF8')), 'hex'), head.size, head.hash;
       CONTINUE;
     END IF;
+    corrected := (item.record ->> 'supersedes')::bigint;
+    IF corrected IS NOT NULL AND (corrected = ANY (taken) OR EXISTS (SELECT FROM ledger_record AS r WHERE r.supersedes = corrected)) THEN
+      RETURN QUERY SELECT item.n, 'already', 'posted', corrected, NULL::text, NULL::bigint, NULL::text;
+      CONTINUE;
+    END IF;
+    taken := taken || corrected;
     next_seq := next_seq + 1;
     content := (item.record ->> 'head') || '"quotaLeft":' || coalesce(left_of ->> item.n::text, '{}') || (item.record ->> 'middle')
-      || '"seq":"' || next_seq || '"' || coalesce(',"supersedes":"' || item.before || '"', item.record ->> 'supersedes', '') || (item.record ->> 'tail');
-    entry_text := left(item.record ->> 'entry', -1) || ',"record":{"hash":"' || encode(sha256(convert_to(content, 'UTF8')), 'hex') || '","seq":"' || next_seq || '"}}';
+      || '"seq":"' || next_seq || '"' || coalesce(',"supersedes":"' || coalesce(item.before, corrected::text) || '"', '') || (item.record ->> 'tail');
+    content_hash := encode(sha256(convert_to(content, 'UTF8')), 'hex');
+    entry_text := left(item.record ->> 'entry', -1) || ',"record":{"hash":"' || content_hash || '","seq":"' || next_seq || '"}}';
     head.hash := encode(sha256(decode(head.hash, 'hex') || int8send(head.size) || sha256(convert_to(entry_text, 'UTF8'))), 'hex');
     positions := positions || head.size; hashes := hashes || head.hash; entries := entries || entry_text;
     seqs := seqs || next_seq; documents := documents || content; places := places || item.n;
     head.size := head.size + 1;
-    RETURN QUERY SELECT item.n, 'settled', NULL::text, next_seq, head.size, head.hash;
+    RETURN QUERY SELECT item.n, 'settled', NULL::text, next_seq, content_hash, head.size, head.hash;
   END LOOP;
 
   INSERT INTO ledger_record (seq, id, at_ms, analyst, contract_id, run_id, outcome, supersedes, bytes, compute_milli_units,
@@ -204,7 +214,7 @@ BEGIN
   UPDATE audit_head SET size = head.size, hash = head.hash WHERE size < head.size;
 
   -- What was settled before answers what it was; read before the states below change.
-  RETURN QUERY SELECT (i ->> 'n')::int, 'already', r.state, r.seq, NULL::bigint, NULL::text
+  RETURN QUERY SELECT (i ->> 'n')::int, 'already', r.state, r.seq, NULL::text, NULL::bigint, NULL::text
   FROM jsonb_array_elements(items) AS i JOIN ledger_reservation AS r ON r.run_id = i ->> 'runId'
   WHERE NOT (i ->> 'n')::int = ANY (writing);
   UPDATE ledger_reservation AS r SET state = i ->> 'outcome', seq = w.seq

@@ -9,6 +9,7 @@ import { StoreConflict, type Row, type Statement } from '../store/store.ts';
 import type { Hash, RunId } from '../system/ids.ts';
 import { batching } from './batching.ts';
 import {
+  prepareCorrection,
   prepareDenied,
   prepareReserve,
   prepareSettle,
@@ -17,15 +18,28 @@ import {
   type PreparedReserve,
   type PreparedSettle,
 } from './ledger-commands.ts';
-import { readOverdue, readRecords, readUsage } from './ledger-reads.ts';
-import type { LedgerStore, RecordOutcome, ReserveOutcome, SettleOutcome } from './ledger-store.ts';
+import {
+  alreadyCorrected,
+  readOverdue,
+  readRecord,
+  readRecords,
+  readUsage,
+} from './ledger-reads.ts';
+import type {
+  LedgerStore,
+  Recorded,
+  RecordOutcome,
+  ReserveOutcome,
+  SettleOutcome,
+} from './ledger-store.ts';
 
 /** Commands of one call: more would only make the first of them wait longer. */
 const BATCH_MAX = 256;
 /** Calls of one kind under way: the second fills while the first commits. */
 const CALLS_MAX = 2;
 
-type SettleItem = PreparedSettle | { readonly denied: PreparedRecord };
+/** A settlement, or a record of its own. */
+type SettleItem = PreparedSettle | { readonly own: PreparedRecord };
 
 /** @param store - opened with `LEDGER_MIGRATIONS` and `AUDIT_MIGRATIONS`. */
 export function postgresLedger(store: PostgresStore): LedgerStore {
@@ -37,10 +51,16 @@ export function postgresLedger(store: PostgresStore): LedgerStore {
   });
   const settles = batching<SettleItem, SettleOutcome>({
     run: (items) => store.transact((transaction) => callSettle(transaction, items)),
-    keyOf: (item) => ('denied' in item ? item.denied.id : item.runId),
+    keyOf: (item) => ('own' in item ? item.own.id : item.runId),
     batchMax: BATCH_MAX,
     callsMax: CALLS_MAX,
   });
+  const append = async (own: PreparedRecord): Promise<Recorded> => {
+    const outcome = await settles({ own });
+    if (outcome.kind !== 'settled') throw alreadyCorrected();
+    const { seq, recordHash, auditHead } = outcome;
+    return { seq, recordHash, auditHead };
+  };
   return {
     reserve: async (command) => {
       const item = prepareReserve(command);
@@ -56,11 +76,9 @@ export function postgresLedger(store: PostgresStore): LedgerStore {
         only(await callSettle(transaction, [item]));
       return alone(store, item.alongside, call, (outcome) => outcome.kind === 'settled');
     },
-    recordDenied: async (record, audit) => {
-      const outcome = await settles({ denied: prepareDenied(record, audit) });
-      assertInvariant(outcome.kind === 'settled', 'a record of its own is always written');
-      return { seq: outcome.seq, auditHead: outcome.auditHead };
-    },
+    recordDenied: async (record, audit) => append(prepareDenied(record, audit)),
+    correct: async (command) =>
+      append(prepareCorrection(command, await readRecord(store, command.supersedes))),
     overdue: (nowMs, most) => readOverdue(store, nowMs, most),
     usage: (accounts) => readUsage(store, accounts),
     records: (afterSeq, most) => readRecords(store, afterSeq, most),
@@ -131,7 +149,7 @@ async function callSettle(
   items: readonly SettleItem[],
 ): Promise<readonly SettleOutcome[]> {
   const encoded = items.map((item, n) => {
-    if ('denied' in item) return { n, units: {}, record: encodeRecord(item.denied) };
+    if ('own' in item) return { n, units: {}, record: encodeOwn(item.own) };
     const { runId, outcome } = item;
     return { n, runId, outcome, units: decimals(item.units), record: encodeRecord(item.record) };
   });
@@ -144,7 +162,7 @@ async function callSettle(
       return { kind: 'already', outcome: String(row['outcome']) as RecordOutcome, seq };
     }
     const auditHead = { size: row['size'] as bigint, hash: String(row['hash']) as Hash };
-    return { kind: 'settled', seq, auditHead };
+    return { kind: 'settled', seq, recordHash: String(row['record_hash']) as Hash, auditHead };
   });
 }
 
@@ -155,6 +173,13 @@ function encodeRecord(record: PreparedRecord): Readonly<Record<string, unknown>>
   });
   const { id, pieces, entry } = record;
   return { id, ...pieces, entry, ...Object.fromEntries(columns) };
+}
+
+/** PostgreSQL splices what it is given; a settlement's `supersedes` it knows from the reservation. */
+function encodeOwn(record: PreparedRecord): Readonly<Record<string, unknown>> {
+  const { supersedes } = record;
+  if (supersedes === undefined) return encodeRecord(record);
+  return { ...encodeRecord(record), supersedes: String(supersedes) };
 }
 
 function decimals(units: PreparedSettle['units']): Readonly<Record<string, string>> {

@@ -66,6 +66,11 @@ export function joinPieces(
   return `${pieces.head}${left}${pieces.middle}"seq":"${seq}"${replaced}${pieces.tail}`;
 }
 
+/** A whole record's canonical JSON. */
+export function encodeRecord(record: MeteringRecord): string {
+  return joinPieces(encodePieces(record), record.quotaLeft, record.seq, record.supersedes);
+}
+
 /** SHA-256 over the record's canonical JSON: what its audit leaf carries. */
 export function recordHash(document: string): Hash {
   return digest('sha256', document, 'hex') as Hash;

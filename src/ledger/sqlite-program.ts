@@ -1,6 +1,5 @@
 /** The ledger inside the store's thread: read, decide by `core.ts`, write; one savepoint a command. */
 import { appendEncoded, currentHead } from '../audit/chain-table.ts';
-import type { AuditHead } from '../audit/audit-sink.ts';
 import type { Units } from '../contracts/units.ts';
 import { assertInvariant } from '../errors.ts';
 import { runStatements, type Database } from '../store/database.ts';
@@ -24,7 +23,7 @@ import {
   type PreparedReserve,
   type PreparedSettle,
 } from './ledger-commands.ts';
-import type { QuotaAccount, ReserveOutcome, SettleOutcome } from './ledger-store.ts';
+import type { QuotaAccount, ReserveOutcome, SettleOutcome, Recorded } from './ledger-store.ts';
 import { bindEntry, joinPieces, recordHash } from './record.ts';
 
 const RECORD_INSERT = `INSERT INTO ledger_record (seq, id, ${RECORD_COLUMNS.join(', ')}, supersedes, document)
@@ -67,7 +66,7 @@ export function openProgram(db: Database): Program {
     functions: {
       reserve: (argument) => reserve(ledger, argument as PreparedReserve),
       settle: (argument) => settle(ledger, argument as PreparedSettle),
-      denied: (argument) => denied(ledger, argument as PreparedRecord),
+      append: (argument) => append(ledger, argument as PreparedRecord),
     },
     forget: () => {
       kept.accounts.clear();
@@ -137,18 +136,20 @@ function settle(ledger: Ledger, command: PreparedSettle): SettleOutcome {
   return { kind: 'settled', ...written };
 }
 
-function denied(ledger: Ledger, record: PreparedRecord): Written {
-  const [known] = ledger.db.all('SELECT seq FROM ledger_record WHERE id = ?', [record.id]);
+/** A record of its own: a refusal or a correction. Undefined where what it corrects is corrected. */
+function append(ledger: Ledger, record: PreparedRecord): Recorded | undefined {
+  const { db } = ledger;
+  const [known] = db.all('SELECT seq, document FROM ledger_record WHERE id = ?', [record.id]);
   if (known !== undefined) {
     // A repeat after an unknown outcome; the head it is answered with is merely the present one.
-    return { seq: known['seq'] as bigint, auditHead: currentHead(ledger.db) };
+    const hash = recordHash(String(known['document']));
+    return { seq: known['seq'] as bigint, recordHash: hash, auditHead: currentHead(db) };
   }
-  return writeRecord(ledger, record, {}, undefined);
-}
-
-interface Written {
-  readonly seq: bigint;
-  readonly auditHead: AuditHead;
+  if (record.supersedes !== undefined) {
+    const later = 'SELECT seq FROM ledger_record WHERE supersedes = ?';
+    if (db.all(later, [record.supersedes]).length > 0) return undefined;
+  }
+  return writeRecord(ledger, record, {}, record.supersedes);
 }
 
 function writeRecord(
@@ -156,14 +157,15 @@ function writeRecord(
   record: PreparedRecord,
   quotaLeft: Readonly<Record<string, Units>>,
   supersedes: bigint | undefined,
-): Written {
+): Recorded {
   const seq = (kept.lastSeq ?? readLastSeq(db)) + 1n;
   const document = joinPieces(record.pieces, quotaLeft, seq, supersedes);
   db.run(RECORD_INSERT, [seq, record.id, ...record.columns, supersedes ?? null, document]);
   db.run('INSERT INTO ledger_outbox (seq, created_at_ms) VALUES (?, ?)', [seq, record.atMs]);
   kept.lastSeq = seq;
-  const entry = bindEntry(record.entry, seq, recordHash(document));
-  return { seq, auditHead: appendEncoded(db, entry) };
+  const hash = recordHash(document);
+  const auditHead = appendEncoded(db, bindEntry(record.entry, seq, hash));
+  return { seq, recordHash: hash, auditHead };
 }
 
 function readLastSeq(db: Database): bigint {

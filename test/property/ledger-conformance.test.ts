@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyStoredChain } from '../../src/audit/chain-table.ts';
 import type { Dimension } from '../../src/contracts/units.ts';
+import { encodeRecord, recordHash as hashOf } from '../../src/ledger/record.ts';
 import type { SettleOutcome } from '../../src/ledger/ledger-store.ts';
 import { InvariantError } from '../../src/errors.ts';
 import type { MigrationList } from '../../src/store/migrations.ts';
@@ -16,6 +17,7 @@ import {
   reserveCommand,
   runIdOf,
   settleCommand,
+  units,
 } from '../support/ledger-commands.ts';
 import { postgresKind, sqliteKind, type TestStore } from '../support/test-stores.ts';
 
@@ -270,6 +272,32 @@ describe.each([sqliteKind, postgres])('ledger on $name', (kind) => {
     const { seq } = await tell();
     expect((await tell()).seq).toBe(seq);
     expect((await ledger.records(seq, 9)).length).toBe(0);
+  });
+
+  it('corrects a posted record by a new one, once', async () => {
+    const { ledger } = opened;
+    const runId = runIdOf(940_000_000);
+    await ledger.reserve(reserveCommand('wrong', runId, [[account('wrong', 'runs', 9), 1]]));
+    const posted = await ledger.settle(settleCommand(runId, 'posted', { runs: 1 }));
+    const better = { ...draft('better', 'posted', runId, { runs: units(1) }), chargeMicros: 7n };
+    const audit = { kind: 'run.corrected', atMs: 9, facts: { runId } };
+    const command = { supersedes: seqOf(posted), record: better, audit };
+    const { seq, recordHash } = await ledger.correct(command);
+    expect(await ledger.correct(command)).toMatchObject({ seq, recordHash });
+    const [record] = await ledger.records(seq - 1n, 1);
+    expect(record).toMatchObject({ chargeMicros: 7n, supersedes: seqOf(posted) });
+    expect(record && hashOf(encodeRecord(record))).toBe(recordHash);
+    const other = { ...command, record: { ...better, id: 'other' } };
+    await expect(ledger.correct(other)).rejects.toMatchObject({ code: 'already-exists' });
+    for (const wrong of [
+      { ...other, supersedes: 10n ** 9n },
+      { ...other, supersedes: seq, record: { ...other.record, runId: runIdOf(1) } },
+      { ...other, supersedes: seq, record: { ...other.record, currency: 'USD' } },
+      { ...other, supersedes: seq, record: { ...other.record, chargeMicros: -1n } },
+    ]) {
+      await expect(ledger.correct(wrong)).rejects.toMatchObject({ code: 'parameter-invalid' });
+    }
+    expect(await ledger.correct({ ...other, supersedes: seq })).toMatchObject({ seq: seq + 1n });
   });
 
   it('appends other audit entries to the same chain', async () => {

@@ -119,7 +119,7 @@ function requestOf(command: Command): WriteRequest {
   }
   const record = draft(command.id, 'denied', undefined);
   const argument = prepareDenied(record, { kind: 'run.denied', atMs: 1, facts: {} });
-  return { ...call, name: 'denied', argument };
+  return { ...call, name: 'append', argument };
 }
 
 interface Done {

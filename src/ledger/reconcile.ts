@@ -1,0 +1,278 @@
+/**
+ * Proves that metering records, audit entries and receipts agree one to one, and names the first
+ * that does not. Reads everything, in the order of the records, with memory that does not grow.
+ */
+import { readEntries } from '../audit/chain-table.ts';
+import { leafHash, GENESIS_HASH, type StoredEntry } from '../audit/hash-chain.ts';
+import type { AuditHead } from '../audit/audit-sink.ts';
+import type { Row, Store } from '../store/store.ts';
+import type { Hash, RunId } from '../system/ids.ts';
+import { RECORD_COLUMNS } from './ledger-commands.ts';
+import { readRecord } from './ledger-reads.ts';
+import type { MeteringRecord } from './ledger-store.ts';
+import { DIMENSIONS, encodeRecord, parseRecord, recordHash } from './record.ts';
+
+/** What a receipt says of its record; the caller has verified its signatures. */
+export interface ReceiptFacts {
+  readonly runId: RunId;
+  readonly recordSeq: bigint;
+  readonly recordHash: Hash;
+  /** The audit head it was signed with. */
+  readonly audit: AuditHead;
+  readonly chargeMicros: bigint;
+  readonly currency: string;
+}
+
+export interface ReconcileOptions {
+  readonly store: Store;
+  /** In the order of their records; left out, receipts are not compared. */
+  readonly receipts?: AsyncIterable<ReceiptFacts>;
+  /** A head seen elsewhere (a receipt, a domain): without one, a chain cut at its end looks sound. */
+  readonly witnessed?: AuditHead;
+}
+
+export type Reconciliation =
+  | {
+      readonly ok: true;
+      readonly records: bigint;
+      readonly entries: bigint;
+      readonly receipts: bigint;
+      readonly head: AuditHead;
+    }
+  | {
+      readonly ok: false;
+      /** What kind of thing is wrong first, and its number: the record's, or the entry's place. */
+      readonly kind: 'record' | 'entry' | 'receipt';
+      readonly at: bigint;
+      readonly reason: string;
+    };
+
+const PAGE_RECORDS = 500;
+
+/** A disagreement found on the way; becomes the answer. */
+class Disagreement extends Error {
+  readonly kind: 'record' | 'entry' | 'receipt';
+  readonly at: bigint;
+  constructor(kind: 'record' | 'entry' | 'receipt', at: bigint, reason: string) {
+    super(reason);
+    this.kind = kind;
+    this.at = at;
+  }
+}
+
+/** @throws CapacityError where the store cannot be read; what it finds wrong is an answer, no error. */
+export async function reconcile(options: ReconcileOptions): Promise<Reconciliation> {
+  const bounds = await readBounds(options.store);
+  const records = readDocuments(options.store, bounds.lastSeq)[Symbol.asyncIterator]();
+  const receipts = options.receipts?.[Symbol.asyncIterator]();
+  const counts = { records: 0n, entries: 0n, receipts: 0n };
+  let head: AuditHead = { size: 0n, hash: GENESIS_HASH };
+  try {
+    let receipt = await receipts?.next();
+    for await (const entry of readEntries(options.store)) {
+      if (entry.index > bounds.lastEntry) break;
+      head = follow(head, entry, options.witnessed);
+      counts.entries += 1n;
+      const bound = boundRecord(entry);
+      if (bound === undefined) continue;
+      const next = await records.next();
+      const record = matchRecord(
+        next.done === true ? undefined : next.value,
+        bound,
+        counts.records + 1n,
+      );
+      counts.records += 1n;
+      // A run that posted has a receipt; one that was signed for another outcome is compared too.
+      if (receipt === undefined) continue;
+      const facts = receipt.done === true ? undefined : receipt.value;
+      if (facts?.recordSeq === record.seq) {
+        matchReceipt(facts, record, bound.hash, head);
+        counts.receipts += 1n;
+        receipt = await receipts?.next();
+      } else if (record.outcome === 'posted' && !(await corrects(options.store, record))) {
+        throw new Disagreement('receipt', record.seq, `record ${record.seq} has no receipt`);
+      }
+    }
+    await nothingLeft(records, receipt, bounds.lastSeq);
+    checkWitness(head, options.witnessed);
+    return { ok: true, ...counts, head };
+  } catch (error) {
+    if (!(error instanceof Disagreement)) throw error;
+    return { ok: false, kind: error.kind, at: error.at, reason: error.message };
+  }
+}
+
+function follow(head: AuditHead, entry: StoredEntry, witnessed: AuditHead | undefined): AuditHead {
+  const { index, hash } = entry;
+  if (index !== head.size)
+    throw new Disagreement('entry', head.size, `entry ${head.size} is missing`);
+  if (leafHash(head.hash, index, entry.entry) !== hash) {
+    throw new Disagreement(
+      'entry',
+      index,
+      `entry ${index} does not have the hash it is stored with`,
+    );
+  }
+  const next: AuditHead = { size: index + 1n, hash };
+  if (witnessed?.size === next.size && witnessed.hash !== hash) {
+    throw new Disagreement(
+      'entry',
+      index,
+      `the chain up to entry ${index} is not the witnessed one`,
+    );
+  }
+  return next;
+}
+
+function checkWitness(head: AuditHead, witnessed: AuditHead | undefined): void {
+  if (witnessed !== undefined && witnessed.size > head.size) {
+    throw new Disagreement('entry', head.size, `entry ${head.size} is missing`);
+  }
+}
+
+/** The record an entry is bound to, where it is one of a record. */
+function boundRecord({ entry, index }: StoredEntry): { seq: bigint; hash: Hash } | undefined {
+  const content = parseJson(entry, 'entry', index);
+  if (content['record'] === undefined) return undefined;
+  const record = content['record'] as Readonly<Record<string, unknown>> | null;
+  if (typeof record?.['seq'] !== 'string' || typeof record['hash'] !== 'string') {
+    throw new Disagreement('entry', index, `entry ${index} does not say which record it is of`);
+  }
+  return { seq: BigInt(record['seq']), hash: record['hash'] as Hash };
+}
+
+function matchRecord(
+  row: Row | undefined,
+  bound: { readonly seq: bigint; readonly hash: Hash },
+  seq: bigint,
+): MeteringRecord {
+  const wrong = (reason: string): Disagreement => new Disagreement('record', seq, reason);
+  if (row === undefined || row['seq'] !== seq) throw wrong(`record ${seq} is missing`);
+  const document = String(row['document']);
+  if (bound.seq !== seq || bound.hash !== recordHash(document)) {
+    throw wrong(`record ${seq} is not the one its audit entry is of`);
+  }
+  parseJson(document, 'record', seq);
+  const record = parseRecord(document);
+  if (record.seq !== seq || encodeRecord(record) !== document) {
+    throw wrong(`record ${seq} is not in its canonical form`);
+  }
+  const columns = columnsOf(record);
+  for (const name of ['id', 'supersedes', ...RECORD_COLUMNS]) {
+    if ((row[name] ?? null) !== columns[name]) {
+      throw wrong(`the column ${name} of record ${seq} does not say what the record says`);
+    }
+  }
+  return record;
+}
+
+function columnsOf(record: MeteringRecord): Readonly<Record<string, Row[string]>> {
+  const columns: Record<string, Row[string]> = {
+    id: record.id,
+    supersedes: record.supersedes ?? null,
+    at_ms: BigInt(record.atMs),
+    analyst: record.analyst,
+    contract_id: record.contractId ?? null,
+    run_id: record.runId ?? null,
+    outcome: record.outcome,
+    charge_micros: record.chargeMicros,
+    currency: record.currency,
+  };
+  const names = RECORD_COLUMNS.slice(RECORD_COLUMNS.indexOf('bytes'));
+  for (const [at, dimension] of DIMENSIONS.entries()) {
+    columns[names[at] ?? ''] = record.units[dimension] ?? 0n;
+  }
+  return columns;
+}
+
+function matchReceipt(
+  facts: ReceiptFacts,
+  record: MeteringRecord,
+  hash: Hash,
+  head: AuditHead,
+): void {
+  const agrees =
+    facts.runId === record.runId &&
+    facts.recordHash === hash &&
+    facts.chargeMicros === record.chargeMicros &&
+    facts.currency === record.currency;
+  if (!agrees) {
+    throw new Disagreement(
+      'receipt',
+      record.seq,
+      `the receipt of record ${record.seq} says something else`,
+    );
+  }
+  if (facts.audit.size !== head.size || facts.audit.hash !== head.hash) {
+    throw new Disagreement(
+      'receipt',
+      record.seq,
+      `the receipt of record ${record.seq} names another audit log`,
+    );
+  }
+}
+
+/** A correction has its audit entry and no receipt; a late post supersedes an expiry and has one. */
+async function corrects(store: Store, record: MeteringRecord): Promise<boolean> {
+  if (record.supersedes === undefined) return false;
+  return (await readRecord(store, record.supersedes))?.outcome === 'posted';
+}
+
+async function nothingLeft(
+  records: AsyncIterator<Row>,
+  receipt: IteratorResult<ReceiptFacts> | undefined,
+  lastSeq: bigint,
+): Promise<void> {
+  const more = await records.next();
+  if (more.done !== true) {
+    const seq = more.value['seq'] as bigint;
+    throw new Disagreement('record', seq, `record ${seq} has no audit entry`);
+  }
+  // A receipt beyond is of a record that came while this was reading.
+  if (receipt !== undefined && receipt.done !== true && receipt.value.recordSeq <= lastSeq) {
+    const { recordSeq } = receipt.value;
+    throw new Disagreement(
+      'receipt',
+      recordSeq,
+      `a receipt names record ${recordSeq}, which is not its`,
+    );
+  }
+}
+
+/** Where record and chain end now, read together: what is written meanwhile is left for next time. */
+async function readBounds(store: Store): Promise<{ lastSeq: bigint; lastEntry: bigint }> {
+  const [row] = await store.query(
+    `SELECT (SELECT max(seq) FROM ledger_record) AS last_seq,
+     (SELECT max(position) FROM audit_entry) AS last_entry`,
+  );
+  const lastSeq = (row?.['last_seq'] as bigint | null | undefined) ?? 0n;
+  return { lastSeq, lastEntry: (row?.['last_entry'] as bigint | null | undefined) ?? -1n };
+}
+
+async function* readDocuments(store: Store, lastSeq: bigint): AsyncGenerator<Row> {
+  for (let after = 0n; ; ) {
+    const rows = await store.query(
+      'SELECT * FROM ledger_record WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?',
+      [after, lastSeq, PAGE_RECORDS],
+    );
+    for (const row of rows) {
+      yield row;
+      after = row['seq'] as bigint;
+    }
+    if (rows.length < PAGE_RECORDS) return;
+  }
+}
+
+function parseJson(
+  text: string,
+  kind: 'record' | 'entry',
+  at: bigint,
+): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Falls through: it is no JSON.
+  }
+  throw new Disagreement(kind, at, `${kind} ${at} is no JSON object`);
+}

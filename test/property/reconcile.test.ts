@@ -1,0 +1,162 @@
+/** Records, audit entries and receipts are broken one way at a time; the first that is wrong is named. */
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { reconcile, type ReceiptFacts } from '../../src/ledger/reconcile.ts';
+import type { LedgerStore, Recorded } from '../../src/ledger/ledger-store.ts';
+import type { SqlValue } from '../../src/store/store.ts';
+import type { Hash } from '../../src/system/ids.ts';
+import {
+  account,
+  draft,
+  reserveCommand,
+  runIdOf,
+  settleCommand,
+  units,
+} from '../support/ledger-commands.ts';
+import { postgresKind, sqliteKind, type TestStore } from '../support/test-stores.ts';
+
+const RUNS = 6;
+const postgres = await postgresKind();
+afterAll(() => postgres.stop());
+
+async function* from(receipts: readonly ReceiptFacts[]): AsyncGenerator<ReceiptFacts> {
+  yield* receipts;
+}
+
+/** Six posted runs, a refusal, an expiry with a late post, a correction. */
+async function fill(ledger: LedgerStore): Promise<ReceiptFacts[]> {
+  const receipts: ReceiptFacts[] = [];
+  const quota = account('c', 'runs', 100);
+  const post = async (at: number): Promise<void> => {
+    const runId = runIdOf(at);
+    const settled = await ledger.settle(settleCommand(runId, 'posted', { runs: 1 }));
+    if (settled.kind !== 'settled') throw new Error('settled before');
+    receipts.push(receiptOf(at, settled));
+  };
+  for (let at = 1; at <= RUNS; at += 1) {
+    await ledger.reserve(reserveCommand(`k${at}`, runIdOf(at), [[quota, 1]]));
+    if (at === 3) {
+      await ledger.settle(settleCommand(runIdOf(at), 'expired'));
+      await ledger.recordDenied(draft('denied', 'denied', undefined), {
+        kind: 'call.denied',
+        atMs: 1,
+        facts: {},
+      });
+    }
+    await post(at);
+  }
+  const record = { ...draft('fixed', 'posted', runIdOf(1), { runs: units(1) }), chargeMicros: 5n };
+  await ledger.correct({
+    supersedes: 1n,
+    record,
+    audit: { kind: 'run.corrected', atMs: 1, facts: {} },
+  });
+  return receipts;
+}
+
+function receiptOf(at: number, { seq, recordHash, auditHead }: Recorded): ReceiptFacts {
+  const charge = { chargeMicros: 1_500_000n, currency: 'CNY' };
+  return { runId: runIdOf(at), recordSeq: seq, recordHash, audit: auditHead, ...charge };
+}
+
+describe.each([sqliteKind, postgres])('reconcile on $name', (kind) => {
+  if (kind.missing !== undefined) {
+    it.skip(`is not tested: ${kind.missing}`);
+    return;
+  }
+  let opened: TestStore;
+  let receipts: ReceiptFacts[];
+  beforeEach(async () => {
+    opened = await kind.open();
+    receipts = await fill(opened.ledger);
+    // Other entries stand in the same chain.
+    await opened.audit.append({ kind: 'contract.signed', atMs: 1, facts: {} }, []);
+  });
+  afterEach(() => opened.remove());
+
+  const run = (witnessed?: { size: bigint; hash: Hash }) =>
+    reconcile({
+      store: opened.store,
+      receipts: from(receipts),
+      ...(witnessed === undefined ? {} : { witnessed }),
+    });
+  const tamper = (sql: string, params: readonly SqlValue[] = []) =>
+    opened.store.execute([{ sql, params, expectChanges: 1 }]);
+
+  it('finds that all agree, one to one', async () => {
+    const head = await opened.ledger.auditHead();
+    expect(await run(head)).toEqual({ ok: true, records: 9n, entries: 10n, receipts: 6n, head });
+    expect(await reconcile({ store: opened.store })).toMatchObject({ ok: true, receipts: 0n });
+  });
+
+  it.each([
+    [
+      'a record that was changed',
+      `UPDATE ledger_record SET document = replace(document, '1500000', '1400000') WHERE seq = 2`,
+      'record',
+      2n,
+    ],
+    [
+      'a column that says something else',
+      'UPDATE ledger_record SET charge_micros = 1 WHERE seq = 5',
+      'record',
+      5n,
+    ],
+    [
+      'a record that claims to supersede another',
+      'UPDATE ledger_record SET supersedes = 4 WHERE seq = 5',
+      'record',
+      5n,
+    ],
+    ['a record that was dropped', 'DELETE FROM ledger_record WHERE seq = 4', 'record', 4n],
+    ['the last record dropped', 'DELETE FROM ledger_record WHERE seq = 9', 'record', 9n],
+    [
+      'an entry that was changed',
+      `UPDATE audit_entry SET entry = replace(entry, 'run.', 'ran.') WHERE position = 1`,
+      'entry',
+      1n,
+    ],
+    ['an entry that was dropped', 'DELETE FROM audit_entry WHERE position = 6', 'entry', 6n],
+  ] as const)('names %s', async (_, sql, wrong, at) => {
+    await tamper(sql);
+    expect(await run()).toMatchObject({ ok: false, kind: wrong, at });
+  });
+
+  it('names a record that has no audit entry', async () => {
+    await tamper('DELETE FROM audit_entry WHERE position = 9');
+    await tamper('DELETE FROM audit_entry WHERE position = 8');
+    expect(await run()).toMatchObject({ ok: false, kind: 'record', at: 9n });
+  });
+
+  it('names a receipt that is missing, changed, doubled or too many', async () => {
+    const sound = receipts;
+    const second = sound[1]!;
+    const wrong = async (broken: ReceiptFacts[], at: bigint): Promise<void> => {
+      receipts = broken;
+      expect(await run()).toMatchObject({ ok: false, kind: 'receipt', at });
+    };
+    await wrong(sound.toSpliced(1, 1), 2n);
+    await wrong(sound.slice(0, -1), 8n);
+    await wrong(sound.toSpliced(1, 0, second), 5n);
+    for (const change of [
+      { chargeMicros: 1n },
+      { currency: 'USD' },
+      { runId: runIdOf(9) },
+      { recordHash: 'ab'.repeat(32) as Hash },
+      { audit: { ...second.audit, size: second.audit.size + 1n } },
+      { audit: { ...second.audit, hash: 'ab'.repeat(32) as Hash } },
+    ]) {
+      await wrong(sound.with(1, { ...second, ...change }), 2n);
+    }
+    await wrong([...sound, { ...second, recordSeq: 9n }], 9n);
+  });
+
+  it('names the place where the chain is not the witnessed one, or is cut', async () => {
+    const head = await opened.ledger.auditHead();
+    expect(await run({ size: 4n, hash: head.hash })).toMatchObject({
+      ok: false,
+      kind: 'entry',
+      at: 3n,
+    });
+    expect(await run({ ...head, size: 11n })).toMatchObject({ ok: false, kind: 'entry', at: 10n });
+  });
+});
