@@ -17,7 +17,7 @@ export interface ReceiptFacts {
   readonly runId: RunId;
   readonly recordSeq: bigint;
   readonly recordHash: Hash;
-  /** The audit head it was signed with. */
+  /** The audit head it was signed with: any that has the record's entry in it. */
   readonly audit: AuditHead;
   readonly chargeMicros: bigint;
   readonly currency: string;
@@ -69,10 +69,12 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciliati
   let head: AuditHead = { size: 0n, hash: GENESIS_HASH };
   try {
     let receipt = await receipts?.next();
+    const heads = new HeadsToMeet();
     for await (const entry of readEntries(options.store)) {
       if (entry.index > bounds.lastEntry) break;
       head = follow(head, entry, options.witnessed);
       counts.entries += 1n;
+      heads.meet(head);
       const bound = boundRecord(entry);
       if (bound === undefined) continue;
       const next = await records.next();
@@ -86,7 +88,8 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciliati
       if (receipt === undefined) continue;
       const facts = receipt.done === true ? undefined : receipt.value;
       if (facts?.recordSeq === record.seq) {
-        matchReceipt(facts, record, bound.hash, head);
+        matchReceipt(facts, record, bound.hash);
+        heads.expect(facts, head);
         counts.receipts += 1n;
         receipt = await receipts?.next();
       } else if (record.outcome === 'posted' && !(await corrects(options.store, record))) {
@@ -94,6 +97,7 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciliati
       }
     }
     await nothingLeft(records, receipt, bounds.lastSeq);
+    await heads.meetLater(options.store);
     checkWitness(head, options.witnessed);
     return { ok: true, ...counts, head };
   } catch (error) {
@@ -185,12 +189,7 @@ function columnsOf(record: MeteringRecord): Readonly<Record<string, Row[string]>
   return columns;
 }
 
-function matchReceipt(
-  facts: ReceiptFacts,
-  record: MeteringRecord,
-  hash: Hash,
-  head: AuditHead,
-): void {
+function matchReceipt(facts: ReceiptFacts, record: MeteringRecord, hash: Hash): void {
   const agrees =
     facts.runId === record.runId &&
     facts.recordHash === hash &&
@@ -203,13 +202,49 @@ function matchReceipt(
       `the receipt of record ${record.seq} says something else`,
     );
   }
-  if (facts.audit.size !== head.size || facts.audit.hash !== head.hash) {
-    throw new Disagreement(
-      'receipt',
-      record.seq,
-      `the receipt of record ${record.seq} names another audit log`,
-    );
+}
+
+/** Audit heads that receipts name and that the chain has not come to yet: as many as runs overlap. */
+class HeadsToMeet {
+  readonly #bySize = new Map<bigint, ReceiptFacts[]>();
+
+  /** @param head - the chain with the record's own entry as its last. */
+  expect(facts: ReceiptFacts, head: AuditHead): void {
+    const { size, hash } = facts.audit;
+    if (size < head.size) throw otherLog(facts);
+    if (size === head.size) {
+      if (hash !== head.hash) throw otherLog(facts);
+      return;
+    }
+    this.#bySize.set(size, [...(this.#bySize.get(size) ?? []), facts]);
   }
+
+  meet(head: AuditHead): void {
+    for (const facts of this.#bySize.get(head.size) ?? []) {
+      if (facts.audit.hash !== head.hash) throw otherLog(facts);
+    }
+    this.#bySize.delete(head.size);
+  }
+
+  /** Heads beyond what was read: of entries that came meanwhile, or of none. */
+  async meetLater(store: Store): Promise<void> {
+    for (const [size, all] of this.#bySize) {
+      const [row] = await store.query('SELECT hash FROM audit_entry WHERE position = ?', [
+        size - 1n,
+      ]);
+      for (const facts of all) {
+        if (row?.['hash'] !== facts.audit.hash) throw otherLog(facts);
+      }
+    }
+  }
+}
+
+function otherLog({ recordSeq }: ReceiptFacts): Disagreement {
+  return new Disagreement(
+    'receipt',
+    recordSeq,
+    `the receipt of record ${recordSeq} names another audit log`,
+  );
 }
 
 /** A correction has its audit entry and no receipt; a late post supersedes an expiry and has one. */

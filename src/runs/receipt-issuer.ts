@@ -17,9 +17,9 @@ import { spendHash } from '../contracts/spend.ts';
 import { assertInvariant, StateError, WeirError } from '../errors.ts';
 import { readRecordOfRun } from '../ledger/ledger-reads.ts';
 import type { MeteringRecord } from '../ledger/ledger-store.ts';
+import { encodeRecord, recordHash } from '../ledger/record.ts';
 import { encodeBase64url } from '../system/base64url.ts';
-import { canonicalHash } from '../system/canonical-json.ts';
-import type { Hash, PartyId, RunId } from '../system/ids.ts';
+import type { PartyId, RunId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { RunDependencies } from './run-machine.ts';
 import { attachReceipt, readRun, replaceReceipt, type RunRow } from './run-rows.ts';
@@ -81,7 +81,7 @@ export class ReceiptIssuer {
         units: amounts(record.units),
         chargeMicros: String(record.chargeMicros),
         currency: contract.price.currency,
-        record: { seq: String(record.seq), hash: recordHash(record) },
+        record: { seq: String(record.seq), hash: recordHash(encodeRecord(record)) },
         audit: { size: String(head.size), hash: head.hash },
         resultHash: run.sealedResult === undefined ? null : sealedResultHash(run.sealedResult),
         at: new Date(run.updatedMs).toISOString(),
@@ -126,29 +126,6 @@ export class ReceiptIssuer {
       return undefined;
     }
   }
-}
-
-/** SHA-256 of a metering record's canonical form: what a receipt pins of it. */
-export function recordHash(record: MeteringRecord): Hash {
-  return canonicalHash({
-    seq: String(record.seq),
-    id: record.id,
-    atMs: record.atMs,
-    analyst: record.analyst,
-    holders: record.holders,
-    contractId: record.contractId ?? null,
-    runId: record.runId ?? null,
-    protocol: record.protocol ?? null,
-    datasets: record.datasets.map(({ name, fingerprint }) => ({
-      name,
-      fingerprint: fingerprint ?? null,
-    })),
-    outcome: record.outcome,
-    code: record.code ?? null,
-    units: amounts(record.units),
-    chargeMicros: String(record.chargeMicros),
-    currency: record.currency,
-  });
 }
 
 function amounts(units: MeteringRecord['units']): Record<string, string> {

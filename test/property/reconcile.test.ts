@@ -127,6 +127,14 @@ describe.each([sqliteKind, postgres])('reconcile on $name', (kind) => {
     expect(await run()).toMatchObject({ ok: false, kind: 'record', at: 9n });
   });
 
+  it('takes a receipt that was signed later, with any head of the same chain', async () => {
+    const head = await opened.ledger.auditHead();
+    receipts = receipts.map((each) => ({ ...each, audit: head }));
+    expect(await run()).toMatchObject({ ok: true, receipts: 6n });
+    receipts[0] = { ...receipts[0]!, audit: { ...head, size: 11n } };
+    expect(await run()).toMatchObject({ ok: false, kind: 'receipt', at: 1n });
+  });
+
   it('names a receipt that is missing, changed, doubled or too many', async () => {
     const sound = receipts;
     const second = sound[1]!;
@@ -143,6 +151,7 @@ describe.each([sqliteKind, postgres])('reconcile on $name', (kind) => {
       { runId: runIdOf(9) },
       { recordHash: 'ab'.repeat(32) as Hash },
       { audit: { ...second.audit, size: second.audit.size + 1n } },
+      { audit: { ...second.audit, size: second.audit.size - 1n } },
       { audit: { ...second.audit, hash: 'ab'.repeat(32) as Hash } },
     ]) {
       await wrong(sound.with(1, { ...second, ...change }), 2n);
