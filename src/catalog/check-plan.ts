@@ -4,7 +4,7 @@
  */
 import type { Contract } from '../contracts/contract.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
-import type { Measure } from '../contracts/plan.ts';
+import type { AggregatePlan, MatchPlan, Measure } from '../contracts/plan.ts';
 import { InputError, PolicyError, type ErrorFacts, type WeirError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
 import type { ColumnUse, Grade, PublishedColumn } from './dataset.ts';
@@ -74,11 +74,55 @@ function datasetRefusals(
   return [
     ...versionRefusals(entry, dataset),
     ...cellRefusals(contract, dataset),
-    ...groupRefusals(contract, dataset),
-    ...selectRefusals(contract, dataset),
-    ...measureRefusals(contract, dataset),
-    ...partitionRefusals(contract, dataset),
+    ...(contract.plan.kind === 'match'
+      ? matchRefusals(contract.plan, dataset)
+      : aggregateRefusals(contract, contract.plan, dataset)),
   ];
+}
+
+function aggregateRefusals(
+  contract: PlanDraft,
+  plan: AggregatePlan,
+  dataset: PublishedDataset,
+): WeirError[] {
+  return [
+    ...groupRefusals(contract, plan, dataset),
+    ...selectRefusals(plan, dataset),
+    ...measureRefusals(contract, plan, dataset),
+    ...partitionRefusals(plan, dataset),
+  ];
+}
+
+/** Types a key column of the plan may be read from. */
+const KEY_TYPES: Readonly<Record<MatchPlan['key'][number]['type'], readonly string[]>> = {
+  text: ['text', 'integer', 'date'],
+  'text-exact': ['text', 'integer', 'date'],
+  integer: ['integer', 'text'],
+  date: ['date', 'timestamp', 'text'],
+};
+
+/** A shared key shows that both holders have it, so both must let it be revealed. */
+function matchRefusals(plan: MatchPlan, dataset: PublishedDataset): WeirError[] {
+  return plan.key.flatMap(({ columns, type }) =>
+    columns
+      .filter((entry) => entry.holder === dataset.holder)
+      .flatMap(({ column: name }) => {
+        const typed = withColumn(dataset, name, 'join', (column) =>
+          KEY_TYPES[type].includes(column.type)
+            ? []
+            : [
+                new InputError('parameter-invalid', 'The column is not of the key’s type.', {
+                  column: name,
+                  party: dataset.holder,
+                  rule: `key type ${type}`,
+                  remedy: `A column of type ${KEY_TYPES[type].join(' or ')}.`,
+                }),
+              ],
+        );
+        if (plan.ask === 'cardinality' || typed.length > 0) return typed;
+        return withColumn(dataset, name, 'reveal', () => []);
+      }),
+  );
 }
 
 function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyError | undefined {
@@ -148,8 +192,12 @@ function cellRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError
   ];
 }
 
-function groupRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
-  return contract.plan.groups.flatMap(({ column: name }) =>
+function groupRefusals(
+  contract: PlanDraft,
+  plan: AggregatePlan,
+  dataset: PublishedDataset,
+): WeirError[] {
+  return plan.groups.flatMap(({ column: name }) =>
     withColumn(dataset, name, 'group', (column) => {
       const agreed = contract.dictionaries.find((entry) => entry.column === name)?.labels;
       const isSame =
@@ -169,14 +217,15 @@ function groupRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirErro
   );
 }
 
-function selectRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
-  return contract.plan.select.flatMap(({ column }) =>
-    withColumn(dataset, column, 'filter', () => []),
-  );
+function selectRefusals(plan: AggregatePlan, dataset: PublishedDataset): WeirError[] {
+  return plan.select.flatMap(({ column }) => withColumn(dataset, column, 'filter', () => []));
 }
 
-function measureRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
-  const { measures } = contract.plan;
+function measureRefusals(
+  contract: PlanDraft,
+  { measures }: AggregatePlan,
+  dataset: PublishedDataset,
+): WeirError[] {
   const uses = measures.flatMap((measure) => usesOf(measure, dataset));
   const bounds = measuredColumns(measures).flatMap((name) =>
     boundsRefusals(contract, dataset, name),
@@ -216,8 +265,8 @@ function boundsRefusals(contract: PlanDraft, dataset: PublishedDataset, name: st
 }
 
 /** Two partitions of the same rows subtract to cells of neither, so only whole listed ones pass. */
-function partitionRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
-  const groups = contract.plan.groups.map((group) => group.column);
+function partitionRefusals(plan: AggregatePlan, dataset: PublishedDataset): WeirError[] {
+  const groups = plan.groups.map((group) => group.column);
   const isListed = dataset.partitions.some(
     (partition) =>
       partition.length === groups.length && groups.every((name) => partition.includes(name)),

@@ -4,6 +4,7 @@
  */
 import type { DatasetBody } from '../contracts/api.ts';
 import { type Contract, ContractSchema, type Party } from '../contracts/contract.ts';
+import { aggregatePlanOf } from '../contracts/plan-fits.ts';
 import type { Parameter, Plan } from '../contracts/plan.ts';
 import { InputError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
@@ -46,7 +47,8 @@ const DEFAULT_LIMITS = {
  * holders' dictionaries or bounds for a column differ or are missing.
  */
 export function draftContract(input: DraftInput): Contract {
-  const { plan, terms } = input;
+  const { terms } = input;
+  const plan = aggregatePlanOf(input);
   const datasets = input.datasets
     .filter((dataset) => dataset.dataset === plan.table)
     .toSorted((a, b) => (a.holder < b.holder ? -1 : 1));

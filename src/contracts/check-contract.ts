@@ -6,7 +6,9 @@ import { InputError } from '../errors.ts';
 import type { ErrorFacts } from '../errors.ts';
 import type { Contract } from './contract.ts';
 import { isStrongEncryptionKey, isStrongSignKey } from './key-strength.ts';
+import { checkMatch } from './check-match.ts';
 import { CELLS_MAX, OTHER_LABEL } from './plan.ts';
+import type { AggregatePlan } from './plan.ts';
 import { dictionaryOf, measuredColumns, partitionCells } from './plan-fits.ts';
 import { signatoriesOf } from './signed-documents.ts';
 
@@ -20,8 +22,11 @@ export function checkContract(contract: Contract): void {
   checkParties(contract);
   checkDatasets(contract);
   checkTimes(contract);
-  checkColumns(contract);
-  checkSelections(contract);
+  const { plan } = contract;
+  if (plan.kind === 'match') return checkMatch(contract, plan);
+  if (contract.protocol.name === 'psi') refuse('the protocol psi is for plans that match');
+  checkColumns(contract, plan);
+  checkSelections(contract, plan);
 }
 
 function checkParties(contract: Contract): void {
@@ -80,8 +85,8 @@ export function isTimeZone(name: string): boolean {
   }
 }
 
-function checkColumns(contract: Contract): void {
-  const { plan, dictionaries, bounds } = contract;
+function checkColumns(contract: Contract, plan: AggregatePlan): void {
+  const { dictionaries, bounds } = contract;
   const groups = plan.groups.map((group) => group.column);
   refuseRepeated(groups, 'a group column is repeated');
   refuseRepeated(
@@ -113,8 +118,8 @@ function checkColumns(contract: Contract): void {
   }
 }
 
-function checkSelections(contract: Contract): void {
-  const { plan, parameters } = contract;
+function checkSelections(contract: Contract, plan: AggregatePlan): void {
+  const { parameters } = contract;
   const unused = new Set(Object.keys(parameters));
   refuseRepeated(
     plan.select.map((selection) => selection.column),

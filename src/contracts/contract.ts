@@ -72,6 +72,7 @@ const SEALING_KEY_LENGTH_MAX = 349_718;
 /** Which protocol, with what the parties must agree on besides the plan. */
 export const ProtocolSchema = z.discriminatedUnion('name', [
   z.strictObject({ name: z.literal('secure-sum') }),
+  z.strictObject({ name: z.literal('psi') }),
   z.strictObject({
     name: z.literal('sealed-sum'),
     /**

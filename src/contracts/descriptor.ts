@@ -22,7 +22,7 @@ export const DescriptorSchema = z.strictObject({
   attempt: z.int().min(1).max(ATTEMPTS_MAX),
   contractHash: HashSchema,
   requestHash: HashSchema,
-  protocol: z.enum(['secure-sum', 'sealed-sum']),
+  protocol: z.enum(['secure-sum', 'sealed-sum', 'psi']),
   arguments: ArgumentsSchema,
   /** Exactly the parties of this run, sorted by id. */
   parties: z.array(DescriptorPartySchema).min(2).max(HOLDERS_MAX),

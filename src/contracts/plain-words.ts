@@ -10,7 +10,7 @@ import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash } from '../system/ids.ts';
 import { fingerprintOf } from '../system/signature-suite.ts';
 import type { ColumnBounds, Contract, Dictionary, Party } from './contract.ts';
-import type { Measure, Parameter } from './plan.ts';
+import type { AggregatePlan, MatchPlan, Measure, Parameter } from './plan.ts';
 import { contractHash } from './signed-documents.ts';
 
 /** Labels written out; a longer list is cut and told by its number and hash. */
@@ -89,7 +89,6 @@ function partyLines(contract: Contract): PlainLine[] {
 
 function planLines(contract: Contract): PlainLine[] {
   const { plan, parameters, protocol } = contract;
-  const groups = plan.groups.map((group) => group.column).join(' × ');
   const sealing =
     protocol.name === 'sealed-sum' ? canonicalHash(protocol.sealingKey).slice(0, 32) : undefined;
   return [
@@ -97,6 +96,53 @@ function planLines(contract: Contract): PlainLine[] {
       `协议 ${protocol.name}${sealing === undefined ? '' : `，接收方加密公钥 ${sealing}`}`,
       `Protocol ${protocol.name}${sealing === undefined ? '' : `, recipient’s sealing key ${sealing}`}`,
     ),
+    ...(plan.kind === 'match' ? matchLines(plan) : aggregateLines(plan)),
+    ...Object.keys(parameters)
+      .toSorted()
+      .flatMap((name) => {
+        const parameter = parameters[name];
+        return parameter === undefined ? [] : [parameterLine(name, parameter)];
+      }),
+  ];
+}
+
+function matchLines(plan: MatchPlan): PlainLine[] {
+  const { receiver, ask, duplicates } = plan;
+  const isCount = ask === 'cardinality';
+  const isOnce = duplicates === 'distinct';
+  return [
+    line(
+      isCount
+        ? `两个持有方共有多少个匹配键（${plan.kind}，${ask}）；不公布是哪些`
+        : `两个持有方共有哪些匹配键（${plan.kind}，${ask}）：这些键会公布给结果接收方`,
+      isCount
+        ? `How many join keys the two holders share (${plan.kind}, ${ask}); which ones is not shown`
+        : `Which join keys the two holders share (${plan.kind}, ${ask}): they are shown to the recipient`,
+    ),
+    line(
+      `由 ${receiver} 进行匹配，它最先得知${isCount ? '确切数目' : '共有的键'}，在任何门限之前`,
+      `${receiver} matches, and learns the ${isCount ? 'exact number' : 'shared keys'} first, before any threshold`,
+    ),
+    line(
+      isOnce ? '重复的键只计一次' : '重复的键按双方出现次数的较小值计',
+      isOnce
+        ? 'A repeated key counts once'
+        : 'A repeated key counts as often as it occurs on both sides',
+    ),
+    ...plan.key.map(({ as, type, columns }) => {
+      const named = columns
+        .map(({ holder, column, dateFormat }) =>
+          dateFormat === undefined ? `${holder}.${column}` : `${holder}.${column} (${dateFormat})`,
+        )
+        .join(' = ');
+      return line(`键 ${as}（${type}）：${named}`, `Key ${as} (${type}): ${named}`);
+    }),
+  ];
+}
+
+function aggregateLines(plan: AggregatePlan): PlainLine[] {
+  const groups = plan.groups.map((group) => group.column).join(' × ');
+  return [
     line(
       `对表 ${plan.table} 在所有持有方处的部分做${groups === '' ? '总计' : `分组统计，分组：${groups}`}（${plan.kind}）`,
       `Over every holder’s part of table ${plan.table}: ${groups === '' ? 'one total' : `by ${groups}`} (${plan.kind})`,
@@ -113,12 +159,6 @@ function planLines(contract: Contract): PlainLine[] {
             `The analyst chooses ${column} each time by parameter ${source.parameter}`,
           ),
     ),
-    ...Object.keys(parameters)
-      .toSorted()
-      .flatMap((name) => {
-        const parameter = parameters[name];
-        return parameter === undefined ? [] : [parameterLine(name, parameter)];
-      }),
   ];
 }
 

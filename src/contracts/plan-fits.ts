@@ -4,7 +4,7 @@
  */
 import { InputError, PolicyError } from '../errors.ts';
 import type { Contract, Dictionary } from './contract.ts';
-import type { Arguments, Measure, Plan } from './plan.ts';
+import type { AggregatePlan, Arguments, Measure } from './plan.ts';
 
 /** For each group of the plan: its chosen labels in dictionary order, or undefined for all and `other`. */
 export type ResolvedSelection = readonly (readonly string[] | undefined)[];
@@ -62,7 +62,7 @@ export function checkArguments(contract: Contract, args: Arguments): void {
  */
 export function resolveSelection(contract: Contract, args: Arguments): ResolvedSelection {
   checkArguments(contract, args);
-  const plan: Plan = contract.plan;
+  const plan = aggregatePlanOf(contract);
   const chosen = new Map<string, ReadonlySet<string>>();
   for (const { column, in: source } of plan.select) {
     const labels = 'values' in source ? source.values : (args[source.parameter] ?? []);
@@ -72,6 +72,18 @@ export function resolveSelection(contract: Contract, args: Arguments): ResolvedS
     const wanted = chosen.get(column);
     if (wanted === undefined) return undefined;
     return dictionaryOf(contract, column).labels.filter((label) => wanted.has(label));
+  });
+}
+
+/**
+ * The plan of a contract that aggregates.
+ * @throws InputError `query-not-supported` where it is of another kind
+ */
+export function aggregatePlanOf(contract: Pick<Contract, 'plan'>): AggregatePlan {
+  if (contract.plan.kind === 'aggregate') return contract.plan;
+  throw new InputError('query-not-supported', 'The contract’s plan does not aggregate.', {
+    rule: `plan ${contract.plan.kind}`,
+    remedy: 'Choose the protocol that the plan is for.',
   });
 }
 
@@ -94,7 +106,7 @@ export function measuredColumns(measures: readonly Measure[]): readonly string[]
 
 /** The cells of the whole partition: the product of the dictionaries, each with its `other`. */
 export function partitionCells(contract: Contract): number {
-  return contract.plan.groups.reduce(
+  return aggregatePlanOf(contract).groups.reduce(
     (cells, { column }) => cells * (dictionaryOf(contract, column).labels.length + 1),
     1,
   );

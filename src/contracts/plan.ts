@@ -3,7 +3,7 @@
  * renders its own SQL from it; SQL for analysts compiles to it.
  */
 import { z } from 'zod';
-import { NameSchema } from '../system/ids.ts';
+import { NameSchema, PartyIdSchema } from '../system/ids.ts';
 
 export const GROUPS_MAX = 4;
 export const MEASURES_MAX = 16;
@@ -42,8 +42,41 @@ export const AggregatePlanSchema = z.strictObject({
 });
 export type AggregatePlan = z.infer<typeof AggregatePlanSchema>;
 
+export const KEY_COLUMNS_MAX = 8;
+
+/** How a holder writes dates; what each means stands in `protocols/psi/join-key.ts`. */
+const DateFormatSchema = z.enum(['iso', 'compact', 'day-first', 'month-first', 'chinese']);
+
+/** One column of a join key, at both holders. `text` folds case, `text-exact` keeps it. */
+export const KeyColumnSchema = z.strictObject({
+  as: NameSchema,
+  type: z.enum(['text', 'text-exact', 'integer', 'date']),
+  columns: z
+    .array(
+      z.strictObject({
+        holder: PartyIdSchema,
+        column: NameSchema,
+        /** Dates only; `iso` where absent. */
+        dateFormat: DateFormatSchema.optional(),
+      }),
+    )
+    .length(2),
+});
+
+/** How many join keys two holders share, or which ones. */
+export const MatchPlanSchema = z.strictObject({
+  kind: z.literal('match'),
+  ask: z.enum(['cardinality', 'intersection']),
+  /** The holder that matches: it learns the exact number, or the shared keys, before anyone. */
+  receiver: PartyIdSchema,
+  key: z.array(KeyColumnSchema).min(1).max(KEY_COLUMNS_MAX),
+  /** Whether a key counts once, or as often as it occurs on both sides. */
+  duplicates: z.enum(['multiplicity', 'distinct']),
+});
+export type MatchPlan = z.infer<typeof MatchPlanSchema>;
+
 /** Every kind of plan; a new computation adds its own. */
-export const PlanSchema = z.discriminatedUnion('kind', [AggregatePlanSchema]);
+export const PlanSchema = z.discriminatedUnion('kind', [AggregatePlanSchema, MatchPlanSchema]);
 export type Plan = z.infer<typeof PlanSchema>;
 
 /** A parameter of a contract: which of a column's labels a request may choose, and how many. */

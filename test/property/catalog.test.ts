@@ -1,3 +1,5 @@
+import { aggregatePlanOf } from '../../src/contracts/plan-fits.ts';
+import type { AggregatePlan } from '../../src/contracts/plan.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkPlan, planRefusals } from '../../src/catalog/check-plan.ts';
@@ -148,9 +150,9 @@ describe('plan check', () => {
   const contract = flightsContract(published);
   const [first] = HOLDERS;
   if (first === undefined) throw new Error('no holder');
-  const withPlan = (changes: Partial<Contract['plan']>): Contract => ({
+  const withPlan = (changes: Partial<AggregatePlan>): Contract => ({
     ...contract,
-    plan: { ...contract.plan, ...changes },
+    plan: { ...aggregatePlanOf(contract), ...changes },
   });
   const publish = (changes: Partial<DatasetRegistration>, rows?: number) => [
     publishFlights(first, changes, rows),
@@ -269,7 +271,7 @@ describe('plan check', () => {
         {
           ...contract,
           dictionaries: [{ column: 'month', labels: monthLabels('2001-01', '2001-06') }],
-          plan: { ...contract.plan, groups: [{ column: 'month' }], select: [] },
+          plan: { ...aggregatePlanOf(contract), groups: [{ column: 'month' }], select: [] },
         },
         published,
       ],
@@ -281,7 +283,11 @@ describe('plan check', () => {
     [
       'a total over all rows',
       () => [
-        { ...contract, dictionaries: [], plan: { ...contract.plan, groups: [], select: [] } },
+        {
+          ...contract,
+          dictionaries: [],
+          plan: { ...aggregatePlanOf(contract), groups: [], select: [] },
+        },
         published,
       ],
       { code: 'column-usage-forbids', facts: { rule: 'partitions' } },

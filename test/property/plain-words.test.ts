@@ -1,3 +1,4 @@
+import { aggregatePlanOf } from '../../src/contracts/plan-fits.ts';
 import { describe, expect, it } from 'vitest';
 import { ContractSchema } from '../../src/contracts/contract.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
@@ -14,15 +15,15 @@ const base = makeContract(cast);
 const contract = ContractSchema.parse({
   ...base,
   plan: {
-    ...base.plan,
-    groups: [...base.plan.groups, { column: 'route' }],
+    ...aggregatePlanOf(base),
+    groups: [...aggregatePlanOf(base).groups, { column: 'route' }],
     measures: [
       { as: 'flights', fn: 'count' },
       { as: 'total', fn: 'sum', column: 'delay' },
       { as: 'mean_delay', fn: 'avg', column: 'delay' },
       { as: 'spread', fn: 'var', column: 'delay' },
     ],
-    select: [...base.plan.select, { column: 'carrier', in: { values: ['AA', 'BB'] } }],
+    select: [...aggregatePlanOf(base).select, { column: 'carrier', in: { values: ['AA', 'BB'] } }],
   },
   dictionaries: [...base.dictionaries, { column: 'route', labels: long }],
   datasets: base.datasets.map((terms, index) =>
@@ -106,7 +107,7 @@ describe('a contract in plain words', () => {
   });
 
   it('changes when anything is left out, added, or put in another order', () => {
-    const { plan } = contract;
+    const plan = aggregatePlanOf(contract);
     const changes: Partial<Contract>[] = [
       { holders: contract.holders.slice(1) },
       { holders: contract.holders.toReversed() },

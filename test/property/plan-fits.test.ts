@@ -2,7 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkContract } from '../../src/contracts/check-contract.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
-import { checkArguments, resolveSelection } from '../../src/contracts/plan-fits.ts';
+import {
+  aggregatePlanOf,
+  checkArguments,
+  resolveSelection,
+} from '../../src/contracts/plan-fits.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
 import { HOLDERS, makeCast, makeContract } from '../fixtures/contract.ts';
 
@@ -22,7 +26,8 @@ describe('a consistent contract', () => {
     expect(codeOf(() => checkContract(contract))).toBe('accepted');
   });
 
-  const { plan, holders, datasets, recipient, validity } = contract;
+  const { holders, datasets, recipient, validity } = contract;
+  const plan = aggregatePlanOf(contract);
   const lowOrder = encodeBase64url(new Uint8Array(32).fill(1, 0, 1));
   const renamed = { ...holders[0]!, id: 'gateway' as (typeof holders)[0]['id'] };
   const cases: [string, string, Partial<Contract>][] = [
@@ -177,7 +182,7 @@ describe('arguments', () => {
   });
 
   it('resolve fixed values too', () => {
-    const { plan } = contract;
+    const plan = aggregatePlanOf(contract);
     const fixed = makeContract(
       cast,
       {

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/errors.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
-import type { Arguments } from '../../src/contracts/plan.ts';
+import { aggregatePlanOf } from '../../src/contracts/plan-fits.ts';
+import type { AggregatePlan, Arguments } from '../../src/contracts/plan.ts';
 import { secureSum } from '../../src/computations/secure-sum/secure-sum.ts';
 import { decimalText, roundedQuotient } from '../../src/computations/secure-sum/rational.ts';
 import { FIXED_CASE, prepare } from '../support/secure-sum-run.ts';
@@ -24,7 +25,7 @@ function bounded(maximum: bigint, rowsMax: number, squares: boolean): Partial<Co
     datasets: [{ holder: contract.holders[0]!.id, dataset: 'd', version: 'any', rowsMax }],
     bounds: [{ column: 'x0', minimum: '0', maximum: maximum.toString(), scale: 0 }],
     plan: {
-      ...contract.plan,
+      ...aggregatePlanOf(contract),
       measures: [{ as: 'm', fn: squares ? 'var' : 'sum', column: 'x0' }],
     },
   };
@@ -65,7 +66,7 @@ describe('the planner', () => {
   it('refuses too many cells', () => {
     const labels = Array.from({ length: 4095 }, (_, index) => `${index}`);
     const sized = (extra: number): Partial<Contract> => ({
-      plan: { ...contract.plan, measures: [{ as: 'n', fn: 'count' }] },
+      plan: { ...aggregatePlanOf(contract), measures: [{ as: 'n', fn: 'count' }] },
       dictionaries: [
         { column: 'g0', labels },
         { column: 'g1', labels: labels.slice(0, 4095 - extra) },
@@ -97,9 +98,9 @@ describe('the planner', () => {
 
   it('selects whole cells of its groups, and nothing else', () => {
     const selecting = (
-      select: Contract['plan']['select'],
+      select: AggregatePlan['select'],
       parameters: Contract['parameters'] = {},
-    ): Partial<Contract> => ({ plan: { ...contract.plan, select }, parameters });
+    ): Partial<Contract> => ({ plan: { ...aggregatePlanOf(contract), select }, parameters });
     const parameter = {
       which: { kind: 'labels' as const, column: 'g0', labels: ['west', 'east'], most: 1 },
     };

@@ -1,5 +1,6 @@
 /** From opened totals to the released table; and a last look at whether they can be totals at all. */
 import type { Contract } from '../../contracts/contract.ts';
+import { aggregatePlanOf } from '../../contracts/plan-fits.ts';
 import { OTHER_LABEL, type Measure } from '../../contracts/plan.ts';
 import { AbortError } from '../../errors.ts';
 import { viewOf } from '../../../protocols/common/bytes.ts';
@@ -42,13 +43,13 @@ export function finalize(contract: Contract, shape: Shape, totals: readonly Uint
     if (!isReleased) continue;
     rows.push([
       ...labelsOf(shape, cell),
-      ...contract.plan.measures.map((measure) => valueOf(measure, count, columns)),
+      ...aggregatePlanOf(contract).measures.map((measure) => valueOf(measure, count, columns)),
     ]);
   }
   return {
     columns: [
-      ...contract.plan.groups.map(({ column }) => column),
-      ...contract.plan.measures.map((measure) => measure.as),
+      ...aggregatePlanOf(contract).groups.map(({ column }) => column),
+      ...aggregatePlanOf(contract).measures.map((measure) => measure.as),
     ],
     rows,
     suppressedCells: selectedCount - rows.length,

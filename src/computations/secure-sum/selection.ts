@@ -1,6 +1,7 @@
 /** Which labels of each group a request chooses: whole cells of the public partition, nothing finer. */
 import { InputError } from '../../errors.ts';
 import type { Contract, Dictionary } from '../../contracts/contract.ts';
+import { aggregatePlanOf } from '../../contracts/plan-fits.ts';
 import type { Arguments } from '../../contracts/plan.ts';
 
 /**
@@ -15,7 +16,7 @@ export function chosenLabels(
 ): readonly (readonly string[] | undefined)[] {
   const byColumn = new Map<string, readonly string[]>();
   const used = new Set<string>();
-  for (const { column, in: source } of contract.plan.select) {
+  for (const { column, in: source } of aggregatePlanOf(contract).select) {
     if (!groups.some((group) => group.column === column)) {
       throw new InputError('query-not-supported', `${column} is selected but not grouped by.`, {
         column,

@@ -1,5 +1,6 @@
 /** What a run looks like, from the contract and the request's arguments alone: no row is read. */
 import { CELLS_MAX } from '../../contracts/plan.ts';
+import { aggregatePlanOf } from '../../contracts/plan-fits.ts';
 import type { Arguments } from '../../contracts/plan.ts';
 import type { ColumnBounds, Contract, Dictionary } from '../../contracts/contract.ts';
 import { InputError } from '../../errors.ts';
@@ -49,7 +50,9 @@ export function shapeOf(contract: Contract, args: Arguments): Shape {
       remedy: 'Split the holders over several contracts.',
     });
   }
-  const groups = contract.plan.groups.map(({ column }) => dictionaryOf(contract, column));
+  const groups = aggregatePlanOf(contract).groups.map(({ column }) =>
+    dictionaryOf(contract, column),
+  );
   const chosen = chosenLabels(contract, groups, args);
   const radices = groups.map((group) => group.labels.length + 1);
   const cells = radices.reduce((product, radix) => product * radix, 1);
@@ -88,7 +91,7 @@ function dictionaryOf(contract: Contract, column: string): Dictionary {
 
 function measuredColumns(contract: Contract): readonly MeasuredColumn[] {
   const squares = new Map<string, boolean>();
-  for (const measure of contract.plan.measures) {
+  for (const measure of aggregatePlanOf(contract).measures) {
     if (measure.fn === 'count') continue;
     squares.set(measure.column, squares.get(measure.column) === true || measure.fn === 'var');
   }
