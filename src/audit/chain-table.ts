@@ -76,14 +76,26 @@ export async function* readEntries(store: Store, from = 0n): AsyncGenerator<Stor
 
 /**
  * Proof that the chain goes on from `fromSize`: the digests of the entries after it, in order, at
- * most `EXTENSION_MAX`, for a witness to follow (`extendHead`).
+ * most `EXTENSION_MAX`, and the head they lead to, for a witness to follow (`extendHead`). Where
+ * the chain does not reach `fromSize`, no entries and the present head.
  */
-export async function readExtension(store: Store, fromSize: bigint): Promise<readonly Hash[]> {
+export async function readExtension(
+  store: Store,
+  fromSize: bigint,
+): Promise<{ readonly head: AuditHead; readonly entries: readonly Hash[] }> {
+  // From the entry before: its hash is the head where nothing has come after it.
   const rows = await store.query(
-    'SELECT entry FROM audit_entry WHERE position >= ? ORDER BY position LIMIT ?',
-    [fromSize, EXTENSION_MAX],
+    `SELECT position, hash, entry FROM audit_entry WHERE position >= ?
+     ORDER BY position LIMIT ?`,
+    [fromSize - 1n, EXTENSION_MAX + (fromSize > 0n ? 1 : 0)],
   );
-  return rows.map((row) => entryHash(String(row['entry'])));
+  const last = rows.at(-1);
+  if (last === undefined) return { head: await readHead(store), entries: [] };
+  const after = rows.filter((row) => BigInt(row['position'] as bigint) >= fromSize);
+  return {
+    head: headOf([last]),
+    entries: after.map((row) => entryHash(String(row['entry']))),
+  };
 }
 
 /** Recomputes the stored chain; names the first wrong entry. */

@@ -1,5 +1,6 @@
 /** What domains and gateway tell each other besides runs: the catalog, contracts, witnessed spends. */
 import { z } from 'zod';
+import { EXTENSION_MAX } from '../system/hash-link.ts';
 import { ContractIdSchema, HashSchema, PartyIdSchema } from '../system/ids.ts';
 import { ContractSchema, ContractSignatureSchema, HOLDERS_MAX } from './contract.ts';
 import { SignedRefusalSchema, SignedRevocationSchema } from './notices.ts';
@@ -14,8 +15,12 @@ export const DOMAIN_ASKS = {
   refuse: 'contract.refuse',
   revoke: 'contract.revoke',
   witnessed: 'spend.witnessed',
+  log: 'audit.extension',
 } as const;
 export const GATEWAY_ASKS = { revoked: 'contract.revoked' } as const;
+
+/** A number of entries, as decimal digits. */
+const Size = z.string().regex(/^\d{1,18}$/);
 
 /** Contracts a domain is told of at once. */
 export const CONTRACTS_TOLD_MAX = 200;
@@ -50,4 +55,13 @@ export const WitnessedSchema = z.strictObject({
   party: PartyIdSchema,
   latest: SignedSpendSchema.nullable(),
   statements: z.array(SignedSpendSchema).max(1000),
+});
+
+/** The audit log after `fromSize` entries; null: its present head alone. */
+export const LogQuerySchema = z.strictObject({ fromSize: Size.nullable() });
+/** Digests of the entries after `fromSize`, and the head they lead to. */
+export const LogExtensionSchema = z.strictObject({
+  size: Size,
+  hash: HashSchema,
+  entries: z.array(HashSchema).max(EXTENSION_MAX),
 });

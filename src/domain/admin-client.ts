@@ -57,6 +57,9 @@ export function adminClient(directory: string): OfficerActions {
     acceptRollback: async (lostRuns): Promise<void> => {
       await call('POST', '/counters/accept', { lostRuns });
     },
+    acceptGatewayHistory: async (): Promise<void> => {
+      await call('POST', '/gateway/accept', {});
+    },
   };
 }
 

@@ -40,6 +40,8 @@ export interface OfficerActions {
   viewRollback(): Promise<Rollback>;
   /** Goes on after a restored backup, forward only; `lostRuns` as the view told. */
   acceptRollback(lostRuns: number): Promise<void>;
+  /** Takes the gateway’s audit log as it is now, though it does not continue the one seen before. */
+  acceptGatewayHistory(): Promise<void>;
 }
 
 /**
@@ -101,6 +103,10 @@ function adminApp(actions: OfficerActions): Hono {
   app.post('/counters/accept', async (c) => {
     const { lostRuns } = parse(AcceptRollbackSchema, await c.req.json());
     await actions.acceptRollback(lostRuns);
+    return c.json({});
+  });
+  app.post('/gateway/accept', async (c) => {
+    await actions.acceptGatewayHistory();
     return c.json({});
   });
   app.onError((error, c) => {

@@ -1,4 +1,7 @@
-/** Answers `run.countersign`: a receipt of a run that this domain counted itself, by its own gateway. */
+/**
+ * Answers `run.countersign`: a receipt of a run that this domain counted itself, by its own gateway,
+ * whose audit head is part of the log this domain has followed.
+ */
 import {
   type Countersignature,
   countersignReceipt,
@@ -7,6 +10,7 @@ import {
 import { spendHash } from '../contracts/spend.ts';
 import { InputError, StateError } from '../errors.ts';
 import { encodeBase64url } from '../system/base64url.ts';
+import type { ChainHead } from '../system/hash-link.ts';
 import type { DomainConfig } from './config.ts';
 import type { DomainState } from './domain-state.ts';
 
@@ -14,6 +18,7 @@ import type { DomainState } from './domain-state.ts';
 export function countersigner(
   state: DomainState,
   config: DomainConfig,
+  vouch: (head: ChainHead) => Promise<void>,
 ): (body: unknown) => Promise<Countersignature> {
   return async (body) => {
     const parsed = SignedReceiptSchema.safeParse(body);
@@ -25,6 +30,8 @@ export function countersigner(
         party: config.party,
       });
     }
+    const { audit } = parsed.data.receipt;
+    await vouch({ size: BigInt(audit.size), hash: audit.hash });
     const { spend } = own;
     return countersignReceipt(
       parsed.data,

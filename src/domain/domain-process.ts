@@ -12,9 +12,9 @@ import {
 import { RUN_METHODS } from '../contracts/run-messages.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
-import { PolicyError, SetupError, WeirError } from '../errors.ts';
+import { AbortError, PolicyError, SetupError, WeirError } from '../errors.ts';
 import { createDomainConnection, type DomainConnection } from '../link/domain-connection.ts';
-import type { LinkStatus } from '../link/link.ts';
+import type { Link, LinkStatus } from '../link/link.ts';
 import { openPool } from '../pool/piscina-pool.ts';
 import { decodeBase64url } from '../system/base64url.ts';
 import type { Clock } from '../system/clock.ts';
@@ -28,6 +28,7 @@ import { countersigner } from './countersign.ts';
 import { openDatasetRegistry, type DatasetRegistry } from './dataset-registry.ts';
 import { type DomainState, openDomainState } from './domain-state.ts';
 import { openFileArtifactStore } from './file-artifact-store.ts';
+import { GatewayLog } from './gateway-log.ts';
 import { officerActions } from './officer.ts';
 import { RunSessions } from './run-sessions.ts';
 import { findSigned } from './signed-contracts.ts';
@@ -92,7 +93,8 @@ export async function openDomain(options: DomainOptions): Promise<Domain> {
     }),
     step: options.step ?? (() => Promise.resolve()),
   });
-  handleGateway(connection, state, sessions, config);
+  const gatewayLog = new GatewayLog(state.logWitness, gatewayKey);
+  handleGateway(connection, state, sessions, config, gatewayLog);
   const life = new AbortController();
   connection.start();
   const keeping = keepPublished(options, connection, state, datasets, life.signal);
@@ -105,6 +107,7 @@ export async function openDomain(options: DomainOptions): Promise<Domain> {
     sessions,
     artifacts,
     clock,
+    gatewayLog,
   });
   const admin = await listenAdmin(directory, officer);
   return {
@@ -156,11 +159,18 @@ function handleGateway(
   state: DomainState,
   sessions: RunSessions,
   config: DomainConfig,
+  gatewayLog: GatewayLog,
 ): void {
-  connection.handle(RUN_METHODS.prepare, (body) => sessions.prepare(body));
+  connection.handle(RUN_METHODS.prepare, async (body) => {
+    await gatewayLog.ensure(linkOf(connection));
+    return sessions.prepare(body);
+  });
   connection.handle(RUN_METHODS.agree, (body) => sessions.agree(body));
   connection.handle(RUN_METHODS.start, (body) => sessions.start(body));
-  connection.handle(RUN_METHODS.countersign, countersigner(state, config));
+  connection.handle(
+    RUN_METHODS.countersign,
+    countersigner(state, config, async (head) => gatewayLog.vouch(linkOf(connection), head)),
+  );
   connection.handle(GATEWAY_ASKS.revoked, async (body) => {
     const { signed, contract } = RevokedSchema.parse(body);
     const hash = contractHash(contract);
@@ -175,6 +185,13 @@ function handleGateway(
     );
     return null;
   });
+}
+
+/** The link that the gateway asks over, to ask it back. */
+function linkOf(connection: DomainConnection): Link {
+  const link = connection.link();
+  if (link !== undefined) return link;
+  throw new AbortError('domain-unreachable', 'The link to the gateway has just ended.');
 }
 
 /** On every new link and whenever the data changed: what is published, and what was witnessed. */

@@ -10,6 +10,7 @@ import { COUNTER_MIGRATIONS } from './counter-rows.ts';
 import { type Counters, openCounters } from './counters.ts';
 import { openPins, type Pins } from './pins.ts';
 import { SIGNED_CONTRACT_MIGRATIONS } from './signed-contracts.ts';
+import { LOG_WITNESS_MIGRATIONS, openLogWitness, type LogWitness } from './log-witness.ts';
 import { openStandingBook, STANDING_MIGRATIONS, type StandingBook } from './standing.ts';
 import { SPEND_WITNESS_MIGRATIONS } from '../contracts/spend-witness.ts';
 
@@ -21,6 +22,7 @@ export interface DomainState {
   readonly counters: Counters;
   readonly pins: Pins;
   readonly standing: StandingBook;
+  readonly logWitness: LogWitness;
   close(): Promise<void>;
 }
 
@@ -55,6 +57,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
       STANDING_MIGRATIONS,
       SIGNED_CONTRACT_MIGRATIONS,
       SPEND_WITNESS_MIGRATIONS,
+      LOG_WITNESS_MIGRATIONS,
     ],
   });
   const anchor = await openAnchor(paths.anchor);
@@ -68,6 +71,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
     counters,
     pins,
     standing: openStandingBook(store, counters),
+    logWitness: openLogWitness(store),
     close: async () => {
       await store.close();
       await anchor.close();

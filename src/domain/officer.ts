@@ -31,6 +31,7 @@ import type { ArtifactStore } from './artifact-store.ts';
 import type { DomainConfig } from './config.ts';
 import type { DatasetRegistry } from './dataset-registry.ts';
 import type { DomainState } from './domain-state.ts';
+import type { GatewayLog } from './gateway-log.ts';
 import type { RunSessions } from './run-sessions.ts';
 import {
   ACCEPT_STATEMENTS_MAX,
@@ -50,6 +51,7 @@ export interface OfficerParts {
   readonly sessions: RunSessions;
   readonly artifacts: ArtifactStore;
   readonly clock: Clock;
+  readonly gatewayLog: GatewayLog;
 }
 
 /** The officer's actions over the parts of a running domain. */
@@ -114,6 +116,7 @@ export function officerActions(parts: OfficerParts): OfficerActions {
     acceptRollback: async (lostRuns) => {
       await acceptRollback(await rollbackOf(parts), lostRuns);
     },
+    acceptGatewayHistory: () => parts.gatewayLog.forget(),
   };
 }
 
@@ -148,9 +151,9 @@ async function revoke(parts: OfficerParts, id: ContractId, decision: Decision): 
 async function rollbackOf(parts: OfficerParts): Promise<AcceptOptions> {
   const { state, self, clock, connection } = parts;
   const { store, anchor, identity } = state;
-  const { head } = await state.counters.state();
+  // From the first on: one that contradicts the store shows where two histories part.
   const statements: SignedSpend[] = [];
-  for (let afterSeq = head.seq; statements.length < ACCEPT_STATEMENTS_MAX; ) {
+  for (let afterSeq = 0; statements.length < ACCEPT_STATEMENTS_MAX; ) {
     const answer = await connection.request(DOMAIN_ASKS.witnessed, { afterSeq });
     const page = parseAnswer(WitnessedSchema, answer).statements;
     statements.push(...page);

@@ -1,5 +1,6 @@
 /** What the gateway answers domains over the link: catalog, contracts, witnessed spends. */
 import { z } from 'zod';
+import { readExtension } from '../audit/chain-table.ts';
 import type { CatalogBook } from '../catalog/catalog-book.ts';
 import { SignedPublishedDatasetSchema } from '../catalog/published.ts';
 import type { ContractBook, FiledContract as BookedContract } from '../contracts/contract-book.ts';
@@ -7,6 +8,7 @@ import {
   ContractQuerySchema,
   CONTRACTS_TOLD_MAX,
   DOMAIN_ASKS,
+  LogQuerySchema,
   type FiledContract,
   GATEWAY_ASKS,
   RefuseSchema,
@@ -23,6 +25,7 @@ import type { Clock } from '../system/clock.ts';
 import type { PartyId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
 import type { DomainBook } from './domains.ts';
+import type { GatewayState } from './gateway-state.ts';
 
 /** Datasets one holder publishes at once. */
 const DATASETS_PUBLISHED_MAX = 1000;
@@ -32,6 +35,7 @@ const PublishSchema = z.strictObject({
 });
 
 export interface DeskParts {
+  readonly state: GatewayState;
   readonly links: LinkServer;
   readonly domains: DomainBook;
   readonly catalog: CatalogBook;
@@ -75,6 +79,14 @@ export function serveDomains(parts: DeskParts): void {
     refuseOthers(signed.revocation.party, party);
     await revoke(parts, signed);
     return null;
+  });
+  answer(DOMAIN_ASKS.log, LogQuerySchema, async ({ fromSize }) => {
+    const { store, audit } = parts.state;
+    const { head, entries } =
+      fromSize === null
+        ? { head: await audit.head(), entries: [] }
+        : await readExtension(store, BigInt(fromSize));
+    return { size: String(head.size), hash: head.hash, entries: [...entries] };
   });
   answer(DOMAIN_ASKS.witnessed, WitnessedQuerySchema, async ({ afterSeq }, party) => ({
     party,

@@ -68,6 +68,11 @@ export function domainCommands(program: Command): void {
       );
     });
 
+  acceptCommands(domain);
+}
+
+/** What an officer accepts after a restored backup, its own or the gateway's. */
+function acceptCommands(domain: Command): void {
   domain
     .command('accept-rollback')
     .description('go on after a restored backup, forward only')
@@ -86,6 +91,15 @@ export function domainCommands(program: Command): void {
       }
       await officer.acceptRollback(Number(lostRuns));
       process.stdout.write('accepted; the domain takes runs again\n');
+    });
+
+  domain
+    .command('accept-gateway-history')
+    .description('take the gateway’s audit log as it is now, though it lost what was seen before')
+    .requiredOption(...directoryOption)
+    .action(async ({ dir }: { dir: string }) => {
+      await adminClient(dir).acceptGatewayHistory();
+      process.stdout.write('accepted; the gateway’s next log is taken as the first was\n');
     });
 }
 
