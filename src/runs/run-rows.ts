@@ -40,7 +40,6 @@ export const RUN_MIGRATIONS: MigrationList = {
      result_expires_ms BIGINT
    );
    CREATE INDEX runs_by_state ON runs (state);
-   CREATE INDEX runs_by_contract ON runs (contract_id, state);
    CREATE INDEX runs_by_analyst ON runs (analyst, created_ms)`,
     },
   ],
@@ -221,17 +220,6 @@ export async function readUnfinished(store: Store): Promise<readonly RunRow[]> {
     `SELECT * FROM runs WHERE state IN (${LIVE_SQL})
         OR receipt_json IS NULL
       ORDER BY created_ms LIMIT ${RUNS_LISTED_MAX}`,
-  );
-  return rows.map(parseRow);
-}
-
-export async function readLiveByContract(
-  store: Store,
-  contractId: ContractId,
-): Promise<readonly RunRow[]> {
-  const rows = await store.query(
-    `SELECT * FROM runs WHERE contract_id = ? AND state IN (${LIVE_SQL}) LIMIT ${RUNS_LISTED_MAX}`,
-    [contractId],
   );
   return rows.map(parseRow);
 }
