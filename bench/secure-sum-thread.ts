@@ -17,6 +17,7 @@ import { maskMeasures } from '../protocols/secure-sum/party.ts';
 import { nativePrimitives } from '../workers/native-primitives.ts';
 
 const CHUNK_BYTES = 65_536;
+const OWN_CHUNK_BYTES = 131_072;
 const LANE_BYTES = 8;
 
 /** What a thread is started with; inputs and result are shared with the others. */
@@ -38,8 +39,12 @@ const chunk = new Uint8Array(CHUNK_BYTES);
 const bodies = inputs.map(() => new Uint8Array(bodyBytes(layout, 0)));
 const permitted = new Uint8Array(cellsPerBlock(layout)).fill(1);
 
-parentPort?.on('message', (work: 'aes' | 'sum') => {
+/** `aes`: the bare reference; `own`: the same bytes as the protocol gets them; `sum`: the work. */
+export type Work = 'aes' | 'own' | 'sum';
+
+parentPort?.on('message', (work: Work) => {
   if (work === 'aes') streams();
+  else if (work === 'own') ownStreams();
   else maskAndAdd();
   parentPort?.postMessage('done');
 });
@@ -52,6 +57,20 @@ function streams(): void {
     const cipher = createCipheriv('aes-256-ctr', key, new Uint8Array(16));
     for (let left = layout.cells * LANE_BYTES; left > 0; left -= CHUNK_BYTES) {
       cipher.update(left >= CHUNK_BYTES ? chunk : chunk.subarray(0, left));
+    }
+  }
+}
+
+/** The same amount of key stream from the protocol's own primitive, and nothing done with it. */
+function ownStreams(): void {
+  for (let block = thread; block < blockCount(layout); block += threads) {
+    const lengthBytes = bodyBytes(layout, block);
+    for (const { key } of keys.flatMap((vectors) => vectors.flat())) {
+      const stream = nativePrimitives.stream.open(key, block);
+      for (let left = lengthBytes; left > 0; left -= OWN_CHUNK_BYTES) {
+        stream.next(Math.min(left, OWN_CHUNK_BYTES));
+        stream.release?.();
+      }
     }
   }
 }

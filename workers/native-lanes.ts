@@ -69,6 +69,7 @@ function wasmLanes(kernels: Kernels, window: Uint8Array): LanePrimitive {
       eachWindow(ring, target, window, (part, words) => {
         for (const { sign, stream } of streams) {
           run(kernel[sign], stream.next(roundUp16(words)), part.length);
+          stream.release?.();
         }
         if (ring === 'field61') kernels.settleField(TARGET, part.length);
       });

@@ -66,15 +66,22 @@ export const nativePrimitives: Primitives = {
 function openSegment(key: Uint8Array, segment: number): KeyStream {
   const cipher = createCipheriv('aes-256-gcm', key, counterBlock(segment, 0).subarray(0, 12));
   let at = 0;
+  let last: Uint8Array = new Uint8Array();
   return {
     next(lengthBytes) {
       at += lengthBytes;
       if (lengthBytes % 16 !== 0 || at > SEGMENT_BYTES_MAX) {
         throw new ProtocolError('parameter-invalid', 'a segment is read in whole blocks');
       }
-      if (lengthBytes === ZEROS.length) return cipher.update(ZEROS);
-      if (lengthBytes < ZEROS.length) return cipher.update(ZEROS.subarray(0, lengthBytes));
-      return cipher.update(new Uint8Array(lengthBytes));
+      const zeros =
+        lengthBytes <= ZEROS.length ? ZEROS.subarray(0, lengthBytes) : new Uint8Array(lengthBytes);
+      last = cipher.update(zeros);
+      return last;
+    },
+    release() {
+      const { buffer, byteLength } = last;
+      // A transfer to nothing frees the memory. Never a buffer that others have a part of.
+      if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
     },
   };
 }

@@ -49,6 +49,11 @@ export interface StreamPrimitive {
 export interface KeyStream {
   /** The next bytes; `lengthBytes` a multiple of 16. The view is valid until the next call. */
   next(lengthBytes: number): Uint8Array;
+  /**
+   * Gives the last view's memory back at once instead of when the collector comes by; the view must
+   * not be read afterwards. Bulk work that does so stays in the processor's caches.
+   */
+  release?(): void;
 }
 
 export interface X25519Primitive {

@@ -140,6 +140,18 @@ describe('native primitives equal the noble ones', () => {
     );
   });
 
+  it('go on after a view was given back', () => {
+    const key = new Uint8Array(32).fill(4);
+    const [kept, released] = [0, 0].map(() => nativePrimitives.stream.open(key, 1));
+    for (const lengthBytes of [16, 65_536, 200_000, 48]) {
+      const expected = new Uint8Array(kept!.next(lengthBytes));
+      const view = released!.next(lengthBytes);
+      expect(new Uint8Array(view)).toEqual(expected);
+      released!.release?.();
+      expect(view.length).toBe(0);
+    }
+  });
+
   it('a read that is not whole blocks is refused', () => {
     for (const primitives of [nativePrimitives, noblePrimitives]) {
       const stream = primitives.stream.open(new Uint8Array(32), 0);
