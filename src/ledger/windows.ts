@@ -15,6 +15,8 @@ export interface QuotaWindow {
 export interface Calendar {
   /** The window of `kind` that holds `atMs`. */
   windowOf(kind: WindowKind, atMs: number): QuotaWindow;
+  /** The first millisecond of the day or month that holds `atMs`. */
+  startOf(kind: 'day' | 'month', atMs: number): number;
 }
 
 /**
@@ -27,8 +29,14 @@ export function calendarOf(timeZone: string): Calendar {
     const day = format.format(atMs);
     return kind === 'day' ? day : day.slice(0, 7);
   };
+  const startOf = (kind: 'day' | 'month', atMs: number): number => {
+    const windowKey = keyAt(kind, atMs);
+    const longestMs = LONGEST_MS[kind];
+    return firstBeyond(atMs - longestMs, longestMs, (at) => keyAt(kind, at) === windowKey);
+  };
   const latest = new Map<WindowKind, { readonly fromMs: number; readonly window: QuotaWindow }>();
   return {
+    startOf,
     windowOf(kind, atMs) {
       if (kind === 'lifetime') {
         return { window: kind, windowKey: 'lifetime', resetsAtMs: undefined };

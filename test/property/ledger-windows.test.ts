@@ -57,6 +57,9 @@ describe('quota windows', () => {
           expect(asked.windowOf(kind, within)).toEqual(calendarOf(zone).windowOf(kind, within));
           expect(asked.windowOf(kind, within).windowKey).toBe(windowKey);
           expect(asked.windowOf(kind, resetsAtMs).windowKey > windowKey).toBe(true);
+          const startMs = asked.startOf(kind, within);
+          expect(asked.windowOf(kind, startMs)).toEqual({ window: kind, windowKey, resetsAtMs });
+          expect(asked.windowOf(kind, startMs - 1).windowKey < windowKey).toBe(true);
         },
       ),
       { numRuns: 200 },
