@@ -1,0 +1,233 @@
+/** The domain's part of a match: its keys, read and blinded, exchanged with the other holder's. */
+import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { sealResult } from '../../contracts/sealed-result.ts';
+import { PolicyError, StateError } from '../../errors.ts';
+import { GATEWAY } from '../../system/ids.ts';
+import type { PartyId } from '../../system/ids.ts';
+import {
+  prepareSet,
+  type BlindedSet,
+  type PsiMachine,
+} from '../../../protocols/psi/blinded-set.ts';
+import { DIGEST_BYTES } from '../../../protocols/psi/element.ts';
+import {
+  canonicalValue,
+  digestKeys,
+  type KeyColumn,
+  type KeyTally,
+} from '../../../protocols/psi/join-key.ts';
+import type { PsiParams } from '../../../protocols/psi/params.ts';
+import { PieceLog } from '../../../protocols/psi/piece-log.ts';
+import { runReceiver, type ReceiverOutcome } from '../../../protocols/psi/receiver.ts';
+import { runSender } from '../../../protocols/psi/sender.ts';
+import type { DomainRole, Release } from '../computation.ts';
+import { fileSpills } from './file-spill.ts';
+import { poolEngine } from './pool-engine.ts';
+import {
+  ENGINE,
+  keyColumnsOf,
+  matchShapeOf,
+  psiParams,
+  REVEALED_KEYS_MAX,
+  type MatchShape,
+} from './shape.ts';
+import { asPsiAbort, encodePsiResult, PSI_KINDS, type PsiResult } from './wire.ts';
+
+/** Reached, in this order, before the first message of each kind that depends on data leaves. */
+export const PSI_STEPS = ['psi.points', 'psi.result'] as const;
+
+const READ_ROWS = 4096;
+const HASH = {
+  sha256: (message: Uint8Array): Uint8Array => createHash('sha256').update(message).digest(),
+};
+
+/** @see Computation.runDomain */
+export async function runPsiDomain(role: DomainRole): Promise<void> {
+  await asPsiAbort(async () => {
+    const shape = verifiedShape(role);
+    const params = psiParams(shape, role.descriptorHash);
+    const machine: PsiMachine = {
+      engine: poolEngine(role.pool, availableParallelism(), role.channel.signal),
+      openSpill: fileSpills(await role.source.spillDirectory(), role.random),
+      randomBytes: (count) => role.random.bytes(count),
+    };
+    const log = new PieceLog(machine.openSpill);
+    const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
+    const set = await prepareSet(
+      params,
+      machine,
+      digests(role, shape, isRevealing ? log : undefined),
+    );
+    try {
+      await role.step(PSI_STEPS[0]);
+      if (role.self === shape.sender) await send(role, shape, params, machine, set);
+      else await receive(role, shape, { params, machine, set, log });
+    } finally {
+      await set.close();
+      await log.close();
+    }
+  });
+}
+
+/** The descriptor names what this contract plans, nothing else. */
+function verifiedShape(role: DomainRole): MatchShape {
+  const { contract, descriptor, self } = role;
+  const shape = matchShapeOf(contract, descriptor.arguments);
+  const parties = descriptor.parties.map(({ id }) => id);
+  const isPlanned =
+    descriptor.protocol === 'psi' &&
+    descriptor.engine === ENGINE &&
+    descriptor.shape.cells === 1 &&
+    descriptor.shape.lanes === shape.itemsMaxTotal &&
+    parties.length === 2 &&
+    parties.includes(shape.sender) &&
+    parties.includes(shape.receiver) &&
+    parties.includes(self);
+  if (isPlanned) return shape;
+  throw new StateError('descriptor-mismatch', 'The descriptor is not of the run it was made for.');
+}
+
+/** Digests of the own join keys, in the order of the rows that have one; `log` keeps them too. */
+async function* digests(
+  role: DomainRole,
+  shape: MatchShape,
+  log?: PieceLog,
+): AsyncGenerator<Uint8Array> {
+  const { names, forms } = keyColumnsOf(shape.plan, role.self);
+  const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
+  for await (const rows of role.source.streamColumns(names, READ_ROWS, role.channel.signal)) {
+    const piece = digestKeys(HASH, role.descriptorHash, forms, rows, tally);
+    await log?.add(piece);
+    yield piece;
+  }
+}
+
+async function send(
+  role: DomainRole,
+  shape: MatchShape,
+  params: PsiParams,
+  machine: PsiMachine,
+  set: BlindedSet,
+): Promise<void> {
+  await runSender(role.sealedTo(shape.receiver), params, machine, set);
+  await role.channel.send(GATEWAY, PSI_KINDS.done, new Uint8Array(0));
+}
+
+interface Receiving {
+  readonly params: PsiParams;
+  readonly machine: PsiMachine;
+  readonly set: BlindedSet;
+  /** Digests of the own keys in the order of their rows; empty where none are revealed. */
+  readonly log: PieceLog;
+}
+
+async function receive(role: DomainRole, shape: MatchShape, receiving: Receiving): Promise<void> {
+  const { params, machine, set, log } = receiving;
+  const outcome = await runReceiver(role.sealedTo(shape.sender), params, machine, set);
+  const isPermitted = permits(role, outcome.shared);
+  const result = await resultOf(role, shape, outcome, isPermitted ? log : undefined);
+  await role.step(PSI_STEPS[1]);
+  await role.channel.send(GATEWAY, PSI_KINDS.result, encodePsiResult(result));
+}
+
+/** Disclosure control over the one number: one cell, to which both holders contribute. */
+function permits(role: DomainRole, shared: number): boolean {
+  const permitted = new Uint8Array([1]);
+  const cell = { counts: Float64Array.of(shared), contributors: Uint16Array.of(2) };
+  for (const stage of role.stages) stage.apply(cell, role.contract.disclosure, permitted);
+  return permitted[0] === 1;
+}
+
+/** @param log - absent where disclosure control withholds the result. */
+async function resultOf(
+  role: DomainRole,
+  shape: MatchShape,
+  outcome: ReceiverOutcome,
+  log: PieceLog | undefined,
+): Promise<PsiResult> {
+  if (shape.plan.ask === 'cardinality') {
+    return { ask: 'cardinality', shared: log === undefined ? null : outcome.shared };
+  }
+  // Sealed also where nothing may be released, so that the gateway cannot tell by its absence.
+  const keys = log === undefined ? [] : await sharedKeys(role, shape, outcome, log);
+  const release: Release = {
+    columns: shape.plan.key.map(({ as }) => as),
+    rows: keys,
+    suppressedCells: log === undefined ? 1 : 0,
+    releasedCells: keys.length,
+  };
+  const { runId, contractHash } = role.descriptor;
+  const { recipient } = role.contract;
+  const sealedKeys = await sealResult({ runId, contractHash }, release, recipient);
+  return { ask: 'intersection', sealedKeys };
+}
+
+/**
+ * The shared keys in canonical form, read a second time and known again by their digests: should
+ * the source give its rows in another order now, no key that is not shared is revealed.
+ */
+async function sharedKeys(
+  role: DomainRole,
+  shape: MatchShape,
+  outcome: ReceiverOutcome,
+  log: PieceLog,
+): Promise<readonly (readonly string[])[]> {
+  const rowsShared = outcome.rows ?? new Uint32Array(0);
+  if (rowsShared.length > REVEALED_KEYS_MAX) throw tooMany(role.self);
+  const wanted = await digestsAt(log, rowsShared);
+  const { names, forms } = keyColumnsOf(shape.plan, role.self);
+  const keys: string[][] = [];
+  const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
+  for await (const rows of role.source.streamColumns(names, READ_ROWS, role.channel.signal)) {
+    const withKey: number[] = [];
+    const piece = digestKeys(HASH, role.descriptorHash, forms, rows, tally, (index) =>
+      withKey.push(index),
+    );
+    withKey.forEach((index, place) => {
+      const name = nameOf(piece, place);
+      const left = wanted.get(name) ?? 0;
+      if (left === 0) return;
+      wanted.set(name, left - 1);
+      keys.push(canonicalRow(forms, rows[index] ?? []));
+    });
+  }
+  return keys.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+}
+
+/** How often each digest stands at one of the places. */
+async function digestsAt(log: PieceLog, places: Uint32Array): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  let first = 0;
+  let next = 0;
+  for await (const piece of log.read()) {
+    const end = first + piece.length / DIGEST_BYTES;
+    for (; (places[next] ?? end) < end; next++) {
+      const name = nameOf(piece, (places[next] ?? 0) - first);
+      found.set(name, (found.get(name) ?? 0) + 1);
+    }
+    first = end;
+  }
+  return found;
+}
+
+function nameOf(piece: Uint8Array, place: number): string {
+  const digest = piece.subarray(place * DIGEST_BYTES, (place + 1) * DIGEST_BYTES);
+  return Buffer.from(digest.buffer, digest.byteOffset, DIGEST_BYTES).toString('base64');
+}
+
+function canonicalRow(forms: readonly KeyColumn[], row: readonly (string | null)[]): string[] {
+  return forms.map((form, index) => {
+    const value = canonicalValue(form, row[index] ?? null);
+    return typeof value === 'string' ? value : '';
+  });
+}
+
+function tooMany(party: PartyId): PolicyError {
+  return new PolicyError('plan-outside-contract', 'More keys are shared than one run may reveal.', {
+    party,
+    rule: `at most ${REVEALED_KEYS_MAX} revealed keys`,
+    remedy: 'Ask for the number of shared keys instead.',
+    dependedOnRows: true,
+  });
+}

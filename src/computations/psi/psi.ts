@@ -1,0 +1,13 @@
+/** The computation `psi`: how many join keys two holders share, or which ones. */
+import type { Computation } from '../computation.ts';
+import { runPsiDomain } from './domain.ts';
+import { estimatePsi } from './estimate.ts';
+import { runPsiGateway } from './gateway.ts';
+
+/** @see protocols/psi/README.md */
+export const psi: Computation = {
+  name: 'psi',
+  estimate: estimatePsi,
+  runGateway: runPsiGateway,
+  runDomain: runPsiDomain,
+};

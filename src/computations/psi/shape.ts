@@ -1,0 +1,116 @@
+/** What a match looks like, from the contract alone: no row is read. */
+import type { Contract } from '../../contracts/contract.ts';
+import type { Arguments, MatchPlan } from '../../contracts/plan.ts';
+import { InputError } from '../../errors.ts';
+import type { PartyId } from '../../system/ids.ts';
+import type { KeyColumn } from '../../../protocols/psi/join-key.ts';
+import {
+  bucketOf,
+  CHUNK_ITEMS,
+  SET_SIZE_MAX,
+  type PsiParams,
+} from '../../../protocols/psi/params.ts';
+
+/** The engine a descriptor names: a change of the protocol's bytes changes it. */
+export const ENGINE = 'psi-ecdh/1';
+/** Keys that an intersection may reveal in one run: more are not a result to read, but a data set. */
+export const REVEALED_KEYS_MAX = 100_000;
+
+export interface MatchShape {
+  readonly plan: MatchPlan;
+  readonly receiver: PartyId;
+  readonly sender: PartyId;
+  /** Items on the wire at most, of each holder: the bucket of its row cap. */
+  readonly itemsMax: ReadonlyMap<PartyId, number>;
+  readonly rowsMaxTotal: number;
+  /** Both holders' buckets. */
+  readonly itemsMaxTotal: number;
+}
+
+/**
+ * Plans a run.
+ * @throws InputError `query-not-supported`, `parameter-invalid`, `set-too-large`
+ */
+export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
+  const { plan } = contract;
+  if (plan.kind !== 'match') {
+    throw new InputError('query-not-supported', 'The contract’s plan does not match sets.', {
+      rule: `plan ${plan.kind}`,
+      remedy: 'Choose the protocol that the plan is for.',
+    });
+  }
+  if (Object.keys(args).length > 0) {
+    throw new InputError('parameter-invalid', 'A plan that matches has no parameters.', {
+      remedy: 'Send no arguments.',
+    });
+  }
+  const sender = contract.holders.find((holder) => holder.id !== plan.receiver)?.id;
+  if (sender === undefined || contract.holders.length !== 2) {
+    throw new InputError('query-not-supported', 'A plan that matches has exactly two holders.', {
+      rule: 'holders',
+    });
+  }
+  const itemsMax = new Map(
+    contract.datasets.map(({ holder, rowsMax }) => [holder, bucketOf(rowsMax)]),
+  );
+  const sizes = [...itemsMax.values()];
+  if (Math.max(...sizes) > SET_SIZE_MAX) {
+    throw new InputError('set-too-large', 'A dataset has more rows than can be matched.', {
+      rule: `at most ${SET_SIZE_MAX} rows`,
+      remedy: 'Agree on lower row caps.',
+    });
+  }
+  return {
+    plan,
+    sender,
+    receiver: plan.receiver,
+    itemsMax,
+    rowsMaxTotal: contract.datasets.reduce((sum, { rowsMax }) => sum + rowsMax, 0),
+    itemsMaxTotal: sizes.reduce((sum, size) => sum + size, 0),
+  };
+}
+
+/** The protocol's parameters: always padded, since consent or a filter may have taken rows out. */
+export function psiParams(shape: MatchShape, descriptorHash: Uint8Array): PsiParams {
+  return {
+    mode: shape.plan.ask,
+    context: descriptorHash,
+    padding: 'bucket',
+    duplicates: shape.plan.duplicates,
+    chunkItems: CHUNK_ITEMS,
+    setSizeMax: Math.max(...shape.itemsMax.values()),
+  };
+}
+
+/** One holder's columns of the key, and how each is read. */
+export function keyColumnsOf(
+  plan: MatchPlan,
+  holder: PartyId,
+): { readonly names: readonly string[]; readonly forms: readonly KeyColumn[] } {
+  const own = plan.key.map(({ type, columns }) => {
+    const entry = columns.find((column) => column.holder === holder);
+    if (entry === undefined) {
+      throw new InputError('query-not-supported', 'A key column is not named at this holder.', {
+        party: holder,
+      });
+    }
+    return { name: entry.column, form: formOf(type, entry.dateFormat) };
+  });
+  return { names: own.map(({ name }) => name), forms: own.map(({ form }) => form) };
+}
+
+function formOf(
+  type: MatchPlan['key'][number]['type'],
+  format: MatchPlan['key'][number]['columns'][number]['dateFormat'],
+): KeyColumn {
+  switch (type) {
+    case 'text':
+      return { type: 'text' };
+    case 'text-exact':
+      return { type: 'text', keepCase: true };
+    case 'integer':
+      return { type: 'integer' };
+    case 'date':
+      return { type: 'date', format: format ?? 'iso' };
+  }
+}
