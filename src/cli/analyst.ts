@@ -10,13 +10,17 @@ import {
   runToEnd,
 } from '../client/analyst.ts';
 import { draftContract, type DraftTerms } from '../client/draft-contract.ts';
+import { openSealedSum } from '../client/sealed-opener.ts';
+import type { SealingKey } from '../client/sealing-key.ts';
 import { WeirClient } from '../client/weir-client.ts';
+import type { Release } from '../computations/computation.ts';
 import type { ContractBody, ExplainBody, RunEventBody } from '../contracts/api.ts';
 import { type Contract, PartySchema, PublicKeySchema } from '../contracts/contract.ts';
 import type { Arguments, Plan } from '../contracts/plan.ts';
 import { SignedRequestSchema } from '../contracts/request.ts';
 import { signContract } from '../contracts/signed-documents.ts';
 import { AbortError, SetupError } from '../errors.ts';
+import { openPool } from '../pool/piscina-pool.ts';
 import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
 import { systemClock } from '../system/clock.ts';
 import { type ContractId, ContractIdSchema, type RunId, RunIdSchema } from '../system/ids.ts';
@@ -160,6 +164,22 @@ export class Analyst {
       keys: this.#keys,
       ...this.#pinned(),
     });
+  }
+
+  /** Opens a sealed sum of this analyst in a thread of this process. @throws as `openSealedSum` */
+  async openSealed(contract: Contract, run: FinishedRun, sealingKey: SealingKey): Promise<Release> {
+    const pool = openPool({ threadsMax: 1 });
+    try {
+      return await openSealedSum(run.result.release, {
+        contract,
+        requestHash: run.receipt.receipt.requestHash,
+        recipient: this.#keys.encryption,
+        sealingKey,
+        openFrames: (task) => pool.run('homomorphic', 'openFramesTask', task),
+      });
+    } finally {
+      await pool.close();
+    }
   }
 
   #requestFile(runId: RunId): string {

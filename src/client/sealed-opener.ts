@@ -9,7 +9,7 @@ import type { Release } from '../computations/computation.ts';
 import { finalize } from '../computations/secure-sum/finalize.ts';
 import { sealedShapeOf, type SealedShape } from '../computations/sealed-sum/shape.ts';
 import { openStatement } from '../computations/sealed-sum/statement.ts';
-import { asSealedAbort, SEALED_COLUMN } from '../computations/sealed-sum/wire.ts';
+import { asSealedAbort, isSealedRelease } from '../computations/sealed-sum/wire.ts';
 import { AbortError, StateError } from '../errors.ts';
 import { decodeBase64url } from '../system/base64url.ts';
 import type { Hash } from '../system/ids.ts';
@@ -63,11 +63,6 @@ export async function openSealedSum(release: Release, opener: Opener): Promise<R
   } finally {
     tagKey.fill(0);
   }
-}
-
-/** True where a release is one that `openSealedSum` opens. */
-export function isSealedRelease(release: Release): boolean {
-  return release.columns.length === 1 && release.columns[0] === SEALED_COLUMN;
 }
 
 function textsOf(release: Release): readonly string[] {

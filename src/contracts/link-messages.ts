@@ -22,8 +22,9 @@ export const GATEWAY_ASKS = { revoked: 'contract.revoked' } as const;
 /** A number of entries, as decimal digits. */
 const Size = z.string().regex(/^\d{1,18}$/);
 
-/** Contracts a domain is told of at once. */
-export const CONTRACTS_TOLD_MAX = 200;
+/** Contracts a domain is told of in one answer, which must fit a message of the link. */
+export const CONTRACTS_TOLD_MAX = 32;
+export const CONTRACTS_TOLD_BYTES_MAX = 524_288;
 
 export const FiledContractSchema = z.strictObject({
   contract: ContractSchema,
@@ -35,7 +36,13 @@ export type FiledContract = z.infer<typeof FiledContractSchema>;
 
 export const FiledContractsSchema = z.strictObject({
   contracts: z.array(FiledContractSchema).max(CONTRACTS_TOLD_MAX),
+  /** The `after` of the next answer, or null on the last. */
+  next: ContractIdSchema.nullable(),
 });
+export type FiledContracts = z.infer<typeof FiledContractsSchema>;
+
+/** In the order of their ids, which is that of their making. */
+export const ContractsQuerySchema = z.strictObject({ after: ContractIdSchema.nullable() });
 
 export const ContractQuerySchema = z.strictObject({ id: ContractIdSchema });
 export const SignSchema = z.strictObject({

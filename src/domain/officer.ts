@@ -3,7 +3,6 @@ import type { z } from 'zod';
 import { checkContract } from '../contracts/check-contract.ts';
 import type { Contract } from '../contracts/contract.ts';
 import {
-  CONTRACTS_TOLD_MAX,
   DOMAIN_ASKS,
   type FiledContract,
   FiledContractSchema,
@@ -42,6 +41,9 @@ import {
 import { findSigned, keepSigned, listSigned } from './signed-contracts.ts';
 import { checkPins, ownTerms } from './verify-run.ts';
 
+/** Answers that together list the contracts: more than a holder ever signs. */
+const PAGES_MAX = 10_000;
+
 export interface OfficerParts {
   readonly self: PartyId;
   readonly config: DomainConfig;
@@ -75,9 +77,16 @@ export function officerActions(parts: OfficerParts): OfficerActions {
   return {
     status: () => statusOf(parts),
     proposals: async () => {
-      const answer = await connection.request(DOMAIN_ASKS.contracts, {});
-      const { contracts } = parseAnswer(FiledContractsSchema, answer);
-      return Promise.all(contracts.slice(0, CONTRACTS_TOLD_MAX).map((one) => proposal(parts, one)));
+      const proposals: Proposal[] = [];
+      let after: ContractId | null = null;
+      for (let page = 0; page < PAGES_MAX; page++) {
+        const answer: unknown = await connection.request(DOMAIN_ASKS.contracts, { after });
+        const { contracts, next } = parseAnswer(FiledContractsSchema, answer);
+        for (const one of contracts) proposals.push(await proposal(parts, one));
+        if (next === null) break;
+        after = next;
+      }
+      return proposals;
     },
     review: async (id) => {
       const found = await filed(id);

@@ -6,10 +6,13 @@ import { SignedPublishedDatasetSchema } from '../catalog/published.ts';
 import type { ContractBook, FiledContract as BookedContract } from '../contracts/contract-book.ts';
 import {
   ContractQuerySchema,
+  ContractsQuerySchema,
+  CONTRACTS_TOLD_BYTES_MAX,
   CONTRACTS_TOLD_MAX,
   DOMAIN_ASKS,
   LogQuerySchema,
   type FiledContract,
+  type FiledContracts,
   GATEWAY_ASKS,
   RefuseSchema,
   RevokeSchema,
@@ -59,10 +62,9 @@ export function serveDomains(parts: DeskParts): void {
     await catalog.publish(party, datasets, await keyOf(parts, party), clock.now());
     return null;
   });
-  answer(DOMAIN_ASKS.contracts, z.strictObject({}), async (_, party) => {
-    const filed = await contracts.list(party, undefined, CONTRACTS_TOLD_MAX, clock.now());
-    return { contracts: filed.map(told) };
-  });
+  answer(DOMAIN_ASKS.contracts, ContractsQuerySchema, async ({ after }, party) =>
+    pageOf(await contracts.list(party, after ?? undefined, CONTRACTS_TOLD_MAX, clock.now())),
+  );
   answer(DOMAIN_ASKS.contract, ContractQuerySchema, async ({ id }, party) =>
     told(await contracts.get(id, party, clock.now())),
   );
@@ -122,6 +124,19 @@ async function revoke(parts: DeskParts, signed: SignedRevocation): Promise<void>
       ),
     );
   }
+}
+
+/** Contracts may carry long dictionaries and keys: as many as fit one message, one at least. */
+function pageOf(filed: readonly BookedContract[]): FiledContracts {
+  const contracts: FiledContract[] = [];
+  let sizeBytes = 0;
+  for (const one of filed) {
+    sizeBytes += Buffer.byteLength(JSON.stringify(one.contract));
+    if (contracts.length > 0 && sizeBytes > CONTRACTS_TOLD_BYTES_MAX) break;
+    contracts.push(told(one));
+  }
+  const isLast = contracts.length === filed.length && filed.length < CONTRACTS_TOLD_MAX;
+  return { contracts, next: isLast ? null : (contracts.at(-1)?.contract.id ?? null) };
 }
 
 function told({ contract, hash, signatures, state }: BookedContract): FiledContract {

@@ -5,6 +5,7 @@
  * settled one, whose result can be fetched.
  */
 import type { Computation, Estimate, Release } from '../computations/computation.ts';
+import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
 import type { SignedContract } from '../contracts/contract.ts';
 import { RUN_METHODS, type Start } from '../contracts/run-messages.ts';
 import { ProtocolError } from '../../protocols/common/protocol-error.ts';
@@ -267,5 +268,6 @@ export function asWeirError(error: unknown): WeirError {
 }
 
 function releasedNote(release: Release): string {
+  if (isSealedRelease(release)) return 'The sum is sealed; what is in it only its recipient sees.';
   return `${release.releasedCells} cells released, ${release.suppressedCells} suppressed.`;
 }

@@ -4,7 +4,15 @@ import { ContractIdSchema } from '../../system/ids.ts';
 import { type Arguments, ArgumentsSchema } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
 import type { FinishedRun } from '../../client/analyst.ts';
+import type { Contract } from '../../contracts/contract.ts';
 import { Analyst } from '../analyst.ts';
+import {
+  loadSealingKey,
+  makeSealingKey,
+  openedRun,
+  PASSPHRASE_VARIABLE,
+  passphraseFrom,
+} from '../sealing.ts';
 import { receiptLines, releaseCsv, releaseTable } from '../show-run.ts';
 import { ProgressLine, table } from '../terminal.ts';
 
@@ -16,7 +24,10 @@ interface OutputOptions {
   readonly json?: boolean;
   readonly csv?: boolean;
   readonly bar?: string;
+  readonly passphraseFile?: string;
 }
+
+const PASSPHRASE_HELP = `the sealing key’s passphrase, if not in ${PASSPHRASE_VARIABLE}`;
 
 /** `--dir` and `--url` of every analyst's command. */
 export function asAnalyst(command: Command): Command {
@@ -63,7 +74,7 @@ export function analystCommands(program: Command): void {
           progress.show(`${event.state}: ${event.note}`, event.progress),
         );
         progress.done();
-        show(run, options);
+        show(await opened(analyst, contract.contract, run, options), options);
       });
     });
 
@@ -75,15 +86,43 @@ export function analystCommands(program: Command): void {
         .argument('<run>', 'the run’s id'),
     ),
   ).action(async (id: string, options: AnalystOptions & OutputOptions) => {
-    await withAnalyst(options, async (analyst) => show(await analyst.result(id), options));
+    await withAnalyst(options, async (analyst) => {
+      const run = await analyst.result(id);
+      const { contract } = await analyst.client.contract(run.receipt.receipt.contractId);
+      show(await opened(analyst, contract, run, options), options);
+    });
   });
+
+  program
+    .command('sealing-key')
+    .description('make the key that opens sealed sums; stored under a passphrase · 生成密封密钥')
+    .requiredOption('--dir <directory>', 'the analyst’s directory')
+    .option('--passphrase-file <file>', PASSPHRASE_HELP)
+    .action(async (options: { dir: string; passphraseFile?: string }) => {
+      await makeSealingKey(options.dir, passphraseFrom(options.passphraseFile));
+      process.stdout.write(
+        'made; `weir contract draft` with "sealed": true puts it in a contract\n',
+      );
+    });
+}
+
+function opened(
+  analyst: Analyst,
+  contract: Contract,
+  run: FinishedRun,
+  options: AnalystOptions & OutputOptions,
+): Promise<FinishedRun> {
+  return openedRun(analyst, contract, run, () =>
+    loadSealingKey(options.dir, passphraseFrom(options.passphraseFile)),
+  );
 }
 
 function output(command: Command): Command {
   return command
     .option('--json', 'result and receipt as JSON')
     .option('--csv', 'the result as CSV')
-    .option('--bar <column>', 'draw this column as bars');
+    .option('--bar <column>', 'draw this column as bars')
+    .option('--passphrase-file <file>', `for a sealed sum: ${PASSPHRASE_HELP}`);
 }
 
 function show(run: FinishedRun, options: OutputOptions): void {

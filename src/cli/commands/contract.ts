@@ -16,6 +16,7 @@ import {
   NameSchema,
 } from '../../system/ids.ts';
 import { parseJsonFile } from '../directories.ts';
+import { asSealed } from '../sealing.ts';
 import { table } from '../terminal.ts';
 import { asAnalyst, withAnalyst } from './analyst.ts';
 
@@ -32,6 +33,8 @@ const DraftFileSchema = z.strictObject({
   limits: LimitsSchema.partial().default({}).transform(definedOf),
   minimumParties: z.int().min(2).optional(),
   validDays: z.int().min(1).max(3660).optional(),
+  /** A sealed sum to the analyst's sealing key: not even the gateway sees a total. */
+  sealed: z.boolean().default(false),
 });
 
 export function contractCommands(program: Command): void {
@@ -56,9 +59,10 @@ function analystSide(contract: Command): void {
         '           "measures":[{"as":"visits","fn":"count"}],"select":[]}}',
     )
     .action(async (file: string, options: { dir: string; url?: string; out?: string }) => {
-      const { plan, ...terms } = parseJsonFile(file, DraftFileSchema);
+      const { plan, sealed, ...terms } = parseJsonFile(file, DraftFileSchema);
       await withAnalyst(options, async (analyst) => {
-        const drafted = await analyst.draft(plan, definedOf(terms));
+        const plain = await analyst.draft(plan, definedOf(terms));
+        const drafted = sealed ? asSealed(options.dir, plain) : plain;
         const text = `${JSON.stringify(drafted, undefined, 2)}\n`;
         if (options.out === undefined) process.stdout.write(text);
         else writeFileSync(options.out, text);

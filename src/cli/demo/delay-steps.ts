@@ -1,4 +1,6 @@
 /** Secure sums over three authorities' departures: by hour of day, and by month and distance. */
+import type { FinishedRun } from '../../client/analyst.ts';
+import type { Contract } from '../../contracts/contract.ts';
 import type { AggregatePlan } from '../../contracts/plan.ts';
 import { receiptLines, releaseTable } from '../show-run.ts';
 import type { DemoContext, DemoRun, DemoStep } from './demo-step.ts';
@@ -43,20 +45,30 @@ export const delaysByMonthAndDistance: DemoStep = {
     }),
 };
 
-async function runStep(
+/** What a sealed sum does differently: its contract names a key, its result is opened here. */
+export interface Sealing {
+  asSealed(contract: Contract): Contract;
+  opened(contract: Contract, run: FinishedRun): Promise<FinishedRun>;
+}
+
+/** Drafts, has signed, runs and shows one plan. */
+export async function runStep(
   context: DemoContext,
-  step: DemoStep,
+  step: Pick<DemoStep, 'title'>,
   plan: AggregatePlan,
+  sealing?: Sealing,
 ): Promise<readonly DemoRun[]> {
   const { analyst, print, progress } = context;
   print(`\n■ ${step.title.en}\n  ${step.title.zh}`);
-  const drafted = await analyst.draft(plan, { title: step.title });
+  const plain = await analyst.draft(plan, { title: step.title });
+  const drafted = sealing?.asSealed(plain) ?? plain;
   await analyst.propose(drafted);
   const contract = await analyst.untilActive(drafted.id, progress);
   print(`  contract ${drafted.id}, signed by ${contract.signatures.length} parties`);
   const explained = await analyst.explain(drafted.id, {});
   const startedMs = performance.now();
-  const run = await analyst.run(contract, {}, (event) => progress(event.note, event.progress));
+  const sealed = await analyst.run(contract, {}, (event) => progress(event.note, event.progress));
+  const run = (await sealing?.opened(drafted, sealed)) ?? sealed;
   const wallMs = performance.now() - startedMs;
   print(`\n${indented(releaseTable(run.result.release, 'mean_delay'))}\n`);
   print('  who learned what');

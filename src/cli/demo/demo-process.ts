@@ -20,6 +20,7 @@ export async function runDemoProcess(options: {
     for (const step of DEMO_STEPS) {
       const done = await step.run({
         analyst,
+        directory: options.dir,
         print: (text) => {
           progress.done();
           if (!json) process.stdout.write(`${text}\n`);

@@ -6,6 +6,8 @@ import type { Analyst } from '../analyst.ts';
 
 export interface DemoContext {
   readonly analyst: Analyst;
+  /** The analyst's own directory, keys included. */
+  readonly directory: string;
   /** Prints for people; silent under `--json`. */
   readonly print: (text: string) => void;
   readonly progress: (text: string, fraction?: number) => void;

@@ -61,7 +61,7 @@ function verifiedShape(role: DomainRole): SealedShape {
 
 /** Only after every party has signed the same suppression maps: nothing withheld is in a sum. */
 async function sealingRound(role: DomainRole, shape: SealedShape, counted: Counted): Promise<void> {
-  const peers = await maskPeers(role);
+  const peers = await maskPeers(role, counted.order);
   const tagKey = tagKeyOf(counted.seed, role.descriptorHash);
   const vectors = measuredLanes(counted.answer);
   const maps = measuredMaps(shape.base, counted.maps);
@@ -75,7 +75,10 @@ async function sealingRound(role: DomainRole, shape: SealedShape, counted: Count
   }
 }
 
-function maskPeers(role: DomainRole): Promise<readonly MaskPeer[]> {
+function maskPeers(
+  role: DomainRole,
+  graphSeed: Uint8Array | undefined,
+): Promise<readonly MaskPeer[]> {
   const { parties } = role.descriptor;
   const argument: MaskPeersArgument = {
     descriptorHash: role.descriptorHash,
@@ -85,6 +88,7 @@ function maskPeers(role: DomainRole): Promise<readonly MaskPeer[]> {
     })),
     selfIndex: parties.findIndex((party) => party.id === role.self),
     ephemeralSecret: role.ephemeralSecret,
+    graphSeed,
   };
   return role.pool.run(WORKER, 'maskPeersTask', argument, { signal: role.channel.signal });
 }

@@ -15,6 +15,11 @@ export const SEALED_KINDS = {
  */
 export const SEALED_COLUMN = 'sealed-sum/1';
 
+/** True where a release is one that only its recipient's sealing key opens. */
+export function isSealedRelease(release: { readonly columns: readonly string[] }): boolean {
+  return release.columns.length === 1 && release.columns[0] === SEALED_COLUMN;
+}
+
 const CODES: Readonly<Partial<Record<ProtocolErrorCode, CodeOf<'abort'>>>> = {
   'decryption-failed': 'decryption-failed',
   'encoding-failed': 'domain-failed',

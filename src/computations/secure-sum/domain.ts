@@ -54,6 +54,8 @@ export interface Counted {
   readonly maps: readonly Uint8Array[];
   /** Secret from the gateway, shared by all domains of the run. */
   readonly seed: Uint8Array;
+  /** What draws each party's neighbours, beyond 64 parties. */
+  readonly order: Uint8Array | undefined;
 }
 
 /** @see Computation.runDomain */
@@ -85,7 +87,7 @@ export async function countFirst(
     const opened = await countingRound(session, answer);
     const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
     await agreeOnMaps(session, maps);
-    await measure({ answer, maps, seed }, session);
+    await measure({ answer, maps, seed, order }, session);
   } finally {
     seed.fill(0);
     forget(session.keys);

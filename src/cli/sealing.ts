@@ -1,0 +1,83 @@
+/** An analyst's sealing key: made once in its directory, its secret half under a passphrase. */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  createSealingKey,
+  readSealingKey,
+  readSealingPublicKeys,
+  type SealingKey,
+  sealingKeyText,
+} from '../client/sealing-key.ts';
+import type { FinishedRun } from '../client/analyst.ts';
+import { residuesNeeded } from '../computations/sealed-sum/shape.ts';
+import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
+import { type Contract, ContractSchema } from '../contracts/contract.ts';
+import { SetupError } from '../errors.ts';
+import { openPool } from '../pool/piscina-pool.ts';
+import { systemRandom } from '../system/random.ts';
+import type { SealingKeys } from '../../protocols/homomorphic/keys.ts';
+import { RESIDUES_MAX } from '../../protocols/homomorphic/params.ts';
+import type { Analyst } from './analyst.ts';
+
+/** The passphrase may come by the environment, never by the command line, which others can list. */
+export const PASSPHRASE_VARIABLE = 'WEIR_SEALING_PASSPHRASE';
+
+function sealingDirectory(directory: string): string {
+  return join(directory, 'keys', 'sealing');
+}
+
+/** @throws SetupError `config-missing` where neither file nor environment gives a passphrase. */
+export function passphraseFrom(file: string | undefined): string {
+  const text = file === undefined ? process.env[PASSPHRASE_VARIABLE] : readPassphrase(file);
+  if (text !== undefined && text !== '') return text;
+  throw new SetupError('config-missing', 'The sealing key’s passphrase is needed.', {
+    remedy: `Name a file with --passphrase-file, or set ${PASSPHRASE_VARIABLE}.`,
+  });
+}
+
+function readPassphrase(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  } catch {
+    throw new SetupError('config-missing', `There is no passphrase in ${file}.`, { path: file });
+  }
+}
+
+/** Makes the key pair in this process; the secret half reaches the disk encrypted only. */
+export async function makeSealingKey(directory: string, passphrase: string): Promise<void> {
+  const pool = openPool({ threadsMax: 1 });
+  try {
+    const keys = await pool.run<SealingKeys>('homomorphic', 'generateKeysTask', {
+      residues: RESIDUES_MAX,
+    });
+    mkdirSync(sealingDirectory(directory), { recursive: true, mode: 0o700 });
+    createSealingKey(sealingDirectory(directory), keys, passphrase, systemRandom);
+  } finally {
+    await pool.close();
+  }
+}
+
+export function loadSealingKey(directory: string, passphrase: string): SealingKey {
+  return readSealingKey(sealingDirectory(directory), passphrase);
+}
+
+/** The same contract as a sealed sum to this analyst's key. @throws SetupError, InputError */
+export function asSealed(directory: string, contract: Contract): Contract {
+  const publicKeys = readSealingPublicKeys(sealingDirectory(directory));
+  const sealingKey = sealingKeyText(publicKeys, residuesNeeded(contract));
+  return ContractSchema.parse({ ...contract, protocol: { name: 'sealed-sum', sealingKey } });
+}
+
+/** The run with its table opened where the result is a sealed sum; else as it is. */
+export async function openedRun(
+  analyst: Analyst,
+  contract: Contract,
+  run: FinishedRun,
+  key: () => SealingKey,
+): Promise<FinishedRun> {
+  const { release } = run.result;
+  if (!isSealedRelease(release)) return run;
+  const { columns, rows, ...cells } = await analyst.openSealed(contract, run, key());
+  const opened = { columns: [...columns], rows: rows.map((row) => [...row]), ...cells };
+  return { ...run, result: { ...run.result, release: opened } };
+}
