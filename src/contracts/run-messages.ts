@@ -11,7 +11,9 @@ import {
   DescriptorSignatureSchema,
   SignedRunKeySchema,
 } from './descriptor.ts';
+import { SignedReceiptSchema } from './receipt.ts';
 import { SignedRequestSchema } from './request.ts';
+import { SignedSpendSchema } from './spend.ts';
 
 /** Names of the link's requests. */
 export const RUN_METHODS = {
@@ -47,3 +49,10 @@ export const StartSchema = z.strictObject({
   signatures: z.array(DescriptorSignatureSchema).min(2).max(HOLDERS_MAX),
 });
 export type Start = z.infer<typeof StartSchema>;
+
+/** A run's receipt to countersign, with the spend statements it names, for the peers to witness. */
+export const CountersignSchema = z.strictObject({
+  receipt: SignedReceiptSchema,
+  spends: z.array(SignedSpendSchema).max(HOLDERS_MAX),
+});
+export type Countersign = z.infer<typeof CountersignSchema>;

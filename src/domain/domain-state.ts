@@ -12,7 +12,11 @@ import { openPins, type Pins } from './pins.ts';
 import { SIGNED_CONTRACT_MIGRATIONS } from './signed-contracts.ts';
 import { LOG_WITNESS_MIGRATIONS, openLogWitness, type LogWitness } from './log-witness.ts';
 import { openStandingBook, STANDING_MIGRATIONS, type StandingBook } from './standing.ts';
-import { SPEND_WITNESS_MIGRATIONS } from '../contracts/spend-witness.ts';
+import {
+  openSpendWitness,
+  SPEND_WITNESS_MIGRATIONS,
+  type SpendWitness,
+} from '../contracts/spend-witness.ts';
 
 export interface DomainState {
   readonly identity: KeyPair;
@@ -23,6 +27,8 @@ export interface DomainState {
   readonly pins: Pins;
   readonly standing: StandingBook;
   readonly logWitness: LogWitness;
+  /** What the other domains counted, as this one saw it. */
+  readonly spendWitness: SpendWitness;
   close(): Promise<void>;
 }
 
@@ -72,6 +78,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
     pins,
     standing: openStandingBook(store, counters),
     logWitness: openLogWitness(store),
+    spendWitness: openSpendWitness(store),
     close: async () => {
       await store.close();
       await anchor.close();

@@ -12,7 +12,7 @@ import {
   verifyCountersignature,
 } from '../contracts/receipt.ts';
 import { sealedResultHash } from '../contracts/sealed-result.ts';
-import { RUN_METHODS } from '../contracts/run-messages.ts';
+import { type Countersign, RUN_METHODS } from '../contracts/run-messages.ts';
 import { spendHash } from '../contracts/spend.ts';
 import { assertInvariant, StateError, WeirError } from '../errors.ts';
 import { readRecordOfRun } from '../ledger/ledger-reads.ts';
@@ -103,7 +103,9 @@ export class ReceiptIssuer {
       .filter((party) => !has.has(party) && deps.transport.isConnected(party));
     if (missing.length === 0) return signed;
     const { contract } = await contracts.find(run.contractId, deps.clock.now());
-    const answers = await Promise.all(missing.map((party) => this.#ask(party, signed)));
+    const answers = await Promise.all(
+      missing.map((party) => this.#ask(party, { receipt: signed, spends: [...run.spends] })),
+    );
     const fresh = answers.filter((answer) => answer !== undefined);
     for (const one of fresh) verifyCountersignature(signed.receipt, one, contract);
     if (fresh.length === 0) return signed;
@@ -112,17 +114,20 @@ export class ReceiptIssuer {
     return fuller;
   }
 
-  async #ask(party: PartyId, signed: SignedReceipt): Promise<Countersignature | undefined> {
+  async #ask(party: PartyId, body: Countersign): Promise<Countersignature | undefined> {
     const { transport, log } = this.#parts.deps;
     try {
-      const answer = await transport.request(party, RUN_METHODS.countersign, signed, {
+      const answer = await transport.request(party, RUN_METHODS.countersign, body, {
         timeoutMs: COUNTERSIGN_TIMEOUT_MS,
       });
       const parsed = CountersignatureSchema.parse(answer);
       return parsed.party === party ? parsed : undefined;
     } catch (error) {
       const code = error instanceof WeirError ? error.code : 'internal';
-      log.warn({ party, runId: signed.receipt.runId, code }, 'a receipt was not countersigned');
+      log.warn(
+        { party, runId: body.receipt.receipt.runId, code },
+        'a receipt was not countersigned',
+      );
       return undefined;
     }
   }
