@@ -75,7 +75,7 @@ function checkTimes(contract: Contract): void {
 }
 
 /** An IANA name this runtime knows, offsets such as `+08:00` excluded. */
-export function isTimeZone(name: string): boolean {
+function isTimeZone(name: string): boolean {
   if (!/^[A-Za-z]/.test(name)) return false;
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });

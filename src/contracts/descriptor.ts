@@ -58,9 +58,3 @@ export const DescriptorSignatureSchema = z.strictObject({
   jws: z.string().max(2048),
 });
 export type DescriptorSignature = z.infer<typeof DescriptorSignatureSchema>;
-
-export const SignedDescriptorSchema = z.strictObject({
-  descriptor: DescriptorSchema,
-  signatures: z.array(DescriptorSignatureSchema).max(HOLDERS_MAX),
-});
-export type SignedDescriptor = z.infer<typeof SignedDescriptorSchema>;
