@@ -7,6 +7,7 @@ export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   link: async () => (await import('./link.ts')).linkSuite,
   ledger: async () => (await import('./ledger.ts')).ledgerSuite,
   psi: async () => (await import('./psi.ts')).psiSuite,
+  run: async () => (await import('./gateway-run.ts')).gatewayRunSuite,
   source: async () => (await import('./source.ts')).sourceSuite,
   'secure-sum': async () => (await import('./secure-sum.ts')).secureSumSuite,
 };

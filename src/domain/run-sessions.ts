@@ -3,6 +3,7 @@
  * everything anew (`verify-run.ts`); the counter is spent, durably, before the run's channel is
  * claimed, and the request is marked as sent before the first frame leaves.
  */
+import type { DataSource } from '../catalog/data-source.ts';
 import type { Computation } from '../computations/computation.ts';
 import type { DescriptorParty } from '../contracts/describe-run.ts';
 import type { Descriptor, DescriptorSignature, SignedRunKey } from '../contracts/descriptor.ts';
@@ -84,6 +85,8 @@ interface Session {
   agreedHash: Hash | undefined;
   channel: RunChannelHandle | undefined;
   done: Promise<void> | undefined;
+  /** What the source's engine took: told in this domain's own log, nowhere else. */
+  engineMs: number;
 }
 
 /** Owns the ephemeral keys of runs; they are wiped when a run ends. */
@@ -137,6 +140,7 @@ export class RunSessions {
       agreedHash: undefined,
       channel: undefined,
       done: undefined,
+      engineMs: 0,
     });
     await this.#parts.step('prepared', message.runId);
     return signRunKey(makeRunKey(prepared, entry), this.#parts.identity);
@@ -236,7 +240,8 @@ export class RunSessions {
         throw error;
       }
       await this.#parts.step('finished', runId);
-      log.info({ runId, ms: Math.round(clock.monotonic() - startedMs) }, 'run finished here');
+      const ms = Math.round(clock.monotonic() - startedMs);
+      log.info({ runId, ms, engineMs: Math.round(session.engineMs) }, 'run finished here');
     } catch (error) {
       const known = asWeirError(error);
       const told =
@@ -292,7 +297,9 @@ export class RunSessions {
       descriptorHash: hashBytes,
       channel: marking,
       sealedTo,
-      source: dataset.source,
+      source: timed(dataset.source, (engineMs) => {
+        session.engineMs += engineMs;
+      }),
       stages,
       pool,
       random,
@@ -343,6 +350,20 @@ function ephemeralKeyOf(descriptor: Descriptor, peer: PartyId): Uint8Array {
   const party = descriptor.parties.find((candidate) => candidate.id === peer);
   if (party === undefined) throw mismatched(peer);
   return decodeBase64url(party.ephemeralKey, 32);
+}
+
+function timed(source: DataSource, took: (engineMs: number) => void): DataSource {
+  return {
+    describe: (signal) => source.describe(signal),
+    aggregate: async (query, signal) => {
+      const answer = await source.aggregate(query, signal);
+      took(answer.engineMs);
+      return answer;
+    },
+    streamColumns: (columns, chunkRows, signal) => source.streamColumns(columns, chunkRows, signal),
+    spillDirectory: () => source.spillDirectory(),
+    close: () => source.close(),
+  };
 }
 
 function isSameEntry(a: DescriptorParty, b: DescriptorParty): boolean {
