@@ -1,6 +1,7 @@
 /** Every computation an analyst can ask for. A new one is a folder here and a line below. */
 import type { Computation } from './computation.ts';
+import { psi } from './psi/psi.ts';
 import { sealedSum } from './sealed-sum/sealed-sum.ts';
 import { secureSum } from './secure-sum/secure-sum.ts';
 
-export const COMPUTATIONS: readonly Computation[] = [secureSum, sealedSum];
+export const COMPUTATIONS: readonly Computation[] = [secureSum, sealedSum, psi];

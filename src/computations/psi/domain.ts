@@ -1,5 +1,6 @@
 /** The domain's part of a match: its keys, read and blinded, exchanged with the other holder's. */
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { sealResult } from '../../contracts/sealed-result.ts';
 import { PolicyError, StateError } from '../../errors.ts';
@@ -47,27 +48,42 @@ export async function runPsiDomain(role: DomainRole): Promise<void> {
   await asPsiAbort(async () => {
     const shape = verifiedShape(role);
     const params = psiParams(shape, role.descriptorHash);
+    const directory = await role.source.spillDirectory();
     const machine: PsiMachine = {
       engine: poolEngine(role.pool, availableParallelism(), role.channel.signal),
-      openSpill: fileSpills(await role.source.spillDirectory(), role.random),
+      openSpill: fileSpills(directory, role.random),
       randomBytes: (count) => role.random.bytes(count),
     };
     const log = new PieceLog(machine.openSpill);
-    const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
-    const set = await prepareSet(
-      params,
-      machine,
-      digests(role, shape, isRevealing ? log : undefined),
-    );
     try {
-      await role.step(PSI_STEPS[0]);
-      if (role.self === shape.sender) await send(role, shape, params, machine, set);
-      else await receive(role, shape, { params, machine, set, log });
+      await match(role, shape, params, machine, log);
     } finally {
-      await set.close();
       await log.close();
+      await rm(directory, { recursive: true, force: true });
     }
   });
+}
+
+async function match(
+  role: DomainRole,
+  shape: MatchShape,
+  params: PsiParams,
+  machine: PsiMachine,
+  log: PieceLog,
+): Promise<void> {
+  const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
+  const set = await prepareSet(
+    params,
+    machine,
+    digests(role, shape, isRevealing ? log : undefined),
+  );
+  try {
+    await role.step(PSI_STEPS[0]);
+    if (role.self === shape.sender) await send(role, shape, params, machine, set);
+    else await receive(role, shape, { params, machine, set, log });
+  } finally {
+    await set.close();
+  }
 }
 
 /** The descriptor names what this contract plans, nothing else. */
