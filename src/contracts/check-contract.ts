@@ -22,6 +22,7 @@ export function checkContract(contract: Contract): void {
   checkParties(contract);
   checkDatasets(contract);
   checkTimes(contract);
+  checkPrice(contract);
   const { plan } = contract;
   if (plan.kind === 'match') return checkMatch(contract, plan);
   if (contract.protocol.name === 'psi') refuse('the protocol psi is for plans that match');
@@ -50,6 +51,19 @@ function checkParties(contract: Contract): void {
   }
   if (!isStrongEncryptionKey(recipient.encryptionKey)) {
     refuse('the recipient’s encryption key is not valid', { party: recipient.id });
+  }
+}
+
+/** Never dearer: runs that end at the same time may count each other, and nobody should lose by it. */
+function checkPrice({ price }: Contract): void {
+  let before = { fromRun: 1, ...price };
+  for (const tier of price.tiers ?? []) {
+    if (tier.fromRun <= before.fromRun) refuse('price tiers are not in ascending order');
+    const dearer =
+      tier.perRunMicros > before.perRunMicros ||
+      tier.perComputeUnitMicros > before.perComputeUnitMicros;
+    if (dearer) refuse('a later price tier is dearer than the one before');
+    before = { ...before, ...tier };
   }
 }
 

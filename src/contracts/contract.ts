@@ -86,6 +86,14 @@ export const ProtocolSchema = z.discriminatedUnion('name', [
   }),
 ]);
 
+export const PRICE_TIERS_MAX = 16;
+export const PriceTierSchema = z.strictObject({
+  /** The first run of the month, in the contract's time zone, that costs this. */
+  fromRun: z.int().min(2).max(1_000_000_000),
+  perRunMicros: z.int().min(0),
+  perComputeUnitMicros: z.int().min(0),
+});
+
 export const ContractSchema = z.strictObject({
   format: z.literal('weir-contract/1'),
   id: ContractIdSchema,
@@ -119,6 +127,8 @@ export const ContractSchema = z.strictObject({
     /** In millionths of the currency. */
     perRunMicros: z.int().min(0),
     perComputeUnitMicros: z.int().min(0),
+    /** Lower prices from a certain run of the calendar month on, in ascending order. */
+    tiers: z.array(PriceTierSchema).min(1).max(PRICE_TIERS_MAX).optional(),
   }),
   minimumParties: z.int().min(2).max(HOLDERS_MAX),
 });

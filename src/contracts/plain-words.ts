@@ -251,6 +251,14 @@ function outcomeLines(contract: Contract): PlainLine[] {
       `价格：每次 ${perRun} ${currency}，每计算单位 ${perUnit} ${currency}`,
       `Price: ${perRun} ${currency} a run, ${perUnit} ${currency} a compute unit`,
     ),
+    ...(price.tiers ?? []).map((tier) => {
+      const tierRun = decimal(String(tier.perRunMicros), 6);
+      const tierUnit = decimal(String(tier.perComputeUnitMicros), 6);
+      return line(
+        `自每月第 ${tier.fromRun} 次起：每次 ${tierRun} ${currency}，每计算单位 ${tierUnit} ${currency}`,
+        `From the ${tier.fromRun}. run of a month: ${tierRun} ${currency} a run, ${tierUnit} ${currency} a compute unit`,
+      );
+    }),
   ];
 }
 

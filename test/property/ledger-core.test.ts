@@ -190,6 +190,18 @@ describe('price', () => {
       2_499_999n,
     );
     expect(chargeMicros(price, {})).toBe(0n);
+    const tiers = [
+      { fromRun: 11, perRunMicros: 1_000_000, perComputeUnitMicros: 333_333 },
+      { fromRun: 101, perRunMicros: 500_000, perComputeUnitMicros: 0 },
+    ];
+    const charges = [1n, 10n, 11n, 100n, 101n].map((nth) =>
+      chargeMicros(
+        { ...price, tiers },
+        { runs: units(1), 'compute-milli-units': units(1_000) },
+        nth,
+      ),
+    );
+    expect(charges).toEqual([2_333_333n, 2_333_333n, 1_333_333n, 1_333_333n, 500_000n]);
     expect(
       chargeMicros({ ...price, perRunMicros: 9_007_199_254_740_991 }, { runs: units(1000) }),
     ).toBe(9_007_199_254_740_991_000n);
