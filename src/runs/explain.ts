@@ -6,7 +6,7 @@ import { checkArguments } from '../contracts/plan-fits.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import { PolicyError } from '../errors.ts';
 import { chargeMicros } from '../ledger/price.ts';
-import { type QuotaLeft, quotaLeft } from './quota.ts';
+import { type QuotaLeft, quotaLeft, runsOfMonth } from './quota.ts';
 import type { RunDependencies } from './run-machine.ts';
 import type { RunService } from './run-service.ts';
 
@@ -37,10 +37,12 @@ export async function explain(
     });
   }
   const estimate = computation.estimate(contract, args);
+  const nowMs = deps.clock.now();
+  const nth = (await runsOfMonth(deps.ledger, contract, nowMs)) + 1n;
   return {
     ...estimate,
-    quota: await quotaLeft(deps.ledger, runs.accounts(contract, deps.clock.now())),
+    quota: await quotaLeft(deps.ledger, runs.accounts(contract, nowMs)),
     currency: contract.price.currency,
-    priceMicros: chargeMicros(contract.price, estimate.units),
+    priceMicros: chargeMicros(contract.price, estimate.units, nth),
   };
 }

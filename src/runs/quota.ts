@@ -58,6 +58,24 @@ export function quotaAccounts(
   ];
 }
 
+/**
+ * Runs of the calendar month that holds `atMs`, posted and held: what price tiers go by. Asked only
+ * where the contract has tiers.
+ */
+export async function runsOfMonth(
+  ledger: LedgerStore,
+  contract: Contract,
+  atMs: number,
+): Promise<bigint> {
+  if (contract.price.tiers === undefined) return 0n;
+  const accounts = quotaAccounts(contract, atMs, calendarOf(contract.timeZone));
+  const month = accounts.filter(
+    ({ dimension, window }) => dimension === 'runs' && window === 'month',
+  );
+  const [runs = 0n] = await ledger.usage(month);
+  return runs;
+}
+
 /** The lines of one reservation: every account of a dimension the run uses. */
 export function reservationLines(
   accounts: readonly QuotaAccount[],

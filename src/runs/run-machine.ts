@@ -22,6 +22,7 @@ import { type Agreement, askAll, negotiate } from './negotiate.ts';
 import type { RunEvents, RunState } from './run-events.ts';
 import { advanceRun, type RunRow } from './run-rows.ts';
 import type { RunTransport } from './run-transport.ts';
+import { runsOfMonth } from './quota.ts';
 import { noteOf, type RunEnd, settlementOf, type UnitsByDimension } from './settlement.ts';
 import { sealRelease } from './sealing.ts';
 
@@ -102,14 +103,17 @@ export async function settle(
   const { runId } = job.run;
   await deps.step('settling', runId);
   const nowMs = deps.clock.now();
+  const { contract } = job.contract;
+  const monthRuns = await runsOfMonth(deps.ledger, contract, job.run.createdMs);
   const outcome = await deps.ledger.settle(
     settlementOf({
       run: job.run,
-      contract: job.contract.contract,
+      contract,
       descriptor: agreement?.descriptor,
       descriptorHash: agreement?.descriptorHash,
       units: job.units,
       end,
+      monthRuns,
       recordId: uuidV7(deps.clock, deps.random),
       nowMs,
     }),

@@ -31,6 +31,8 @@ export interface SettlementInput {
   readonly descriptorHash: Hash | undefined;
   readonly units: UnitsByDimension;
   readonly end: RunEnd;
+  /** Runs of the reservation's month, this one included: they decide the price tier. */
+  readonly monthRuns: bigint;
   readonly recordId: string;
   readonly nowMs: number;
 }
@@ -111,7 +113,7 @@ function recordOf(
     outcome: input.end.kind === 'refused' ? 'posted' : input.end.kind,
     code,
     units,
-    chargeMicros: chargeMicros(contract.price, units),
+    chargeMicros: chargeMicros(contract.price, units, input.monthRuns),
     currency: contract.price.currency,
     receiptHash: undefined,
   };
@@ -135,7 +137,7 @@ function auditOf(
       descriptorHash: input.descriptorHash ?? null,
       code: code ?? null,
       units: Object.fromEntries(Object.entries(units).map(([key, value]) => [key, String(value)])),
-      chargeMicros: String(chargeMicros(input.contract.price, units)),
+      chargeMicros: String(chargeMicros(input.contract.price, units, input.monthRuns)),
       resultHash: end.kind === 'posted' ? sealedResultHash(end.sealedResult) : null,
     },
   };

@@ -30,7 +30,22 @@ describe('a consistent contract', () => {
   const plan = aggregatePlanOf(contract);
   const lowOrder = encodeBase64url(new Uint8Array(32).fill(1, 0, 1));
   const renamed = { ...holders[0]!, id: 'gateway' as (typeof holders)[0]['id'] };
+  const tier = (fromRun: number, perRunMicros: number, perComputeUnitMicros = 0) => ({
+    fromRun,
+    perRunMicros,
+    perComputeUnitMicros,
+  });
+  const priced = (...tiers: readonly ReturnType<typeof tier>[]): Partial<Contract> => ({
+    price: { ...contract.price, tiers: [...tiers] },
+  });
+  it('may have price tiers that get lower', () => {
+    const fits = { ...contract, ...priced(tier(10, 900_000, 10_000), tier(100, 900_000)) };
+    expect(codeOf(() => checkContract(fits))).toBe('accepted');
+  });
   const cases: [string, string, Partial<Contract>][] = [
+    ['price tiers out of order', 'malformed-message', priced(tier(10, 9), tier(10, 8))],
+    ['a tier that is dearer a run', 'malformed-message', priced(tier(10, 9), tier(20, 10))],
+    ['a tier that is dearer a unit', 'malformed-message', priced(tier(10, 9, 10_001))],
     ['a holder twice', 'malformed-message', { holders: [...holders, holders[0]!] }],
     [
       'two holders with one key',
