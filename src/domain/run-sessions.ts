@@ -262,13 +262,14 @@ export class RunSessions {
     const { prepared, dataset, ephemeralSecret } = session;
     const hashBytes = new Uint8Array(Buffer.from(descriptorHash, 'hex'));
     // Before the first frame leaves: from then on no other party set may ever ask again.
-    let marked: Promise<void> | undefined;
+    const marked = counters.markSent(prepared.requestHash, descriptorHash);
+    // Awaited at the first frame; until then a failure is not an unhandled one.
+    marked.catch(() => undefined);
     const marking: RunChannel = {
       self: channel.self,
       signal: channel.signal,
       receive: (from, kind) => channel.receive(from, kind),
       send: async (to, kind, payload) => {
-        marked ??= counters.markSent(prepared.requestHash, descriptorHash);
         await marked;
         await channel.send(to, kind, payload);
       },

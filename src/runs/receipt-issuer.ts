@@ -33,9 +33,10 @@ export interface IssuerParts {
   readonly contracts: ActiveContracts;
 }
 
-/** Owns nothing; every receipt is in its run's row. */
+/** Owns which receipts are being made; every made one is in its run's row. */
 export class ReceiptIssuer {
   readonly #parts: IssuerParts;
+  readonly #making = new Map<RunId, Promise<SignedReceipt>>();
 
   constructor(parts: IssuerParts) {
     this.#parts = parts;
@@ -47,8 +48,16 @@ export class ReceiptIssuer {
     if (run !== undefined) await this.receiptOf(run);
   }
 
-  /** The run's receipt, made now where a crash left none. */
-  async receiptOf(run: RunRow): Promise<SignedReceipt> {
+  /** The run's receipt, made now where a crash left none; callers at one time share the work. */
+  receiptOf(run: RunRow): Promise<SignedReceipt> {
+    const making = this.#making.get(run.runId);
+    if (making !== undefined) return making;
+    const fresh = this.#madeOrStored(run).finally(() => this.#making.delete(run.runId));
+    this.#making.set(run.runId, fresh);
+    return fresh;
+  }
+
+  async #madeOrStored(run: RunRow): Promise<SignedReceipt> {
     const stored = run.receiptJson === undefined ? await this.#make(run) : parse(run.receiptJson);
     return this.#gather(run, stored);
   }

@@ -77,20 +77,44 @@ export interface EndedRun {
 /** Never throws for a run that fails: it settles it. Throws only where the ledger cannot write. */
 export async function executeRun(deps: RunDependencies, job: RunJob): Promise<EndedRun> {
   await deps.step('reserved', job.run.runId);
+  const notes = new ProgressNotes();
   let agreement: Agreement | undefined;
   let end: RunEnd;
   try {
-    agreement = await agree(deps, job);
-    const release = await compute(deps, job, agreement);
+    agreement = await agree(deps, job, notes);
+    const release = await compute(deps, job, notes, agreement);
     job.signal.throwIfAborted();
     await deps.step('released', job.run.runId);
+    await notes.written();
     const sealedResult = await sealRelease(job.run, job.contract.contract, release);
     end = { kind: 'posted', sealedResult, note: releasedNote(release) };
   } catch (error) {
     end = endOf(deps, job, error);
   }
+  await notes.over();
   const outcome = await settle(deps, job, agreement, end);
   return { end, agreement, outcome };
+}
+
+/** Writes under way of one run. */
+class ProgressNotes {
+  readonly #writes: Promise<void>[] = [];
+
+  push(write: Promise<void>): void {
+    // Looked at in `written`; until then a failure is not an unhandled one.
+    write.catch(() => undefined);
+    this.#writes.push(write);
+  }
+
+  /** @throws CapacityError where one could not be written. */
+  async written(): Promise<void> {
+    await Promise.all(this.#writes);
+  }
+
+  /** Nothing is under way any more, whatever became of it. */
+  async over(): Promise<void> {
+    await Promise.allSettled(this.#writes);
+  }
 }
 
 /** Writes the end of a run once; a second settlement reports the first and changes nothing. */
@@ -134,9 +158,9 @@ export async function settle(
   return outcome;
 }
 
-async function agree(deps: RunDependencies, job: RunJob): Promise<Agreement> {
+async function agree(deps: RunDependencies, job: RunJob, notes: ProgressNotes): Promise<Agreement> {
   const { runId } = job.run;
-  await advance(deps, job, {
+  advance(deps, job, notes, {
     state: 'preparing',
     attempt: 1,
     note: 'The holders check the contract and the request.',
@@ -155,7 +179,7 @@ async function agree(deps: RunDependencies, job: RunJob): Promise<Agreement> {
     job.signal,
   );
   const { attempt, parties } = agreement.descriptor;
-  await advance(deps, job, {
+  advance(deps, job, notes, {
     state: 'agreed',
     attempt,
     note: `${parties.length} holders signed the run descriptor.`,
@@ -165,7 +189,12 @@ async function agree(deps: RunDependencies, job: RunJob): Promise<Agreement> {
   return agreement;
 }
 
-async function compute(deps: RunDependencies, job: RunJob, agreement: Agreement): Promise<Release> {
+async function compute(
+  deps: RunDependencies,
+  job: RunJob,
+  notes: ProgressNotes,
+  agreement: Agreement,
+): Promise<Release> {
   const { runId } = job.run;
   const { descriptor } = agreement;
   const computation = deps.computations.get(descriptor.protocol);
@@ -176,7 +205,7 @@ async function compute(deps: RunDependencies, job: RunJob, agreement: Agreement)
   job.signal.addEventListener('abort', stop, { once: true });
   try {
     const spends = await start(deps, job, agreement, parties);
-    await advance(deps, job, {
+    advance(deps, job, notes, {
       state: 'computing',
       attempt: descriptor.attempt,
       note: 'The protocol runs between the holders.',
@@ -217,8 +246,9 @@ async function start(
     body,
     job.signal,
   );
-  const spends: SignedSpend[] = [];
-  for (const [party, answer] of answers) spends.push(await deps.witnessSpend(party, answer));
+  const spends = await Promise.all(
+    [...answers].map(([party, answer]) => deps.witnessSpend(party, answer)),
+  );
   if (missing.size > 0) {
     const party = [...missing].join(', ');
     throw new AbortError(
@@ -231,13 +261,18 @@ async function start(
   return spends;
 }
 
-async function advance(
+/**
+ * Tells how far a run is. Only the settlement needs what is written here, so the run does not wait
+ * for these syncs one by one: all are awaited before it is settled.
+ */
+function advance(
   deps: RunDependencies,
   job: RunJob,
+  notes: ProgressNotes,
   progress: Parameters<typeof advanceRun>[1],
-): Promise<void> {
+): void {
   const { runId } = job.run;
-  await deps.store.execute([advanceRun(runId, progress, deps.clock.now())]);
+  notes.push(deps.store.execute([advanceRun(runId, progress, deps.clock.now())]));
   publish(deps, runId, progress.state, progress.note, undefined);
 }
 

@@ -78,12 +78,15 @@ export async function countFirst(
   measure: (counted: Counted, session: Session) => Promise<void>,
 ): Promise<void> {
   const selfIndex = role.descriptor.parties.findIndex((party) => party.id === role.self);
+  // The engine works while seed and order travel: neither depends on the other.
+  const counting = aggregate(role, shape);
+  counting.catch(() => undefined);
   const seed = await shareSeed(role, selfIndex);
   const order = await agreeOnOrder(role, selfIndex);
-  const answer = await aggregate(role, shape);
   const keys = await deriveKeys(role, shape, seed, order);
   const session = { role, shape, selfIndex, keys };
   try {
+    const answer = await counting;
     const opened = await countingRound(session, answer);
     const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
     await agreeOnMaps(session, maps);
