@@ -20,7 +20,8 @@ export async function recordingProxy(targetPort: number): Promise<Recording> {
   const server = createServer((incoming, answer) => passHttp(targetPort, incoming, answer, keep));
   const links = new WebSocketServer({ server, perMessageDeflate: false });
   links.on('connection', (near, incoming) => {
-    const far = new WebSocket(`ws://127.0.0.1:${targetPort}${incoming.url ?? '/'}`, {
+    const offered = incoming.headers['sec-websocket-protocol']?.split(',') ?? [];
+    const far = new WebSocket(`ws://127.0.0.1:${targetPort}${incoming.url ?? '/'}`, offered, {
       perMessageDeflate: false,
     });
     const opened = new Promise<void>((resolve) => far.once('open', () => resolve()));
