@@ -1,0 +1,112 @@
+/**
+ * Complementary suppression over the cells of one partition. Whoever knows a total (from another
+ * release over the same rows, from a published figure, or because it is public) subtracts the
+ * released cells of a line from it and has what is withheld there. So in no line of the table, along
+ * any one dimension, may a single cell be missing, or several that together stay under the threshold.
+ */
+
+export interface Table {
+  /** Labels of each dimension, the first the most significant digit of a cell's index. */
+  readonly radices: readonly number[];
+  readonly counts: Float64Array;
+  /** 1 a cell that belongs to the question; others are not part of any line. */
+  readonly selected: Uint8Array;
+}
+
+/**
+ * Withholds further cells until every line along every dimension has either
+ * nothing withheld or cells that together hold at least `smallestCell` rows in at least two
+ * cells. The smallest released cells of a line go first, ties in the order of the cells: every
+ * domain comes to the same answer.
+ * @param permitted - cleared in place, never set.
+ * Cost: a pass over the cells for each dimension and round; a round withholds a cell, or ends.
+ */
+export function suppressComplements(
+  table: Table,
+  smallestCell: number,
+  permitted: Uint8Array,
+): void {
+  const lines = linesOf(table.radices);
+  // Cells withheld for one dimension open lines of another; each round withholds more, so it ends.
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const line of lines) changed = mendLines(table, line, smallestCell, permitted) || changed;
+  }
+}
+
+/** Lines along one dimension: cells `start + offset + i · stride`. */
+interface Lines {
+  readonly length: number;
+  readonly stride: number;
+}
+
+function linesOf(radices: readonly number[]): readonly Lines[] {
+  let stride = radices.reduce((product, radix) => product * radix, 1);
+  // Every larger marginal is a union of such lines. Without dimensions the one cell is the table.
+  if (radices.length === 0) return [{ length: 1, stride: 1 }];
+  return radices.map((radix) => {
+    stride /= radix;
+    return { length: radix, stride };
+  });
+}
+
+function mendLines(
+  { counts, selected }: Table,
+  { length, stride }: Lines,
+  smallestCell: number,
+  permitted: Uint8Array,
+): boolean {
+  let changed = false;
+  const block = length * stride;
+  for (let start = 0; start < counts.length; start += block) {
+    for (let offset = start; offset < start + stride; offset += 1) {
+      let withheld = 0;
+      let rows = 0;
+      const end = offset + block;
+      for (let cell = offset; cell < end; cell += stride) {
+        if (selected[cell] !== 1 || permitted[cell] === 1) continue;
+        // An empty cell hides nothing and protects nothing.
+        const count = counts[cell] ?? 0;
+        if (count > 0) withheld += 1;
+        rows += count;
+      }
+      if (withheld === 0 || (withheld >= 2 && rows >= smallestCell)) continue;
+      changed =
+        mendLine(counts, permitted, { offset, end, stride, withheld, rows }, smallestCell) ||
+        changed;
+    }
+  }
+  return changed;
+}
+
+interface OpenLine {
+  readonly offset: number;
+  readonly end: number;
+  readonly stride: number;
+  readonly withheld: number;
+  readonly rows: number;
+}
+
+function mendLine(
+  counts: Float64Array,
+  permitted: Uint8Array,
+  line: OpenLine,
+  smallestCell: number,
+): boolean {
+  let { withheld, rows } = line;
+  let changed = false;
+  while (withheld < 2 || rows < smallestCell) {
+    let smallest = -1;
+    for (let cell = line.offset; cell < line.end; cell += line.stride) {
+      if (permitted[cell] !== 1) continue;
+      if (smallest === -1 || (counts[cell] ?? 0) < (counts[smallest] ?? 0)) smallest = cell;
+    }
+    // Nothing left to withhold: the line has gone as a whole, and its total with it.
+    if (smallest === -1) return changed;
+    permitted[smallest] = 0;
+    withheld += 1;
+    rows += counts[smallest] ?? 0;
+    changed = true;
+  }
+  return changed;
+}

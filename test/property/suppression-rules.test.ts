@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { suppressComplements } from '../../src/disclosure/complementary.ts';
+import { isDominated } from '../../src/disclosure/dominance.ts';
+
+const SMALLEST = 3;
+
+interface Case {
+  readonly radices: readonly number[];
+  readonly counts: readonly number[];
+}
+
+const tables: fc.Arbitrary<Case> = fc
+  .array(fc.integer({ min: 1, max: 5 }), { maxLength: 3 })
+  .chain((radices) => {
+    const cells = radices.reduce((product, radix) => product * radix, 1);
+    return fc
+      .array(fc.oneof(fc.nat({ max: 4 }), fc.nat({ max: 200 })), {
+        minLength: cells,
+        maxLength: cells,
+      })
+      .map((counts) => ({ radices, counts }));
+  });
+
+function controlled({ radices, counts }: Case, withComplements: boolean): Uint8Array {
+  const permitted = Uint8Array.from(counts, (count) => (count >= SMALLEST ? 1 : 0));
+  if (!withComplements) return permitted;
+  const selected = new Uint8Array(counts.length).fill(1);
+  const table = { radices, counts: Float64Array.from(counts), selected };
+  suppressComplements(table, SMALLEST, permitted);
+  return permitted;
+}
+
+/** What somebody who knows every line's total learns of single withheld cells that are not empty. */
+function attacked({ radices, counts }: Case, permitted: Uint8Array): number[] {
+  const found: number[] = [];
+  let stride = counts.length;
+  for (const radix of radices) {
+    stride /= radix;
+    for (let first = 0; first < counts.length; first += 1) {
+      if (Math.floor(first / stride) % radix !== 0) continue;
+      const line = Array.from({ length: radix }, (_, index) => first + index * stride);
+      const held = line.filter((cell) => permitted[cell] === 0);
+      const rows = held.reduce((sum, cell) => sum + counts[cell]!, 0);
+      const filled = held.filter((cell) => counts[cell]! > 0);
+      const isWhole = held.length === line.length;
+      if (!isWhole && filled.length > 0 && (filled.length === 1 || rows < SMALLEST)) {
+        found.push(first);
+      }
+    }
+  }
+  return found;
+}
+
+describe('complementary suppression', () => {
+  it('leaves no line whose total gives a withheld cell, or too few rows, back', () => {
+    fc.assert(
+      fc.property(tables, (table) => {
+        const before = controlled(table, false);
+        const after = controlled(table, true);
+        expect(attacked(table, after)).toEqual([]);
+        for (const [cell, one] of after.entries()) if (one === 1) expect(before[cell]).toBe(1);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('withholds nothing where nothing is withheld', () => {
+    const table = { radices: [2, 2], counts: [5, 6, 7, 8] };
+    expect([...controlled(table, true)]).toEqual([1, 1, 1, 1]);
+  });
+
+  it('control: the threshold alone gives the cell back', () => {
+    const table = { radices: [3, 3], counts: [2, 50, 60, 70, 80, 90, 40, 30, 20] };
+    expect(attacked(table, controlled(table, false))).not.toEqual([]);
+    const after = controlled(table, true);
+    expect(attacked(table, after)).toEqual([]);
+    // Not the fewest possible, but never the whole table for one cell.
+    expect(after.includes(1)).toBe(true);
+  });
+
+  it('cells that were not chosen belong to no line', () => {
+    const permitted = Uint8Array.of(1, 0, 1, 0);
+    const table = {
+      radices: [4],
+      counts: Float64Array.of(10, 0, 10, 0),
+      selected: Uint8Array.of(1, 0, 1, 0),
+    };
+    suppressComplements(table, SMALLEST, permitted);
+    expect([...permitted]).toEqual([1, 0, 1, 0]);
+  });
+});
+
+describe('dominance', () => {
+  const rules = { percent: 10, largest: 2, share: 85 };
+
+  it('the p% rule: the second largest may not come within p% of the largest', () => {
+    const only = { ...rules, share: 100 };
+    expect(isDominated([1000n, 500n, 100n], only)).toBe(false);
+    expect(isDominated([1000n, 500n, 99n], only)).toBe(true);
+    expect(isDominated([1000n], only)).toBe(true);
+    expect(isDominated([], only)).toBe(false);
+    expect(isDominated([0n, 0n], only)).toBe(false);
+  });
+
+  it('the (n, k) rule: the n largest have at most k% of the total', () => {
+    const only = { ...rules, percent: 0 };
+    expect(isDominated([50n, 35n, 15n], only)).toBe(false);
+    expect(isDominated([50n, 36n, 14n], only)).toBe(true);
+  });
+
+  it('does not depend on the order, nor on the unit of the contributions', () => {
+    const contributions = fc.array(fc.bigInt({ min: 0n, max: 10n ** 30n }), { maxLength: 12 });
+    fc.assert(
+      fc.property(contributions, fc.bigInt({ min: 1n, max: 1000n }), (values, unit) => {
+        const once = isDominated(values, rules);
+        expect(isDominated(values.toReversed(), rules)).toBe(once);
+        expect(
+          isDominated(
+            values.map((value) => value * unit),
+            rules,
+          ),
+        ).toBe(once);
+      }),
+    );
+  });
+});
