@@ -32,7 +32,7 @@ export function honestTotal(bodies: readonly Uint8Array[], layout: Layout): Uint
  * @param gone - for each party, resolves when it has ended, with or without a failure.
  */
 export async function runEvilGateway(
-  prepared: Prepared,
+  prepared: Pick<Prepared, 'contract' | 'descriptor'>,
   channel: RunChannel,
   strategy: Strategy,
   gone: readonly Promise<unknown>[],

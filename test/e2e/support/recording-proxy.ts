@@ -10,8 +10,21 @@ export interface Recording {
   close(): Promise<void>;
 }
 
-/** Listens on a free loopback port and passes everything on to `targetPort`. */
-export async function recordingProxy(targetPort: number): Promise<Recording> {
+export type FrameWay = 'frame domain to gateway' | 'frame gateway to domain';
+
+/** What goes on in a frame's place, in order: itself where nothing is to happen. */
+export type Tamper = (way: FrameWay, bytes: Buffer) => readonly Buffer[];
+
+const untouched: Tamper = (_way, bytes) => [bytes];
+
+/**
+ * Listens on a free loopback port and passes everything on to `targetPort`.
+ * @param tamper - an attacker on the line; what is kept is what was sent to it.
+ */
+export async function recordingProxy(
+  targetPort: number,
+  tamper: Tamper = untouched,
+): Promise<Recording> {
   const messages: { where: string; bytes: Buffer }[] = [];
   const keep = (where: string, bytes: Buffer): void => {
     messages.push({ where, bytes: Buffer.from(bytes) });
@@ -20,24 +33,32 @@ export async function recordingProxy(targetPort: number): Promise<Recording> {
   const server = createServer((incoming, answer) => passHttp(targetPort, incoming, answer, keep));
   const links = new WebSocketServer({ server, perMessageDeflate: false });
   links.on('connection', (near, incoming) => {
-    const offered = incoming.headers['sec-websocket-protocol']?.split(',') ?? [];
-    const far = new WebSocket(`ws://127.0.0.1:${targetPort}${incoming.url ?? '/'}`, offered, {
-      perMessageDeflate: false,
-    });
+    keep('headers of a link', Buffer.from(JSON.stringify([incoming.url, incoming.headers])));
+    const far = new WebSocket(
+      `ws://127.0.0.1:${targetPort}${incoming.url ?? '/'}`,
+      near.protocol === '' ? [] : [near.protocol],
+      { perMessageDeflate: false },
+    );
     const opened = new Promise<void>((resolve) => far.once('open', () => resolve()));
     sockets.add(near).add(far);
     near.on('message', (payload: RawData, isBinary) => {
       const bytes = bytesOf(payload);
       keep('frame domain to gateway', bytes);
-      void opened.then(() => far.send(bytes, { binary: isBinary }));
+      void opened.then(() => {
+        for (const out of tamper('frame domain to gateway', bytes)) {
+          far.send(out, { binary: isBinary });
+        }
+      });
     });
     far.on('message', (payload: RawData, isBinary) => {
       const bytes = bytesOf(payload);
       keep('frame gateway to domain', bytes);
-      near.send(bytes, { binary: isBinary });
+      for (const out of tamper('frame gateway to domain', bytes)) {
+        near.send(out, { binary: isBinary });
+      }
     });
-    near.on('close', () => far.close());
-    far.on('close', () => near.close());
+    near.on('close', (code) => closeAlike(far, code));
+    far.on('close', (code) => closeAlike(near, code));
     near.on('error', () => far.terminate());
     far.on('error', () => near.terminate());
   });
@@ -52,6 +73,13 @@ export async function recordingProxy(targetPort: number): Promise<Recording> {
         server.close(() => resolve());
       }),
   };
+}
+
+/** The reason of the other end, where it gave one: codes below 3000 are not for applications. */
+function closeAlike(socket: WebSocket, code: number): void {
+  if (socket.readyState === WebSocket.CONNECTING) socket.terminate();
+  else if (code >= 3000) socket.close(code);
+  else socket.close();
 }
 
 function bytesOf(payload: RawData): Buffer {
@@ -75,6 +103,7 @@ function passHttp(
     },
     (reply) => {
       answer.writeHead(reply.statusCode ?? 502, reply.headers);
+      keep(`headers of the answer to ${incoming.url}`, Buffer.from(JSON.stringify(reply.headers)));
       reply.on('data', (chunk: Buffer) => keep(`answer to ${incoming.url}`, chunk));
       reply.pipe(answer);
     },

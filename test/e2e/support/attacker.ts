@@ -1,0 +1,421 @@
+/**
+ * A gateway in the hands of an attacker: it has the enrolled gateway key, the link and every
+ * message, and asks real domains what it likes. Played honestly, the same steps give the result.
+ */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { unpack } from 'msgpackr';
+import type { Release } from '../../../src/computations/computation.ts';
+import { secureSum } from '../../../src/computations/secure-sum/secure-sum.ts';
+import type { Contract, SignedContract } from '../../../src/contracts/contract.ts';
+import { describeRun } from '../../../src/contracts/describe-run.ts';
+import {
+  type Descriptor,
+  type DescriptorSignature,
+  DescriptorSignatureSchema,
+  type SignedRunKey,
+  SignedRunKeySchema,
+} from '../../../src/contracts/descriptor.ts';
+import { DOMAIN_ASKS, LogQuerySchema } from '../../../src/contracts/link-messages.ts';
+import type { SignedRequest } from '../../../src/contracts/request.ts';
+import { RUN_METHODS } from '../../../src/contracts/run-messages.ts';
+import { signRequest } from '../../../src/contracts/signed-documents.ts';
+import { type SignedSpend, SignedSpendSchema } from '../../../src/contracts/spend.ts';
+import { adminClient } from '../../../src/domain/admin-client.ts';
+import { StateError, WeirError } from '../../../src/errors.ts';
+import { attachLinkServer, type LinkServer } from '../../../src/link/link-server.ts';
+import type { RunChannelHandle } from '../../../src/link/run-channel.ts';
+import { openPool } from '../../../src/pool/piscina-pool.ts';
+import type { Pool } from '../../../src/pool/pool.ts';
+import { systemClock } from '../../../src/system/clock.ts';
+import { extendHead } from '../../../src/system/hash-link.ts';
+import {
+  type Hash,
+  HashSchema,
+  type PartyId,
+  type RunId,
+  RunIdSchema,
+} from '../../../src/system/ids.ts';
+import { systemRandom, uuidV7 } from '../../../src/system/random.ts';
+import { eddsaSuite, type KeyPair } from '../../../src/system/signature-suite.ts';
+import {
+  ANALYST,
+  type Cast,
+  HOLDERS,
+  makeCast,
+  makeContract,
+  makeRequest,
+  signByAll,
+} from '../../fixtures/contract.ts';
+import {
+  makeHolderDirectory,
+  openHolder,
+  type OpenHolder,
+  REGIONS,
+  type StayRow,
+} from './holders.ts';
+import { recordingProxy, type Recording, type Tamper } from './recording-proxy.ts';
+
+const DAY_MS = 86_400_000;
+const REQUEST_MS = 600_000;
+const UNLISTED = 'elsewhere';
+/** Frames whose content depends on rows, by their kind. */
+const DERIVED_KINDS: ReadonlySet<string> = new Set([
+  'round1.counts',
+  'round1.map',
+  'round2.measures',
+]);
+
+/** What a run is asked with. */
+export interface Ask {
+  readonly contract: SignedContract;
+  readonly request: SignedRequest;
+  readonly runId: RunId;
+  readonly attempt: number;
+}
+
+/** Rows of the three holders: two cells that may be released, one that is too small. */
+export const ROWS: ReadonlyMap<PartyId, readonly StayRow[]> = new Map(
+  HOLDERS.map((party, index) => [
+    party,
+    [
+      ...Array.from({ length: 4 + index }, (_, at) => ({
+        region: 'north',
+        amount: BigInt(1000 * (index + 1) + at),
+      })),
+      ...Array.from({ length: 3 }, (_, at) => ({
+        region: 'south',
+        amount: BigInt(-7 * at - index),
+      })),
+      ...(index === 0 ? [{ region: 'tiny', amount: 424_242n }] : []),
+      { region: UNLISTED, amount: 5n },
+      { region: UNLISTED, amount: 6n },
+    ],
+  ]),
+);
+
+/** What an honest run gives: counts and sums over all rows, cells below three left out. */
+export function plainAnswer(): Map<string, readonly [count: number, sum: string]> {
+  const answer = new Map<string, readonly [number, string]>();
+  const all = [...ROWS.values()].flat();
+  for (const label of [...REGIONS, '(other)']) {
+    const rows = all.filter(({ region }) => (region === UNLISTED ? '(other)' : region) === label);
+    const sum = rows.reduce((total, { amount }) => total + amount, 0n);
+    if (rows.length >= 3) answer.set(label, [rows.length, String(sum)]);
+  }
+  return answer;
+}
+
+/** An Ask under a contract that all signed; `changes` are top-level fields of the contract. */
+export function askFor(cast: Cast, changes: Partial<Contract> = {}): Ask {
+  const now = systemClock.now();
+  const contract = makeContract(cast, {
+    id: uuidV7(systemClock, systemRandom) as Contract['id'],
+    datasets: HOLDERS.map((holder) => ({
+      holder,
+      dataset: 'stays',
+      version: 'any',
+      rowsMax: 1024,
+    })),
+    plan: {
+      kind: 'aggregate',
+      table: 'stays',
+      groups: [{ column: 'region' }],
+      measures: [
+        { as: 'stays', fn: 'count' },
+        { as: 'total', fn: 'sum', column: 'amount' },
+      ],
+      select: [],
+    },
+    parameters: {},
+    dictionaries: [{ column: 'region', labels: [...REGIONS] }],
+    bounds: [{ column: 'amount', minimum: '-1000000', maximum: '1000000', scale: 0 }],
+    disclosure: { smallestCell: 3, smallestContributors: 1 },
+    validity: {
+      notBefore: new Date(now - DAY_MS).toISOString(),
+      notAfter: new Date(now + DAY_MS).toISOString(),
+    },
+    ...changes,
+  });
+  return asked(cast, signByAll(contract, cast));
+}
+
+/** A fresh request of the analyst under a contract, with a fresh run id. */
+export function asked(cast: Cast, contract: SignedContract): Ask {
+  const request = signRequest(
+    makeRequest(contract.contract, {
+      arguments: {},
+      expiresAt: new Date(systemClock.now() + REQUEST_MS).toISOString(),
+    }),
+    cast.keyOf(ANALYST),
+  );
+  return { contract, request, runId: freshRunId(), attempt: 1 };
+}
+
+export function freshRunId(): RunId {
+  return RunIdSchema.parse(uuidV7(systemClock, systemRandom));
+}
+
+/** The code a call was refused with, or `answered`. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof WeirError) return error.code;
+    throw error;
+  }
+  return 'answered';
+}
+
+export interface DataFrame {
+  readonly run: string;
+  readonly from: string;
+  readonly to: string;
+  readonly kind: string;
+}
+
+/** Owns domains, link server, proxy and pool; `close` it. */
+export class Attacker {
+  readonly cast: Cast;
+  readonly keys: KeyPair;
+  readonly links: LinkServer;
+  readonly holders: readonly OpenHolder[];
+  readonly pool: Pool;
+  /** Digests of the audit log's entries, as the attacker tells them. */
+  auditLog: readonly Hash[] = [digest(), digest(), digest()];
+  readonly #root: string;
+  readonly #recording: Recording;
+  readonly #end: () => Promise<void>;
+
+  private constructor(parts: {
+    root: string;
+    cast: Cast;
+    keys: KeyPair;
+    links: LinkServer;
+    holders: readonly OpenHolder[];
+    recording: Recording;
+    end: () => Promise<void>;
+  }) {
+    this.#root = parts.root;
+    this.cast = parts.cast;
+    this.keys = parts.keys;
+    this.links = parts.links;
+    this.holders = parts.holders;
+    this.#recording = parts.recording;
+    this.#end = parts.end;
+    this.pool = openPool({ threadsMax: 1 });
+    this.links.handle(DOMAIN_ASKS.publish, async () => null);
+    this.links.handle(DOMAIN_ASKS.witnessed, async (_body, { party }) => ({
+      party,
+      latest: null,
+      statements: [],
+    }));
+    this.links.handle(DOMAIN_ASKS.log, async (body) => this.#tellLog(body));
+  }
+
+  /** @param line - an attacker between link server and domains, besides. */
+  static async open(root: string, line?: Tamper): Promise<Attacker> {
+    const cast = makeCast();
+    const keys = eddsaSuite.generate(systemRandom);
+    const server = createServer();
+    const links = attachLinkServer(server, {
+      keys,
+      suite: eddsaSuite,
+      clock: systemClock,
+      random: systemRandom,
+      lookupDomain: (party) => cast.keys.get(party)?.publicKey,
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const recording = await recordingProxy((server.address() as AddressInfo).port, line);
+    const holderKeys = new Map(HOLDERS.map((party) => [party, cast.keyOf(party)]));
+    const opening = HOLDERS.map((party) => {
+      const setup = {
+        party,
+        directory: join(root, party),
+        gatewayUrl: `http://127.0.0.1:${recording.port}`,
+        gatewayKey: keys.publicKey,
+        rows: ROWS.get(party) ?? [],
+        keys: holderKeys,
+      };
+      makeHolderDirectory(setup);
+      return openHolder(setup);
+    });
+    const holders = await Promise.all(opening);
+    const end = async (): Promise<void> => {
+      await Promise.all(holders.map(({ domain }) => domain.close()));
+      await links.close();
+      await recording.close();
+      await new Promise((resolve) => server.close(resolve));
+    };
+    const attacker = new Attacker({ root, cast, keys, links, holders, recording, end });
+    await attacker.linked();
+    return attacker;
+  }
+
+  /** Resolves when all domains are linked. */
+  async linked(): Promise<void> {
+    while (HOLDERS.some((party) => this.links.linkOf(party) === undefined)) {
+      await systemClock.sleep(20);
+    }
+  }
+
+  request(party: PartyId, method: string, body: unknown): Promise<unknown> {
+    const link = this.links.linkOf(party);
+    if (link === undefined) throw new Error(`${party} is not linked`);
+    return link.request(method, body);
+  }
+
+  prepare(party: PartyId, ask: Ask, parties: readonly PartyId[] = HOLDERS): Promise<SignedRunKey> {
+    const body = { ...ask, parties: [...parties] };
+    return this.request(party, RUN_METHODS.prepare, body).then((answer) =>
+      SignedRunKeySchema.parse(answer),
+    );
+  }
+
+  async prepareAll(
+    ask: Ask,
+    parties: readonly PartyId[] = HOLDERS,
+  ): Promise<ReadonlyMap<PartyId, SignedRunKey>> {
+    const answers = await Promise.all(
+      parties.map(async (party) => [party, await this.prepare(party, ask, parties)] as const),
+    );
+    return new Map(answers);
+  }
+
+  descriptor(ask: Ask, runKeys: ReadonlyMap<PartyId, SignedRunKey>): Descriptor {
+    const { contract } = ask.contract;
+    const { request } = ask.request;
+    const shape = secureSum.estimate(contract, request.arguments);
+    const parties = [...runKeys.values()].map(({ runKey }) => runKey.party);
+    const { runId, attempt } = ask;
+    return describeRun({ contract, request, runId, attempt, parties, shape });
+  }
+
+  agree(
+    party: PartyId,
+    descriptor: Descriptor,
+    runKeys: ReadonlyMap<PartyId, SignedRunKey>,
+  ): Promise<DescriptorSignature> {
+    const body = { descriptor, runKeys: [...runKeys.values()] };
+    return this.request(party, RUN_METHODS.agree, body).then((answer) =>
+      DescriptorSignatureSchema.parse(answer),
+    );
+  }
+
+  agreeAll(
+    descriptor: Descriptor,
+    runKeys: ReadonlyMap<PartyId, SignedRunKey>,
+  ): Promise<DescriptorSignature[]> {
+    const parties = descriptor.parties.map(({ id }) => id);
+    return Promise.all(parties.map((party) => this.agree(party, descriptor, runKeys)));
+  }
+
+  start(
+    party: PartyId,
+    ask: Ask,
+    signatures: readonly DescriptorSignature[],
+  ): Promise<SignedSpend> {
+    const { runId, attempt } = ask;
+    const body = { runId, attempt, signatures: [...signatures] };
+    return this.request(party, RUN_METHODS.start, body).then((answer) =>
+      SignedSpendSchema.parse(answer),
+    );
+  }
+
+  /** Prepared, agreed and signed by all, not started; the channel is open. */
+  async agreed(
+    ask: Ask,
+    parties: readonly PartyId[] = HOLDERS,
+  ): Promise<{
+    readonly descriptor: Descriptor;
+    readonly signatures: readonly DescriptorSignature[];
+    readonly channel: RunChannelHandle;
+  }> {
+    const runKeys = await this.prepareAll(ask, parties);
+    const descriptor = this.descriptor(ask, runKeys);
+    const signatures = await this.agreeAll(descriptor, runKeys);
+    return { descriptor, signatures, channel: this.openChannel(ask, parties) };
+  }
+
+  openChannel(ask: Ask, parties: readonly PartyId[] = HOLDERS): RunChannelHandle {
+    return this.links.openRunChannel({ runId: ask.runId, attempt: ask.attempt, parties });
+  }
+
+  /** Everything as an honest gateway does it. */
+  async runHonestly(
+    ask: Ask = askFor(this.cast),
+  ): Promise<{ release: Release; descriptor: Descriptor; spends: readonly SignedSpend[] }> {
+    const { descriptor, signatures, channel } = await this.agreed(ask);
+    const spends = await Promise.all(HOLDERS.map((party) => this.start(party, ask, signatures)));
+    try {
+      const release = await secureSum.runGateway({
+        contract: ask.contract.contract,
+        descriptor,
+        channel,
+        pool: this.pool,
+        progress: () => undefined,
+      });
+      return { release, descriptor, spends };
+    } finally {
+      channel.close();
+    }
+  }
+
+  /** Frames of a run that domains sent and whose content depends on rows. */
+  derivedFrames(runId: RunId): readonly DataFrame[] {
+    return this.#recording.messages.flatMap(({ where, bytes }) => {
+      if (where !== 'frame domain to gateway') return [];
+      const frame = unpack(bytes) as Record<string, string>;
+      if (frame['t'] !== 'data' || frame['run'] !== runId) return [];
+      const { run = '', from = '', to = '', kind = '' } = frame;
+      return DERIVED_KINDS.has(kind) ? [{ run, from, to, kind }] : [];
+    });
+  }
+
+  /** What each domain has counted so far, by its own officer's view. */
+  counted(): Promise<readonly number[]> {
+    return Promise.all(
+      HOLDERS.map(async (party) => {
+        const { counters } = await adminClient(join(this.#root, party)).status();
+        return counters.spends;
+      }),
+    );
+  }
+
+  /** The reasons that a run's domains ended it for, once each of them has. */
+  async ends(before: readonly number[]): Promise<readonly string[]> {
+    const codes: string[] = [];
+    for (const [index, holder] of this.holders.entries()) {
+      while (holder.endCodes().length <= (before[index] ?? 0)) await systemClock.sleep(10);
+      codes.push(holder.endCodes()[before[index] ?? 0] ?? '');
+    }
+    return codes;
+  }
+
+  endCounts(): readonly number[] {
+    return this.holders.map((holder) => holder.endCodes().length);
+  }
+
+  async close(): Promise<void> {
+    await this.#end();
+    await this.pool.close();
+  }
+
+  #tellLog(body: unknown): { size: string; hash: string; entries: Hash[] } {
+    const { fromSize } = LogQuerySchema.parse(body);
+    const start = { size: 0n, hash: HashSchema.parse('0'.repeat(64)) };
+    const { size, hash } = extendHead(start, this.auditLog);
+    const entries = fromSize === null ? [] : this.auditLog.slice(Number(fromSize));
+    return { size: String(size), hash, entries };
+  }
+}
+
+/** What an aborting attacker tells the domains. */
+export function voided(): StateError {
+  return new StateError('run-cancelled', 'The run was cancelled.');
+}
+
+export function digest(): Hash {
+  return HashSchema.parse(Buffer.from(systemRandom.bytes(32)).toString('hex'));
+}
