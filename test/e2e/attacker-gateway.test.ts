@@ -9,34 +9,13 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Descriptor } from '../../src/contracts/descriptor.ts';
 import type { SignedRunKey } from '../../src/contracts/descriptor.ts';
-import { type Receipt, SignedReceiptSchema, signReceipt } from '../../src/contracts/receipt.ts';
-import { RUN_METHODS } from '../../src/contracts/run-messages.ts';
-import {
-  contractHash,
-  descriptorHash,
-  requestHash,
-  signContract,
-  signDescriptor,
-  signRunKey,
-} from '../../src/contracts/signed-documents.ts';
-import { type SignedSpend, spendHash } from '../../src/contracts/spend.ts';
+import { signContract, signDescriptor, signRunKey } from '../../src/contracts/signed-documents.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
-import { extendHead } from '../../src/system/hash-link.ts';
 import { HashSchema, type PartyId, PartyIdSchema } from '../../src/system/ids.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { eddsaSuite } from '../../src/system/signature-suite.ts';
 import { type Cast, HOLDERS, makeCast } from '../fixtures/contract.ts';
-import {
-  asked,
-  askFor,
-  type Ask,
-  Attacker,
-  codeOf,
-  digest,
-  freshRunId,
-  plainAnswer,
-  voided,
-} from './support/attacker.ts';
+import { asked, askFor, type Ask, digest, freshRunId, voided } from './support/attack-case.ts';
+import { Attacker, codeOf, expectHonest } from './support/attacker.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'weir-atk-'));
 const [A, B, C] = HOLDERS as [PartyId, PartyId, PartyId];
@@ -50,18 +29,7 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** The positive control: played honestly, the same steps give exactly the plain answer. */
-async function expectHonestRun(): Promise<void> {
-  await attacker.linked();
-  const ask = askFor(attacker.cast);
-  const { release } = await attacker.runHonestly(ask);
-  const rows = release.rows.filter(([, count]) => count !== null);
-  expect(new Map(rows.map(([label, count, sum]) => [label, [Number(count), String(sum)]]))).toEqual(
-    plainAnswer(),
-  );
-  // The count of frames sees what leaves, so that none seen means that none left.
-  expect(attacker.derivedFrames(ask.runId).length).toBeGreaterThanOrEqual(9);
-}
+const expectHonestRun = (): Promise<void> => expectHonest(attacker);
 
 /** Nothing of the run was counted anywhere, and nothing derived from rows was sent. */
 async function expectNothing(ask: Ask, counted: readonly number[]): Promise<void> {
@@ -353,78 +321,5 @@ describe('after something was sent', () => {
     const codes = await tried(third, HOLDERS);
     expect(codes).toEqual(HOLDERS.map(() => 'contract-counter-exhausted'));
     await expectNothing(third, counted);
-  });
-});
-
-describe('receipts', () => {
-  afterEach(expectHonestRun);
-
-  function receiptOf(ask: Ask, descriptor: Descriptor, spends: readonly SignedSpend[]): Receipt {
-    const start = { size: 0n, hash: HashSchema.parse('0'.repeat(64)) };
-    const head = extendHead(start, attacker.auditLog);
-    const { contract } = ask.contract;
-    return {
-      format: 'weir-receipt/1',
-      gatewayKey: encodeBase64url(attacker.keys.publicKey),
-      runId: ask.runId,
-      attempt: ask.attempt,
-      contractId: contract.id,
-      contractHash: contractHash(contract),
-      requestHash: requestHash(ask.request.request),
-      descriptorHash: descriptorHash(descriptor),
-      parties: [...HOLDERS],
-      spends: spends.map(({ spend }) => ({
-        party: spend.party,
-        seq: spend.seq,
-        hash: spendHash(spend),
-      })),
-      outcome: 'posted',
-      code: null,
-      units: { runs: '1' },
-      chargeMicros: '1',
-      currency: 'CNY',
-      record: { seq: '1', hash: digest() },
-      audit: { size: String(head.size), hash: head.hash },
-      resultHash: digest(),
-      at: new Date().toISOString(),
-    };
-  }
-
-  it('asks to countersign a false receipt', async () => {
-    const ask = askFor(attacker.cast);
-    const { descriptor, spends } = await attacker.runHonestly(ask);
-    const truth = receiptOf(ask, descriptor, spends);
-    const countersign = (receipt: Receipt, by = attacker.keys): Promise<string> =>
-      codeOf(attacker.request(A, RUN_METHODS.countersign, signReceipt(receipt, by)));
-    const otherSpend = { party: A, seq: truth.spends[0]!.seq, hash: digest() };
-    const foreign = truth.spends.filter(({ party }) => party !== A);
-    const lies: [Partial<Receipt>, string][] = [
-      [{ runId: freshRunId() }, 'descriptor-mismatch'],
-      [{ attempt: 2 }, 'descriptor-mismatch'],
-      [{ contractHash: digest() }, 'descriptor-mismatch'],
-      [{ requestHash: digest() }, 'descriptor-mismatch'],
-      [{ descriptorHash: digest() }, 'descriptor-mismatch'],
-      [{ descriptorHash: null }, 'descriptor-mismatch'],
-      [{ parties: [B, C] }, 'descriptor-mismatch'],
-      [{ spends: [otherSpend, ...foreign] }, 'descriptor-mismatch'],
-      [{ spends: foreign }, 'descriptor-mismatch'],
-      [{ spends: [{ ...otherSpend, seq: 9999 }, ...foreign] }, 'descriptor-mismatch'],
-      [{ audit: { ...truth.audit, hash: digest() } }, 'history-rolled-back'],
-      [{ audit: { size: '99', hash: digest() } }, 'history-rolled-back'],
-    ];
-    for (const [lie, code] of lies) {
-      const told = Object.keys(lie);
-      expect([told, await countersign({ ...truth, ...lie })]).toEqual([told, code]);
-    }
-    const other = eddsaSuite.generate(systemRandom);
-    const gatewayKey = encodeBase64url(other.publicKey);
-    expect(await countersign({ ...truth, gatewayKey }, other)).toBe('party-not-pinned');
-    const { jws } = signReceipt({ ...truth, gatewayKey }, other);
-    const forged = SignedReceiptSchema.parse({ receipt: truth, jws, countersignatures: [] });
-    expect(await codeOf(attacker.request(A, RUN_METHODS.countersign, forged))).toBe(
-      'signature-invalid',
-    );
-    // The control: the truth is countersigned.
-    expect(await countersign(truth)).toBe('answered');
   });
 });

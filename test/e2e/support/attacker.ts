@@ -6,9 +6,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { unpack } from 'msgpackr';
+import { expect } from 'vitest';
 import type { Release } from '../../../src/computations/computation.ts';
 import { secureSum } from '../../../src/computations/secure-sum/secure-sum.ts';
-import type { Contract, SignedContract } from '../../../src/contracts/contract.ts';
 import { describeRun } from '../../../src/contracts/describe-run.ts';
 import {
   type Descriptor,
@@ -18,144 +18,30 @@ import {
   SignedRunKeySchema,
 } from '../../../src/contracts/descriptor.ts';
 import { DOMAIN_ASKS, LogQuerySchema } from '../../../src/contracts/link-messages.ts';
-import type { SignedRequest } from '../../../src/contracts/request.ts';
 import { RUN_METHODS } from '../../../src/contracts/run-messages.ts';
-import { signRequest } from '../../../src/contracts/signed-documents.ts';
 import { type SignedSpend, SignedSpendSchema } from '../../../src/contracts/spend.ts';
 import { adminClient } from '../../../src/domain/admin-client.ts';
-import { StateError, WeirError } from '../../../src/errors.ts';
+import { WeirError } from '../../../src/errors.ts';
 import { attachLinkServer, type LinkServer } from '../../../src/link/link-server.ts';
 import type { RunChannelHandle } from '../../../src/link/run-channel.ts';
 import { openPool } from '../../../src/pool/piscina-pool.ts';
 import type { Pool } from '../../../src/pool/pool.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { extendHead } from '../../../src/system/hash-link.ts';
-import {
-  type Hash,
-  HashSchema,
-  type PartyId,
-  type RunId,
-  RunIdSchema,
-} from '../../../src/system/ids.ts';
-import { systemRandom, uuidV7 } from '../../../src/system/random.ts';
+import { type Hash, HashSchema, type PartyId, type RunId } from '../../../src/system/ids.ts';
+import { systemRandom } from '../../../src/system/random.ts';
 import { eddsaSuite, type KeyPair } from '../../../src/system/signature-suite.ts';
-import {
-  ANALYST,
-  type Cast,
-  HOLDERS,
-  makeCast,
-  makeContract,
-  makeRequest,
-  signByAll,
-} from '../../fixtures/contract.ts';
-import {
-  makeHolderDirectory,
-  openHolder,
-  type OpenHolder,
-  REGIONS,
-  type StayRow,
-} from './holders.ts';
+import { type Cast, HOLDERS, makeCast } from '../../fixtures/contract.ts';
+import { type Ask, askFor, digest, plainAnswer, ROWS } from './attack-case.ts';
+import { makeHolderDirectory, openHolder, type OpenHolder } from './holders.ts';
 import { recordingProxy, type Recording, type Tamper } from './recording-proxy.ts';
 
-const DAY_MS = 86_400_000;
-const REQUEST_MS = 600_000;
-const UNLISTED = 'elsewhere';
 /** Frames whose content depends on rows, by their kind. */
 const DERIVED_KINDS: ReadonlySet<string> = new Set([
   'round1.counts',
   'round1.map',
   'round2.measures',
 ]);
-
-/** What a run is asked with. */
-export interface Ask {
-  readonly contract: SignedContract;
-  readonly request: SignedRequest;
-  readonly runId: RunId;
-  readonly attempt: number;
-}
-
-/** Rows of the three holders: two cells that may be released, one that is too small. */
-export const ROWS: ReadonlyMap<PartyId, readonly StayRow[]> = new Map(
-  HOLDERS.map((party, index) => [
-    party,
-    [
-      ...Array.from({ length: 4 + index }, (_, at) => ({
-        region: 'north',
-        amount: BigInt(1000 * (index + 1) + at),
-      })),
-      ...Array.from({ length: 3 }, (_, at) => ({
-        region: 'south',
-        amount: BigInt(-7 * at - index),
-      })),
-      ...(index === 0 ? [{ region: 'tiny', amount: 424_242n }] : []),
-      { region: UNLISTED, amount: 5n },
-      { region: UNLISTED, amount: 6n },
-    ],
-  ]),
-);
-
-/** What an honest run gives: counts and sums over all rows, cells below three left out. */
-export function plainAnswer(): Map<string, readonly [count: number, sum: string]> {
-  const answer = new Map<string, readonly [number, string]>();
-  const all = [...ROWS.values()].flat();
-  for (const label of [...REGIONS, '(other)']) {
-    const rows = all.filter(({ region }) => (region === UNLISTED ? '(other)' : region) === label);
-    const sum = rows.reduce((total, { amount }) => total + amount, 0n);
-    if (rows.length >= 3) answer.set(label, [rows.length, String(sum)]);
-  }
-  return answer;
-}
-
-/** An Ask under a contract that all signed; `changes` are top-level fields of the contract. */
-export function askFor(cast: Cast, changes: Partial<Contract> = {}): Ask {
-  const now = systemClock.now();
-  const contract = makeContract(cast, {
-    id: uuidV7(systemClock, systemRandom) as Contract['id'],
-    datasets: HOLDERS.map((holder) => ({
-      holder,
-      dataset: 'stays',
-      version: 'any',
-      rowsMax: 1024,
-    })),
-    plan: {
-      kind: 'aggregate',
-      table: 'stays',
-      groups: [{ column: 'region' }],
-      measures: [
-        { as: 'stays', fn: 'count' },
-        { as: 'total', fn: 'sum', column: 'amount' },
-      ],
-      select: [],
-    },
-    parameters: {},
-    dictionaries: [{ column: 'region', labels: [...REGIONS] }],
-    bounds: [{ column: 'amount', minimum: '-1000000', maximum: '1000000', scale: 0 }],
-    disclosure: { smallestCell: 3, smallestContributors: 1 },
-    validity: {
-      notBefore: new Date(now - DAY_MS).toISOString(),
-      notAfter: new Date(now + DAY_MS).toISOString(),
-    },
-    ...changes,
-  });
-  return asked(cast, signByAll(contract, cast));
-}
-
-/** A fresh request of the analyst under a contract, with a fresh run id. */
-export function asked(cast: Cast, contract: SignedContract): Ask {
-  const request = signRequest(
-    makeRequest(contract.contract, {
-      arguments: {},
-      expiresAt: new Date(systemClock.now() + REQUEST_MS).toISOString(),
-    }),
-    cast.keyOf(ANALYST),
-  );
-  return { contract, request, runId: freshRunId(), attempt: 1 };
-}
-
-export function freshRunId(): RunId {
-  return RunIdSchema.parse(uuidV7(systemClock, systemRandom));
-}
 
 /** The code a call was refused with, or `answered`. */
 export async function codeOf(work: Promise<unknown>): Promise<string> {
@@ -411,11 +297,15 @@ export class Attacker {
   }
 }
 
-/** What an aborting attacker tells the domains. */
-export function voided(): StateError {
-  return new StateError('run-cancelled', 'The run was cancelled.');
-}
-
-export function digest(): Hash {
-  return HashSchema.parse(Buffer.from(systemRandom.bytes(32)).toString('hex'));
+/** The positive control: played honestly, the same steps give exactly the plain answer. */
+export async function expectHonest(attacker: Attacker): Promise<void> {
+  await attacker.linked();
+  const ask = askFor(attacker.cast);
+  const { release } = await attacker.runHonestly(ask);
+  const rows = release.rows.filter(([, count]) => count !== null);
+  expect(new Map(rows.map(([label, count, sum]) => [label, [Number(count), String(sum)]]))).toEqual(
+    plainAnswer(),
+  );
+  // The count of frames sees what leaves, so that none seen means that none left.
+  expect(attacker.derivedFrames(ask.runId).length).toBeGreaterThanOrEqual(9);
 }

@@ -120,6 +120,6 @@ export async function openHolder(setup: HolderSetup): Promise<OpenHolder> {
   const endCodes = (): string[] =>
     lines
       .filter((line) => line['msg'] === 'run ended here without a result')
-      .map((line) => String(line['code'] ?? 'internal'));
+      .map((line) => (typeof line['code'] === 'string' ? line['code'] : 'internal'));
   return { party, domain, log: lines, endCodes };
 }
