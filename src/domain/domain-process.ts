@@ -15,6 +15,7 @@ import type { DisclosureStage } from '../disclosure/stage.ts';
 import { AbortError, PolicyError, SetupError, WeirError } from '../errors.ts';
 import { createDomainConnection, type DomainConnection } from '../link/domain-connection.ts';
 import type { Link, LinkStatus } from '../link/link.ts';
+import type { LinkLimits } from '../link/limits.ts';
 import { openPool } from '../pool/piscina-pool.ts';
 import { decodeBase64url } from '../system/base64url.ts';
 import type { Clock } from '../system/clock.ts';
@@ -44,6 +45,8 @@ export interface DomainOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Bounds of the link other than the usual ones. */
+  readonly linkLimits?: Partial<LinkLimits>;
   /** A crash test ends the process here; production does nothing. */
   readonly step?: (name: string, runId: RunId) => Promise<void>;
 }
@@ -139,7 +142,7 @@ function dial(
   state: DomainState,
   gatewayKey: Uint8Array,
 ): DomainConnection {
-  const { directory, config, clock, random, log } = options;
+  const { directory, config, clock, random, log, linkLimits } = options;
   const { url, caFile } = config.gateway;
   return createDomainConnection({
     gatewayUrl: url,
@@ -148,6 +151,7 @@ function dial(
     ...(caFile === undefined
       ? {}
       : { tls: { ca: readFileSync(resolve(directory, caFile), 'utf8') } }),
+    ...(linkLimits === undefined ? {} : { limits: linkLimits }),
     clock,
     random,
     onStatus: (status) => tellStatus(log, status),

@@ -148,7 +148,7 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
     store: state.store,
     ledger: state.ledger,
     events: new EventLog(),
-    transport: transportOver(() => links.get()),
+    transport: transportOver(links),
     pool,
     computations: new Map(options.computations.map((one) => [one.name, one])),
     clock,
@@ -213,6 +213,8 @@ async function witnessSpend(
 }
 
 interface LateLinks {
+  /** Undefined while a start recovers what a crash left: nobody is connected then. */
+  find(): LinkServer | undefined;
   get(): LinkServer;
   set(links: LinkServer): void;
 }
@@ -221,6 +223,7 @@ interface LateLinks {
 function lateLinks(): LateLinks {
   let links: LinkServer | undefined;
   return {
+    find: () => links,
     get: () => {
       if (links === undefined) throw new AbortError('domain-unreachable', 'No links yet.');
       return links;
@@ -231,17 +234,18 @@ function lateLinks(): LateLinks {
   };
 }
 
-function transportOver(links: () => LinkServer): RunTransport {
+function transportOver(links: LateLinks): RunTransport {
   return {
-    isConnected: (party) => links().linkOf(party) !== undefined,
+    isConnected: (party) => links.find()?.linkOf(party) !== undefined,
     request: (party, method, body, options) => {
-      const link = links().linkOf(party);
+      const link = links.find()?.linkOf(party);
       if (link !== undefined) return link.request(method, body, options);
       return Promise.reject(
         new AbortError('domain-unreachable', `Domain ${party} is not connected.`, { party }),
       );
     },
-    openChannel: (runId, attempt, parties) => links().openRunChannel({ runId, attempt, parties }),
+    openChannel: (runId, attempt, parties) =>
+      links.get().openRunChannel({ runId, attempt, parties }),
   };
 }
 

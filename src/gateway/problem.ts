@@ -18,7 +18,7 @@ const PROBLEM_URN = 'urn:weir:problem:';
 const RETRY_AFTER_S = 5;
 const FACT_CHARS_MAX = 512;
 
-/** Facts that go out as extension members, in this order. */
+/** Facts that go out as extension members, in this order; a receipt comes after them. */
 const MEMBERS = [
   'path',
   'column',
@@ -28,7 +28,6 @@ const MEMBERS = [
   'dimension',
   'left',
   'resetsAt',
-  'receipt',
 ] as const satisfies readonly (keyof ErrorFacts)[];
 
 export interface ProblemDocument {
@@ -127,13 +126,25 @@ function foreign(error: unknown): WeirError | undefined {
   return undefined;
 }
 
-function membersOf(facts: ErrorFacts): Record<string, string> {
-  const members: Record<string, string> = {};
+function membersOf(facts: ErrorFacts): Record<string, unknown> {
+  const members: Record<string, unknown> = {};
   for (const name of MEMBERS) {
     const value = facts[name];
     if (value !== undefined) members[name] = value.slice(0, FACT_CHARS_MAX);
   }
+  const receipt = documentOf(facts.receipt);
+  if (receipt !== undefined) members['receipt'] = receipt;
   return members;
+}
+
+/** Whole, and as a document: a receipt that is cut or requoted does not verify. */
+function documentOf(json: string | undefined): unknown {
+  if (json === undefined) return undefined;
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
 }
 
 function retryAfterS(error: WeirError, status: number, nowMs: number): number | undefined {

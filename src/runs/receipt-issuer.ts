@@ -3,6 +3,7 @@
  * nothing; countersigned by the domains as far as they can be reached, and again when somebody
  * asks for a receipt that lacks some.
  */
+import type { Contract } from '../contracts/contract.ts';
 import {
   type Countersignature,
   CountersignatureSchema,
@@ -112,25 +113,30 @@ export class ReceiptIssuer {
       .filter((party) => !has.has(party) && deps.transport.isConnected(party));
     if (missing.length === 0) return signed;
     const { contract } = await contracts.find(run.contractId, deps.clock.now());
-    const answers = await Promise.all(
-      missing.map((party) => this.#ask(party, { receipt: signed, spends: [...run.spends] })),
-    );
+    const body = { receipt: signed, spends: [...run.spends] };
+    const answers = await Promise.all(missing.map((party) => this.#ask(party, body, contract)));
     const fresh = answers.filter((answer) => answer !== undefined);
-    for (const one of fresh) verifyCountersignature(signed.receipt, one, contract);
     if (fresh.length === 0) return signed;
     const fuller = { ...signed, countersignatures: [...signed.countersignatures, ...fresh] };
     await deps.store.execute([replaceReceipt(run.runId, JSON.stringify(fuller))]);
     return fuller;
   }
 
-  async #ask(party: PartyId, body: Countersign): Promise<Countersignature | undefined> {
+  /** A domain that answers with a wrong signature must not keep the result from its recipient. */
+  async #ask(
+    party: PartyId,
+    body: Countersign,
+    contract: Contract,
+  ): Promise<Countersignature | undefined> {
     const { transport, log } = this.#parts.deps;
     try {
       const answer = await transport.request(party, RUN_METHODS.countersign, body, {
         timeoutMs: COUNTERSIGN_TIMEOUT_MS,
       });
       const parsed = CountersignatureSchema.parse(answer);
-      return parsed.party === party ? parsed : undefined;
+      if (parsed.party !== party) return undefined;
+      verifyCountersignature(body.receipt.receipt, parsed, contract);
+      return parsed;
     } catch (error) {
       const code = error instanceof WeirError ? error.code : 'internal';
       log.warn(

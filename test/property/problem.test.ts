@@ -84,7 +84,8 @@ describe('problem table', () => {
 });
 
 describe('problem documents', () => {
-  it('name column, rule, party, remedy, dimension, left, resetsAt and receipt', async () => {
+  it('name column, rule, party, remedy, dimension, left, resetsAt, and the receipt whole', async () => {
+    const receipt = { receipt: { note: 'x'.repeat(10_000) }, countersignatures: [] };
     const facts = {
       column: 'delay',
       rule: 'aggregate',
@@ -93,12 +94,20 @@ describe('problem documents', () => {
       dimension: 'runs/day',
       left: '0',
       resetsAt: '2026-11-21T12:00:30Z',
-      receipt: 'ab12',
     };
-    const answer = problemResponse(problemOf(errorOf('metering', 'quota-exceeded', facts), NOW_MS));
+    const error = errorOf('metering', 'quota-exceeded', {
+      ...facts,
+      receipt: JSON.stringify(receipt),
+    });
+    const answer = problemResponse(problemOf(error, NOW_MS));
     expect(answer.headers.get('content-type')).toBe('application/problem+json');
     expect(answer.headers.get('retry-after')).toBe('30');
-    expect(await answer.json()).toMatchObject({ ...facts, retryable: true, status: 429 });
+    expect(await answer.json()).toMatchObject({ ...facts, receipt, retryable: true, status: 429 });
+  });
+
+  it('leave a receipt out that is no document', () => {
+    const error = errorOf('state', 'result-expired', { receipt: '{"cut' });
+    expect(problemOf(error, NOW_MS).document).not.toHaveProperty('receipt');
   });
 
   it('say that a quota without a window never comes back', () => {

@@ -1,0 +1,155 @@
+/** The main job over real processes of the build: from the analyst's request to a verified receipt. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StatedTerms } from '../../src/cli/analyst.ts';
+import type { ContractBody } from '../../src/contracts/api.ts';
+import type { AggregatePlan, Arguments } from '../../src/contracts/plan.ts';
+import { OTHER_LABEL } from '../../src/contracts/plan.ts';
+import { verifyReceipt } from '../../src/contracts/receipt.ts';
+import { isNearest, type Totals, unionTotals, wrongValue } from './support/reference.ts';
+import { REGIONS, visitsHolders } from './support/visits.ts';
+import { startWeir, type TestWeir } from './support/weir.ts';
+
+const PARTIES = ['clinic', 'hospital', 'station'];
+const SMALLEST_CELL = 3n;
+
+const ALL: AggregatePlan['measures'] = [
+  { as: 'visits', fn: 'count' },
+  { as: 'ages', fn: 'sum', column: 'age' },
+  { as: 'mean_age', fn: 'avg', column: 'age' },
+  { as: 'cost_total', fn: 'sum', column: 'cost' },
+  { as: 'mean_cost', fn: 'avg', column: 'cost' },
+  { as: 'cost_variance', fn: 'var', column: 'cost' },
+  { as: 'level_total', fn: 'sum', column: 'level' },
+  { as: 'level_variance', fn: 'var', column: 'level' },
+];
+
+interface Case {
+  readonly what: string;
+  readonly groups: readonly string[];
+  readonly select?: AggregatePlan['select'];
+  readonly terms?: Partial<StatedTerms>;
+  readonly args?: Arguments;
+  /** Chosen labels of the first group. */
+  readonly chosen?: readonly string[];
+}
+
+const CASES: readonly Case[] = [
+  { what: 'no groups', groups: [] },
+  { what: 'one group', groups: ['kind'] },
+  { what: 'two groups', groups: ['region', 'kind'] },
+  {
+    what: 'two groups, cells chosen by a parameter',
+    groups: ['region', 'kind'],
+    select: [{ column: 'region', in: { parameter: 'regions' } }],
+    terms: {
+      parameters: {
+        regions: { kind: 'labels', column: 'region', labels: [...REGIONS], most: 2 },
+      },
+    },
+    args: { regions: ['south', 'north'] },
+    chosen: ['north', 'south'],
+  },
+];
+
+function planOf(one: Case): AggregatePlan {
+  return {
+    kind: 'aggregate',
+    table: 'visits',
+    groups: one.groups.map((column) => ({ column })),
+    measures: ALL,
+    select: one.select ?? [],
+  };
+}
+
+let weir: TestWeir;
+
+beforeAll(async () => {
+  weir = await startWeir({ holders: visitsHolders(PARTIES, 600) });
+});
+afterAll(() => weir?.close());
+
+describe('the secure sum over processes equals DuckDB over the union of the parts', () => {
+  it.each(CASES)('$what', async (one) => {
+    const plan = planOf(one);
+    const contract = await weir.agree(plan, one.terms);
+    const run = await weir.analyst.run(contract, one.args ?? {}, () => undefined);
+    const totals = await unionTotals(weir.directory, PARTIES, one.groups);
+    const { columns, rows, suppressedCells, releasedCells } = run.result.release;
+    expect(columns).toEqual([...one.groups, ...ALL.map((measure) => measure.as)]);
+
+    const isChosen = (cell: string): boolean =>
+      one.chosen?.includes(cell.split('|')[0] ?? '') ?? true;
+    const expected = [...totals].filter(
+      ([cell, { rows: count }]) => isChosen(cell) && count >= SMALLEST_CELL,
+    );
+    const cellOf = (row: readonly unknown[]): string => row.slice(0, one.groups.length).join('|');
+    expect(rows.map(cellOf).toSorted()).toEqual(expected.map(([cell]) => cell).toSorted());
+    expect(faultsOf(plan, totals, rows)).toEqual([]);
+    expect(releasedCells).toBe(rows.length);
+    expect(suppressedCells).toBe(selectedCells(contract, one) - rows.length);
+
+    // Whoever has the contract verifies the receipt, offline, trusting no gateway key in advance.
+    const verified = verifyReceipt(run.receipt, { contract });
+    expect(verified.countersignedBy.toSorted()).toEqual(PARTIES);
+    expect(verified.missing).toEqual([]);
+    expect(run.receipt.receipt.spends.map((spend) => spend.party).toSorted()).toEqual(PARTIES);
+  });
+
+  it('the data has what the cases are about', async () => {
+    const cells = await unionTotals(weir.directory, PARTIES, ['region', 'kind']);
+    const small = [...cells.values()].filter(({ rows }) => rows < SMALLEST_CELL);
+    expect(small.length).toBeGreaterThan(0);
+    expect([...cells.keys()].some((cell) => cell.startsWith(OTHER_LABEL))).toBe(true);
+    expect([...cells.values()].some(({ rows, nonNull }) => nonNull.age < rows)).toBe(true);
+    const hidden = [...cells.values()].filter(
+      ({ rows, nonNull }) => rows >= SMALLEST_CELL && nonNull.age < SMALLEST_CELL,
+    );
+    expect(hidden.length).toBeGreaterThan(0);
+    expect([...cells.values()].some(({ sum }) => sum.level < 0n)).toBe(true);
+  });
+
+  it('the comparison notices a wrong last digit of each measure', async () => {
+    const totals = (await unionTotals(weir.directory, PARTIES, [])).get('')!;
+    const contract = await weir.agree(planOf(CASES[0]!));
+    const run = await weir.analyst.run(contract, {}, () => undefined);
+    const [row] = run.result.release.rows;
+    for (const [index, measure] of ALL.entries()) {
+      const value = row?.[index];
+      const wrong =
+        typeof value === 'number'
+          ? measure.fn === 'count'
+            ? value + 1
+            : value * (1 + Number.EPSILON)
+          : String(value).replace(/\d$/, (digit) => String((Number(digit) + 1) % 10));
+      expect(wrongValue(measure, totals, value ?? null, SMALLEST_CELL)).toBeUndefined();
+      expect(wrongValue(measure, totals, wrong, SMALLEST_CELL)).toBeDefined();
+    }
+    expect(isNearest(0.1, 1n, 10n)).toBe(true);
+    expect(isNearest(0.1 + Number.EPSILON / 8, 1n, 10n)).toBe(false);
+  });
+});
+
+function faultsOf(
+  plan: AggregatePlan,
+  totals: ReadonlyMap<string, Totals>,
+  rows: readonly (readonly (string | number | null)[])[],
+): string[] {
+  return rows.flatMap((row) => {
+    const cell = row.slice(0, plan.groups.length).join('|');
+    const exact = totals.get(cell);
+    if (exact === undefined) return [`${cell} is not a cell of the union`];
+    return plan.measures.flatMap((measure, index) => {
+      const value = row[plan.groups.length + index] ?? null;
+      const wrong = wrongValue(measure, exact, value, SMALLEST_CELL);
+      return wrong === undefined ? [] : [`${cell} ${measure.as}: ${wrong}`];
+    });
+  });
+}
+
+function selectedCells(contract: ContractBody, one: Case): number {
+  return contract.contract.dictionaries.reduce(
+    (cells, { labels }, group) =>
+      cells * (group === 0 && one.chosen !== undefined ? one.chosen.length : labels.length + 1),
+    1,
+  );
+}

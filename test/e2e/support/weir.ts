@@ -1,0 +1,288 @@
+/**
+ * A whole Weir of real processes out of the build: a gateway and a domain for each holder over
+ * small files that the test states, officers that sign, an analyst with keys. Loopback, ports of
+ * the system's choice, one temporary directory that goes when it is closed.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import type { DatasetRegistration } from '../../../src/catalog/dataset.ts';
+import { Analyst, type StatedTerms, tokenFileOf } from '../../../src/cli/analyst.ts';
+import { writePrivateFile } from '../../../src/cli/directories.ts';
+import { initAnalyst, initDomain, initGateway, operatorTokenFile } from '../../../src/cli/init.ts';
+import { type AnalystKeys, type PreparedRun, prepareRun } from '../../../src/client/analyst.ts';
+import { WeirClient } from '../../../src/client/weir-client.ts';
+import type { ContractBody } from '../../../src/contracts/api.ts';
+import type { Arguments, Plan } from '../../../src/contracts/plan.ts';
+import { contractHash } from '../../../src/contracts/signed-documents.ts';
+import { adminClient } from '../../../src/domain/admin-client.ts';
+import type { OfficerActions } from '../../../src/domain/admin-server.ts';
+import { systemClock } from '../../../src/system/clock.ts';
+import { PartyIdSchema } from '../../../src/system/ids.ts';
+import { readKeyFile } from '../../../src/system/key-file.ts';
+import { systemRandom } from '../../../src/system/random.ts';
+import { CONTROLLED, type Program, requireBuild, startProgram, WEIR } from './child.ts';
+
+const POLL_MS = 30;
+const PATIENCE_MS = 45_000;
+
+/** A table of one holder: CSV text with a header, kept as it is or as Parquet. */
+export interface Table {
+  readonly registration: Omit<DatasetRegistration, 'source'>;
+  readonly format: 'csv' | 'parquet';
+  readonly csv: string;
+  /** DuckDB types of columns that Parquet is to have exactly. */
+  readonly types?: Readonly<Record<string, string>>;
+}
+
+export interface Holder {
+  readonly party: string;
+  readonly tables: readonly Table[];
+}
+
+export interface WeirOptions {
+  readonly holders: readonly Holder[];
+  /** Programs that can be held and killed at a step, instead of `weir` itself. */
+  readonly controlled?: boolean;
+}
+
+/** Owns the processes and the directory. */
+export class TestWeir {
+  readonly directory: string;
+  readonly url: string;
+  readonly operator: WeirClient;
+  readonly analyst: Analyst;
+  readonly keys: AnalystKeys;
+  readonly parties: readonly string[];
+  readonly #options: WeirOptions;
+  readonly #programs: Map<string, Program>;
+
+  constructor(
+    directory: string,
+    options: WeirOptions,
+    programs: Map<string, Program>,
+    operator: WeirClient,
+  ) {
+    this.directory = directory;
+    this.#options = options;
+    this.#programs = programs;
+    this.url = String(this.gateway.facts['url']);
+    this.operator = operator;
+    const analyst = join(directory, 'analyst');
+    this.analyst = new Analyst(analyst);
+    this.keys = {
+      signing: readKeyFile(join(analyst, 'keys', 'identity.key'), 'ed25519'),
+      encryption: readKeyFile(join(analyst, 'keys', 'encryption.key'), 'x25519'),
+    };
+    this.parties = options.holders.map((holder) => holder.party);
+  }
+
+  get gateway(): Program {
+    return this.program('gateway');
+  }
+
+  /** The gateway's or a holder's process. */
+  program(name: string): Program {
+    const found = this.#programs.get(name);
+    if (found === undefined) throw new Error(`no program ${name}`);
+    return found;
+  }
+
+  officer(party: string): OfficerActions {
+    return adminClient(join(this.directory, party));
+  }
+
+  /** Starts a program that has ended; the gateway on its old port. */
+  async start(name: string): Promise<void> {
+    const port = Number(new URL(this.url).port);
+    this.#programs.set(name, await launch(this.directory, name, port, this.#options));
+  }
+
+  /** Every holder (or those named) is linked, and what it publishes has arrived. */
+  async linked(parties: readonly string[] = this.parties): Promise<void> {
+    await eventually('all domains are linked', async () => {
+      const { domains } = await this.operator.domains();
+      const up = domains.filter((domain) => domain.connectedSince !== undefined);
+      const { datasets } = await this.analyst.client.datasets();
+      return parties.every(
+        (party) =>
+          up.some((domain) => domain.party === party) &&
+          datasets.some((dataset) => dataset.holder === party),
+      );
+    });
+  }
+
+  /** A contract for the plan that everybody has signed. */
+  async agree(plan: Plan, stated: Partial<StatedTerms> = {}): Promise<ContractBody> {
+    const contract = await this.analyst.draft(plan, {
+      title: { zh: '测试', en: 'Test' },
+      ...stated,
+    });
+    await this.analyst.propose(contract);
+    const hash = contractHash(contract);
+    await Promise.all(this.parties.map((party) => this.officer(party).sign(contract.id, { hash })));
+    return this.analyst.untilActive(contract.id, () => undefined);
+  }
+
+  /** A fresh signed request with its idempotency key. */
+  prepare(contract: ContractBody, args: Arguments = {}): PreparedRun {
+    const at = { nowMs: systemClock.now() };
+    return prepareRun(contract.contract, args, this.keys, at, systemRandom);
+  }
+
+  /** Ends everything and removes the directory. */
+  async close(): Promise<void> {
+    this.analyst.close();
+    this.operator.close();
+    await stopAll(this.#programs);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Starts a Weir; every domain is linked, pinned and published when this resolves. */
+export async function startWeir(options: WeirOptions): Promise<TestWeir> {
+  requireBuild();
+  const directory = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
+  const programs = new Map<string, Program>();
+  try {
+    return await startAll(directory, options, programs);
+  } catch (error) {
+    await stopAll(programs);
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function startAll(
+  directory: string,
+  options: WeirOptions,
+  programs: Map<string, Program>,
+): Promise<TestWeir> {
+  const gatewayDirectory = join(directory, 'gateway');
+  await initGateway({ directory: gatewayDirectory, host: '127.0.0.1', port: 0 });
+  const gateway = await launch(directory, 'gateway', 0, options);
+  programs.set('gateway', gateway);
+  const url = String(gateway.facts['url']);
+  const token = readFileSync(operatorTokenFile(gatewayDirectory), 'utf8').trim();
+  const operator = new WeirClient({ url, token });
+  await Promise.all(
+    options.holders.map(async (holder) => {
+      await setUpHolder(directory, holder, url, operator);
+      programs.set(holder.party, await launch(directory, holder.party, 0, options));
+    }),
+  );
+  await setUpAnalyst(directory, url, operator);
+  const weir = new TestWeir(directory, options, programs, operator);
+  await pinEachOther(weir);
+  await weir.linked();
+  return weir;
+}
+
+function launch(
+  directory: string,
+  name: string,
+  port: number,
+  options: WeirOptions,
+): Promise<Program> {
+  const own = join(directory, name);
+  const log = join(directory, `${name}.log`);
+  const role = name === 'gateway' ? 'gateway' : 'domain';
+  if (options.controlled === true) {
+    return startProgram(name, CONTROLLED, [role, own, String(port)], log);
+  }
+  const args = role === 'gateway' ? ['--port', String(port)] : [];
+  return startProgram(name, WEIR, [role, '--dir', own, ...args], log);
+}
+
+async function setUpHolder(
+  directory: string,
+  holder: Holder,
+  url: string,
+  operator: WeirClient,
+): Promise<void> {
+  const data = join(directory, 'data', holder.party);
+  mkdirSync(data, { recursive: true });
+  const datasets: string[] = [];
+  for (const table of holder.tables) datasets.push(await writeTable(data, table));
+  const party = PartyIdSchema.parse(holder.party);
+  const { token } = await operator.createEnrolmentToken({ party, ttlS: 600 });
+  await initDomain({
+    directory: join(directory, holder.party),
+    party,
+    name: { zh: holder.party, en: holder.party },
+    gatewayUrl: url,
+    token,
+    datasets,
+  });
+}
+
+async function writeTable(directory: string, table: Table): Promise<string> {
+  const { registration, format, csv } = table;
+  const file = join(directory, `${registration.name}.csv`);
+  writeFileSync(file, csv);
+  if (format === 'parquet') await toParquet(file, table.types ?? {});
+  const path = join(directory, `${registration.name}.dataset.json`);
+  const source = { kind: 'duckdb', format, files: [`${registration.name}.${format}`] };
+  writeFileSync(path, JSON.stringify({ ...registration, source }));
+  return path;
+}
+
+async function toParquet(csvFile: string, types: Record<string, string>): Promise<void> {
+  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+  const connection = await instance.connect();
+  try {
+    const target = csvFile.replace(/csv$/, 'parquet');
+    const typed = Object.entries(types).map(([column, type]) => `'${column}': '${type}'`);
+    const csv = `read_csv('${csvFile}', header = true, types = {${typed.join(', ')}})`;
+    await connection.run(`COPY (FROM ${csv}) TO '${target}' (FORMAT parquet)`);
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+  }
+}
+
+/** On one machine the comparison out of band is this. */
+async function pinEachOther(weir: TestWeir): Promise<void> {
+  const statuses = await Promise.all(weir.parties.map((party) => weir.officer(party).status()));
+  for (const own of statuses) {
+    for (const { party, publicKey } of statuses) {
+      if (party !== own.party) await weir.officer(own.party).trust({ party, publicKey });
+    }
+  }
+}
+
+async function setUpAnalyst(directory: string, url: string, operator: WeirClient): Promise<void> {
+  const own = join(directory, 'analyst');
+  const party = PartyIdSchema.parse('analyst');
+  const name = { zh: '分析方', en: 'Analyst' };
+  await initAnalyst({ directory: own, party, name, gatewayUrl: url });
+  const token = await operator.createToken({
+    role: 'analyst',
+    party,
+    label: 'test',
+    ttlS: 30 * 86_400,
+  });
+  writePrivateFile(tokenFileOf(own), `${token.token}\n`);
+}
+
+async function stopAll(programs: ReadonlyMap<string, Program>): Promise<void> {
+  const domains = [...programs].filter(([name]) => name !== 'gateway');
+  await Promise.all(domains.map(([, program]) => program.stop()));
+  await programs.get('gateway')?.stop();
+}
+
+/** Polls until `isSo`; what cannot be asked yet is not so yet. */
+export async function eventually(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const untilMs = systemClock.monotonic() + PATIENCE_MS;
+  let last: unknown;
+  while (systemClock.monotonic() < untilMs) {
+    try {
+      if (await isSo()) return;
+    } catch (error) {
+      last = error;
+    }
+    await systemClock.sleep(POLL_MS);
+  }
+  throw new Error(`It did not come about that ${what}.`, { cause: last });
+}
