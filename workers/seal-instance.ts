@@ -11,6 +11,7 @@ import initializeSeal, {
 import type {
   BgvDecryptor,
   BgvEncryptor,
+  BgvEvaluator,
   BgvParameters,
   BgvPublicKey,
   BgvSecretKey,
@@ -77,6 +78,25 @@ export class SealInstance implements HePrimitive {
         this.#guarded('encryption', 'public', () => encryptor.encrypt(slots, target));
       },
       [Symbol.dispose]: () => encryptor[Symbol.dispose](),
+    };
+  }
+
+  evaluator(parameters: BgvParameters): BgvEvaluator {
+    const evaluator = this.#guarded('opening an evaluator', 'public', () =>
+      openEvaluator(this.#seal, this.#contextOf(parameters), parameters),
+    );
+    return {
+      multiplyPlain: (ciphertext, slots, target) => {
+        checkSlots(parameters, slots, target);
+        this.#guarded('multiplication', 'public', () =>
+          evaluator.multiplyPlain(ciphertext, slots, target),
+        );
+      },
+      plainResidues: (slots) => {
+        checkSlots(parameters, slots);
+        return this.#guarded('encoding', 'public', () => evaluator.plainResidues(slots));
+      },
+      [Symbol.dispose]: () => evaluator[Symbol.dispose](),
     };
   }
 
@@ -204,6 +224,44 @@ function openEncryptor(
   }
 }
 
+function openEvaluator(
+  seal: MainModule,
+  context: SEALContext,
+  parameters: BgvParameters,
+): BgvEvaluator {
+  const scope = new Scope();
+  try {
+    const encoder = scope.own(new seal.BatchEncoder(context));
+    const evaluator = scope.own(new seal.Evaluator(context));
+    const plaintext = scope.own(new seal.Plaintext());
+    const transformed = scope.own(new seal.Plaintext());
+    const ciphertext = scope.own(new seal.Ciphertext());
+    const level = scope.own(context.firstParmsId());
+    const prefix = ciphertextPrefix(parameters, 'data');
+    return {
+      multiplyPlain: (residues, slots, target) => {
+        // The library throws on a product that is all zeros; its residues are plain to see.
+        if (slots.every((slot) => slot === 0n)) return void target.fill(0);
+        encoder.encode(slots, plaintext);
+        ciphertext.loadFromArray(context, joined(prefix, residues));
+        evaluator.multiplyPlainInplace(ciphertext, plaintext);
+        const bytes: Uint8Array = ciphertext.saveToArray(seal.ComprModeType.none);
+        target.set(bytes.subarray(prefix.length));
+      },
+      plainResidues: (slots) => {
+        encoder.encode(slots, plaintext);
+        evaluator.plainTransformToNtt(plaintext, level, transformed);
+        const bytes: Uint8Array = transformed.saveToArray(seal.ComprModeType.none);
+        return bytes.slice(bytes.length - ciphertextSizeBytes(parameters) / 2);
+      },
+      [Symbol.dispose]: () => scope[Symbol.dispose](),
+    };
+  } catch (cause) {
+    scope[Symbol.dispose]();
+    throw cause;
+  }
+}
+
 function openDecryptor(
   seal: MainModule,
   context: SEALContext,
@@ -256,9 +314,10 @@ function loadSecretKey(
 function checkSlots(
   parameters: BgvParameters,
   slots: BigUint64Array<ArrayBuffer>,
-  target: Uint8Array,
+  target?: Uint8Array,
 ): void {
-  if (slots.length !== parameters.degree || target.length !== ciphertextSizeBytes(parameters))
+  const sizeBytes = ciphertextSizeBytes(parameters);
+  if (slots.length !== parameters.degree || (target?.length ?? sizeBytes) !== sizeBytes)
     throw new ProtocolError('length-wrong', 'slots or target of another size');
   const words = new Uint32Array(slots.buffer, slots.byteOffset, slots.length * 2);
   const low = Number(parameters.plainModulus & 0xffff_ffffn);

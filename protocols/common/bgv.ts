@@ -35,6 +35,8 @@ export interface HePrimitive {
   /** A fresh public key; several, under different plain moduli, may share one secret key. */
   generatePublicKey(parameters: BgvParameters, secretKey: BgvSecretKey): BgvPublicKey;
   encryptor(parameters: BgvParameters, publicKey: BgvPublicKey): BgvEncryptor;
+  /** Works on ciphertexts without any key. */
+  evaluator(parameters: BgvParameters): BgvEvaluator;
   /** Never on an instance that other parties' public keys reach. */
   decryptor(parameters: BgvParameters, secretKey: BgvSecretKey): BgvDecryptor;
 }
@@ -46,6 +48,21 @@ export interface BgvEncryptor extends Disposable {
    * the library itself would wrap silently.
    */
   encrypt(slots: BigUint64Array<ArrayBuffer>, target: Uint8Array): void;
+}
+
+export interface BgvEvaluator extends Disposable {
+  /**
+   * `target` becomes `ciphertext` times `slots`, slot by slot. Its noise depends on the slots: what
+   * leaves must be re-randomised and flooded first.
+   * @throws ProtocolError `value-out-of-range` as in `encrypt`.
+   */
+  multiplyPlain(
+    ciphertext: Ciphertext,
+    slots: BigUint64Array<ArrayBuffer>,
+    target: Uint8Array,
+  ): void;
+  /** A plaintext as one polynomial of residues, coefficients lifted to (−t/2, t/2]. */
+  plainResidues(slots: BigUint64Array<ArrayBuffer>): Uint8Array;
 }
 
 export interface BgvDecryptor extends Disposable {
