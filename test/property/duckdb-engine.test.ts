@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { AbortError } from '../../src/errors.ts';
 import { DEFAULT_ENGINE_LIMITS, openDuckDbEngine } from '../../src/domain/sources/duckdb-engine.ts';
 import { identifier, list, literal, sql, type Sql } from '../../src/domain/sources/sql-text.ts';
 import { inTemporaryDirectory } from '../support/source-tables.ts';
@@ -82,6 +83,8 @@ describe('locked engine', () => {
       await expect(run()).rejects.toMatchObject({ code: 'run-timed-out' });
       await expect(run(AbortSignal.timeout(50))).rejects.toMatchObject({ code: 'run-cancelled' });
       await expect(run(AbortSignal.abort())).rejects.toMatchObject({ code: 'run-cancelled' });
+      const left = new AbortError('domain-left', 'A domain left the run.');
+      await expect(run(AbortSignal.abort(left))).rejects.toBe(left);
       engine.close();
     });
   });

@@ -51,7 +51,7 @@ interface EngineSession {
 export interface DuckDbEngine {
   /**
    * Runs `work` on a connection of its own, which is gone afterwards with its temporary tables.
-   * @throws StateError `run-cancelled` when `signal` aborts, AbortError `run-timed-out` after the
+   * @throws the WeirError that `signal` aborted with, else StateError `run-cancelled`; AbortError `run-timed-out` after the
    * time limit, SetupError `source-missing` or `source-unreadable` where files cannot be read.
    */
   session<T>(
@@ -176,7 +176,7 @@ async function supervised<T>(
   const deadline = AbortSignal.timeout(statementMs);
   const stopped = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
   const refuseIfStopped = (): void => {
-    if (signal?.aborted) throw new StateError('run-cancelled', 'The run was cancelled.');
+    if (signal?.aborted) throw stopReason(signal);
     if (stopped.aborted) throw new AbortError('run-timed-out', 'The query took too long.');
   };
   refuseIfStopped();
@@ -198,6 +198,13 @@ async function supervised<T>(
     stopped.removeEventListener('abort', interrupt);
     clearInterval(timer);
   }
+}
+
+/** What the signal was aborted with, so that a domain's log names why its run ended. */
+function stopReason(signal: AbortSignal): WeirError {
+  const reason: unknown = signal.reason;
+  if (reason instanceof WeirError) return reason;
+  return new StateError('run-cancelled', 'The run was cancelled.');
 }
 
 /** The engine's own messages quote rows and paths, so that none of their text is passed on. */
