@@ -13,16 +13,23 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
+const options = (mode: 'honest' | 'early') => ({
+  kind: 'sqlite' as const,
+  place: join(directory, `${mode}.db`),
+  mode,
+  random: Math.random,
+});
+
 describe('a killed ledger', () => {
   it('has everything it acknowledged, once', async () => {
-    const report = await killRounds({ directory, rounds: 4, mode: 'honest', random: Math.random });
+    const report = await killRounds({ ...options('honest'), rounds: 4 });
     expect(report.lost).toEqual([]);
     expect(report.broken).toEqual([]);
     expect(report.acknowledgements).toBeGreaterThan(50);
   });
 
   it('is caught when it acknowledges before the store did', async () => {
-    const report = await killRounds({ directory, rounds: 20, mode: 'early', random: Math.random });
+    const report = await killRounds({ ...options('early'), rounds: 20 });
     expect(report.lost.length).toBeGreaterThan(0);
     expect(report.broken).toEqual([]);
   });

@@ -1,21 +1,24 @@
-/** Kills a process that meters, again and again, and compares the file with what it acknowledged. */
+/** Kills what meters, again and again, and compares the store with what was acknowledged. */
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AUDIT_MIGRATIONS, verifyStoredChain } from '../../src/audit/chain-table.ts';
-import { LEDGER_MIGRATIONS } from '../../src/ledger/ledger-schema.ts';
-import { LEDGER_PROGRAMS, sqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
+import { verifyStoredChain } from '../../src/audit/chain-table.ts';
 import type { Store } from '../../src/store/store.ts';
 import { account } from '../support/ledger-commands.ts';
+import { openTarget } from './targets.ts';
 
 export interface KillOptions {
-  readonly directory: string;
+  readonly kind: 'sqlite' | 'postgres';
+  /** A file, or a URL and after `#` the schema. */
+  readonly place: string;
   readonly rounds: number;
   /** `early` acknowledges before the store did: the control that must be caught. */
   readonly mode: 'honest' | 'early';
   /** A number in [0, 1) that says when to kill. */
   readonly random: () => number;
+  /** Kills the server instead of the process that meters, and starts it again. */
+  readonly server?: { kill(): Promise<void>; start(): Promise<void> };
+  /** Told after each round. */
+  readonly progress?: (round: number, acknowledgements: number) => void;
 }
 
 export interface KillReport {
@@ -28,27 +31,26 @@ export interface KillReport {
 
 const CHILD = new URL('./ledger-child.ts', import.meta.url).pathname;
 const START_MAX_MS = 20_000;
+const KILL_AFTER_MAX_MS = 60;
 
 /** Stops early once something was lost: then there is nothing more to learn. */
 export async function killRounds(options: KillOptions): Promise<KillReport> {
-  const file = join(options.directory, `${options.mode}.db`);
   const acknowledged = new Set<string>();
   let report: KillReport = { acknowledgements: 0, lost: [], broken: [] };
   for (let round = 1; round <= options.rounds; round += 1) {
-    for (const line of await oneLife(file, round, options)) acknowledged.add(line);
-    report = await compare(file, acknowledged);
+    for (const line of await oneLife(round, options)) acknowledged.add(line);
+    report = await compare(options, acknowledged);
+    options.progress?.(round, acknowledged.size);
     if (report.lost.length > 0 || report.broken.length > 0) break;
   }
   return report;
 }
 
-async function oneLife(
-  file: string,
-  round: number,
-  { mode, random }: KillOptions,
-): Promise<readonly string[]> {
-  const child = spawn(process.execPath, [CHILD, file, String(round), mode], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+async function oneLife(round: number, options: KillOptions): Promise<readonly string[]> {
+  const { kind, place, mode, random, server } = options;
+  const child = spawn(process.execPath, [CHILD, kind, place, String(round), mode], {
+    // A child whose server is killed says so in many words.
+    stdio: ['ignore', 'pipe', server === undefined ? 'inherit' : 'ignore'],
   });
   let text = '';
   const started = new Promise<void>((resolve) => {
@@ -60,20 +62,21 @@ async function oneLife(
   const ended = new Promise<void>((resolve) => child.stdout.on('end', resolve));
   const timer = setTimeout(() => child.kill('SIGKILL'), START_MAX_MS);
   await Promise.race([started, ended]);
-  await sleep(random() * 60);
+  await sleep(random() * KILL_AFTER_MAX_MS);
+  if (server !== undefined) await server.kill();
   child.kill('SIGKILL');
   await ended;
+  if (server !== undefined) await server.start();
   clearTimeout(timer);
   // The kill may have cut the last line, which is then no acknowledgement.
   return text.split('\n').slice(0, -1);
 }
 
-async function compare(file: string, acknowledged: ReadonlySet<string>): Promise<KillReport> {
-  const store = await openSqliteStore({
-    file,
-    migrations: [AUDIT_MIGRATIONS, LEDGER_MIGRATIONS],
-    programs: LEDGER_PROGRAMS,
-  });
+async function compare(
+  { kind, place }: KillOptions,
+  acknowledged: ReadonlySet<string>,
+): Promise<KillReport> {
+  const { store, ledger } = await openTarget(kind, place);
   try {
     const states = await readStates(store);
     const lost: string[] = [];
@@ -87,7 +90,7 @@ async function compare(file: string, acknowledged: ReadonlySet<string>): Promise
     const broken: string[] = [];
     const [sums] = await store.query(
       `SELECT count(*) AS records, max(seq) AS last, count(DISTINCT run_id) AS runs,
-       sum(runs) AS posted, (SELECT count(*) FROM ledger_outbox) AS outbox,
+       CAST(sum(runs) AS BIGINT) AS posted, (SELECT count(*) FROM ledger_outbox) AS outbox,
        (SELECT count(*) FROM audit_entry) AS leaves,
        (SELECT count(*) FROM ledger_reservation WHERE state <> 'pending') AS settled,
        (SELECT count(*) FROM ledger_reservation WHERE state = 'pending') AS pending
@@ -100,7 +103,7 @@ async function compare(file: string, acknowledged: ReadonlySet<string>): Promise
     }
     const verdict = await verifyStoredChain(store);
     if (!verdict.ok) broken.push(verdict.reason);
-    const [used = 0n] = await sqliteLedger(store).usage([account('contract', 'runs', 0)]);
+    const [used = 0n] = await ledger.usage([account('contract', 'runs', 0)]);
     const counted = ((sums?.['posted'] as bigint | null) ?? 0n) + (sums?.['pending'] as bigint);
     if (used !== counted) broken.push(`the account says ${used}, the records ${counted}`);
     return { acknowledgements: acknowledged.size, lost, broken };
