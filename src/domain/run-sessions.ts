@@ -8,7 +8,7 @@ import type { Computation } from '../computations/computation.ts';
 import type { DescriptorParty } from '../contracts/describe-run.ts';
 import type { Descriptor, DescriptorSignature, SignedRunKey } from '../contracts/descriptor.ts';
 import { AgreeSchema, PrepareSchema, StartSchema } from '../contracts/run-messages.ts';
-import { signDescriptor, signRunKey, verifyRunKey } from '../contracts/signed-documents.ts';
+import { signDescriptor, signRunKey } from '../contracts/signed-documents.ts';
 import type { SignedSpend } from '../contracts/spend.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import {
@@ -18,13 +18,12 @@ import {
   PolicyError,
   StateError,
   WeirError,
+  assertInvariant,
 } from '../errors.ts';
-import type { RunChannel, SealedChannel } from '../link/channel.ts';
 import type { DomainConnection } from '../link/domain-connection.ts';
 import type { RunChannelHandle } from '../link/run-channel.ts';
-import { openSealedChannel } from '../link/sealed-channel.ts';
 import type { Pool } from '../pool/pool.ts';
-import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
+import { encodeBase64url } from '../system/base64url.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Hash, PartyId, RunId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
@@ -40,8 +39,13 @@ import {
   ownTerms,
   type PreparedRun,
   type PrepareMessage,
+  verifyAgree,
+  verifyPrepare,
+  verifyRunKeys,
+  verifyStart,
 } from './verify-run.ts';
-import { verifyAgree, verifyPrepare, verifyStart } from './verify-run.ts';
+import { markedChannel, sealedChannels } from './run-frames.ts';
+import { during, isAtWork, type Session } from './run-session.ts';
 
 /** Runs between prepare and their end; one more is refused. */
 export const SESSIONS_MAX = 256;
@@ -74,21 +78,6 @@ export interface SessionParts {
   step(name: string, runId: RunId): Promise<void>;
 }
 
-interface Session {
-  readonly message: PrepareMessage;
-  readonly prepared: PreparedRun;
-  readonly dataset: RegisteredDataset;
-  readonly entry: DescriptorParty;
-  readonly ephemeralSecret: Uint8Array;
-  readonly createdMs: number;
-  descriptor: Descriptor | undefined;
-  agreedHash: Hash | undefined;
-  channel: RunChannelHandle | undefined;
-  done: Promise<void> | undefined;
-  /** What the source's engine took: told in this domain's own log, nowhere else. */
-  engineMs: number;
-}
-
 /** Owns the ephemeral keys of runs; they are wiped when a run ends. */
 export class RunSessions {
   readonly #parts: SessionParts;
@@ -98,29 +87,16 @@ export class RunSessions {
     this.#parts = parts;
   }
 
-  get liveCount(): number {
-    return [...this.#sessions.values()].filter((session) => session.done !== undefined).length;
-  }
-
   /** Answers `run.prepare`. Nothing derived from rows is in the answer. */
   async prepare(body: unknown): Promise<SignedRunKey> {
     const message = parsed(PrepareSchema, body);
     this.#forgetIdle();
-    const older = this.#sessions.get(message.runId);
-    if (
-      older !== undefined &&
-      (older.done !== undefined || older.message.attempt >= message.attempt)
-    ) {
-      throw new StateError('request-replayed', 'This attempt of the run was prepared before.');
-    }
-    if (older === undefined && this.#sessions.size >= SESSIONS_MAX) {
-      throw new CapacityError('queue-full', 'Too many runs are open in this domain.', {
-        retryAfterS: 2,
-      });
-    }
+    this.#admit(message);
     const dataset = await this.#datasetOf(message);
     const view = await this.#parts.viewOf(message, dataset);
     const prepared = verifyPrepare(message, view);
+    // Again: while this call waited, another may have prepared or started the run.
+    this.#admit(message);
     if (dataset === undefined) throw new InvariantError('internal', 'verified without a dataset');
     const keys = createExchangeKeys(this.#parts.random);
     const entry: DescriptorParty = {
@@ -136,9 +112,10 @@ export class RunSessions {
       entry,
       ephemeralSecret: keys.secretKey,
       createdMs: this.#parts.clock.monotonic(),
+      stop: new AbortController(),
+      phase: 'prepared',
       descriptor: undefined,
       agreedHash: undefined,
-      channel: undefined,
       done: undefined,
       engineMs: 0,
     });
@@ -150,43 +127,47 @@ export class RunSessions {
   async agree(body: unknown): Promise<DescriptorSignature> {
     const { descriptor, runKeys } = parsed(AgreeSchema, body);
     const session = this.#sessionOf(descriptor.runId, descriptor.attempt);
-    if (session.agreedHash !== undefined) {
-      throw new StateError('round-mismatch', 'This attempt of the run was agreed on before.');
-    }
+    return during(session, 'prepared', 'agreeing', async () => {
+      const hash = await this.#verified(session, descriptor, runKeys);
+      this.#stillOpen(session);
+      session.descriptor = descriptor;
+      session.agreedHash = hash;
+      session.phase = 'agreed';
+      await this.#parts.step('agreed', descriptor.runId);
+      return signDescriptor(descriptor, this.#parts.self, this.#parts.identity);
+    });
+  }
+
+  /** The hash of a descriptor that is what this domain derives itself from everyone's own words. */
+  async #verified(
+    session: Session,
+    descriptor: Descriptor,
+    runKeys: readonly SignedRunKey[],
+  ): Promise<Hash> {
     const { prepared } = session;
-    // Each party's key and dataset version in its own signed words, not the gateway's.
-    for (const party of descriptor.parties) {
-      const own = runKeys.find((signed) => signed.runKey.party.id === party.id);
-      if (own === undefined || !isSameEntry(own.runKey.party, party)) throw mismatched(party.id);
-      const { runId, attempt, contractHash, requestHash } = own.runKey;
-      const isThisRun =
-        runId === prepared.runId &&
-        attempt === prepared.attempt &&
-        contractHash === prepared.contractHash &&
-        requestHash === prepared.requestHash;
-      if (!isThisRun) throw mismatched(party.id);
-      verifyRunKey(own, prepared.contract);
-    }
+    verifyRunKeys(descriptor, runKeys, prepared);
     const shape = this.#computationOf(prepared).estimate(
       prepared.contract,
       prepared.request.arguments,
     );
     const view = await this.#parts.viewOf(session.message, session.dataset);
-    const hash = verifyAgree(descriptor, prepared, session.entry, shape, view);
-    session.descriptor = descriptor;
-    session.agreedHash = hash;
-    await this.#parts.step('agreed', descriptor.runId);
-    return signDescriptor(descriptor, this.#parts.self, this.#parts.identity);
+    return verifyAgree(descriptor, prepared, session.entry, shape, view);
   }
 
   /** Answers `run.start` with the signed spend; the run then goes on by itself. */
   async start(body: unknown): Promise<SignedSpend> {
     const { runId, attempt, signatures } = parsed(StartSchema, body);
     const session = this.#sessionOf(runId, attempt);
+    return during(session, 'agreed', 'starting', () => this.#started(session, signatures));
+  }
+
+  async #started(
+    session: Session,
+    signatures: readonly DescriptorSignature[],
+  ): Promise<SignedSpend> {
     const { descriptor, agreedHash } = session;
-    if (descriptor === undefined || agreedHash === undefined || session.done !== undefined) {
-      throw new StateError('round-mismatch', 'This run is not at the point of being started.');
-    }
+    assertInvariant(descriptor !== undefined && agreedHash !== undefined, 'agreed on');
+    const { runId } = descriptor;
     const dataset = await this.#datasetOf(session.message);
     if (dataset?.fingerprint !== session.entry.datasetFingerprint) {
       throw new PolicyError('dataset-drifted', 'The dataset changed since the run was prepared.', {
@@ -197,8 +178,10 @@ export class RunSessions {
     const view = await this.#parts.viewOf(session.message, dataset);
     const command = verifyStart(descriptor, signatures, agreedHash, session.prepared, view);
     await this.#parts.step('before-spend', runId);
+    this.#stillOpen(session);
     const spend = await this.#parts.counters.spend(command);
     await this.#parts.step('after-spend', runId);
+    session.phase = 'computing';
     session.done = this.#compute(runId, session, descriptor, agreedHash);
     return spend;
   }
@@ -207,8 +190,8 @@ export class RunSessions {
   abortContract(contractHash: Hash, reason: WeirError): void {
     for (const [runId, session] of this.#sessions) {
       if (session.prepared.contractHash !== contractHash) continue;
-      session.channel?.abort(reason);
-      if (session.done === undefined) this.#forget(runId);
+      session.stop.abort(reason);
+      if (!isAtWork(session)) this.#forget(runId);
     }
   }
 
@@ -231,8 +214,12 @@ export class RunSessions {
         attempt: descriptor.attempt,
         parties: descriptor.parties.map((party) => party.id),
       });
-      session.channel = channel;
+      const stop = (): void => channel.abort(asWeirError(session.stop.signal.reason));
+      session.stop.signal.addEventListener('abort', stop, { once: true });
       try {
+        // Revoked between its start and now: its channel ends before anything is sent.
+        if (session.stop.signal.aborted) stop();
+        channel.signal.throwIfAborted();
         await this.#runDomain(session, descriptor, descriptorHash, channel);
         channel.close();
       } catch (error) {
@@ -262,33 +249,14 @@ export class RunSessions {
     const { prepared, dataset, ephemeralSecret } = session;
     const hashBytes = new Uint8Array(Buffer.from(descriptorHash, 'hex'));
     // Before the first frame leaves: from then on no other party set may ever ask again.
-    const marked = counters.markSent(prepared.requestHash, descriptorHash);
-    // Awaited at the first frame; until then a failure is not an unhandled one.
-    marked.catch(() => undefined);
-    const marking: RunChannel = {
-      self: channel.self,
-      signal: channel.signal,
-      receive: (from, kind) => channel.receive(from, kind),
-      send: async (to, kind, payload) => {
-        await marked;
-        await channel.send(to, kind, payload);
-      },
-    };
-    const sealed = new Map<PartyId, SealedChannel>();
-    const sealedTo = (peer: PartyId): SealedChannel => {
-      const known = sealed.get(peer);
-      if (known !== undefined) return known;
-      const fresh = openSealedChannel({
-        channel: marking,
-        peer,
-        ephemeralSecret,
-        peerEphemeralKey: ephemeralKeyOf(descriptor, peer),
-        descriptorHash: hashBytes,
-        random,
-      });
-      sealed.set(peer, fresh);
-      return fresh;
-    };
+    const marking = markedChannel(channel, counters.markSent(prepared.requestHash, descriptorHash));
+    const sealedTo = sealedChannels({
+      channel: marking,
+      ephemeralSecret,
+      descriptor,
+      descriptorHash: hashBytes,
+      random,
+    });
     await this.#computationOf(prepared).runDomain({
       self,
       identity,
@@ -324,6 +292,26 @@ export class RunSessions {
     return this.#parts.datasets.current(terms.dataset);
   }
 
+  /** @throws StateError `request-replayed`; CapacityError `queue-full` */
+  #admit({ runId, attempt }: PrepareMessage): void {
+    const older = this.#sessions.get(runId);
+    if (older !== undefined && (isAtWork(older) || older.message.attempt >= attempt)) {
+      throw new StateError('request-replayed', 'This attempt of the run was prepared before.');
+    }
+    if (older === undefined && this.#sessions.size >= SESSIONS_MAX) {
+      throw new CapacityError('queue-full', 'Too many runs are open in this domain.', {
+        retryAfterS: 2,
+      });
+    }
+  }
+
+  /** After waiting: a newer attempt may have taken its place, a holder may have revoked. */
+  #stillOpen(session: Session): void {
+    session.stop.signal.throwIfAborted();
+    if (this.#sessions.get(session.message.runId) === session) return;
+    throw new StateError('round-mismatch', 'A later attempt of the run was prepared meanwhile.');
+  }
+
   #sessionOf(runId: RunId, attempt: number): Session {
     const session = this.#sessions.get(runId);
     if (session !== undefined && session.message.attempt === attempt) return session;
@@ -335,9 +323,8 @@ export class RunSessions {
   #forgetIdle(): void {
     const nowMs = this.#parts.clock.monotonic();
     for (const [runId, session] of this.#sessions) {
-      if (session.done === undefined && nowMs - session.createdMs > SESSION_IDLE_MS) {
-        this.#forget(runId);
-      }
+      const isIdle = nowMs - session.createdMs > SESSION_IDLE_MS;
+      if (isIdle && !isAtWork(session)) this.#forget(runId);
     }
   }
 
@@ -345,12 +332,6 @@ export class RunSessions {
     this.#sessions.get(runId)?.ephemeralSecret.fill(0);
     this.#sessions.delete(runId);
   }
-}
-
-function ephemeralKeyOf(descriptor: Descriptor, peer: PartyId): Uint8Array {
-  const party = descriptor.parties.find((candidate) => candidate.id === peer);
-  if (party === undefined) throw mismatched(peer);
-  return decodeBase64url(party.ephemeralKey, 32);
 }
 
 function timed(source: DataSource, took: (engineMs: number) => void): DataSource {
@@ -365,21 +346,6 @@ function timed(source: DataSource, took: (engineMs: number) => void): DataSource
     spillDirectory: () => source.spillDirectory(),
     close: () => source.close(),
   };
-}
-
-function isSameEntry(a: DescriptorParty, b: DescriptorParty): boolean {
-  return (
-    a.id === b.id &&
-    a.ephemeralKey === b.ephemeralKey &&
-    a.datasetFingerprint === b.datasetFingerprint
-  );
-}
-
-function mismatched(party: PartyId): StateError {
-  return new StateError('descriptor-mismatch', 'The descriptor is not what its parties signed.', {
-    party,
-    rule: 'every party entry is signed by that party for this run and attempt',
-  });
 }
 
 function parsed<Schema extends z.ZodType>(schema: Schema, body: unknown): z.infer<Schema> {

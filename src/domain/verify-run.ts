@@ -9,7 +9,12 @@ import { checkContract } from '../contracts/check-contract.ts';
 import type { Contract, SignedContract } from '../contracts/contract.ts';
 import { describeRun } from '../contracts/describe-run.ts';
 import type { DescriptorParty, RunShape } from '../contracts/describe-run.ts';
-import type { Descriptor, DescriptorSignature, RunKey } from '../contracts/descriptor.ts';
+import type {
+  Descriptor,
+  DescriptorSignature,
+  RunKey,
+  SignedRunKey,
+} from '../contracts/descriptor.ts';
 import { isStrongEncryptionKey } from '../contracts/key-strength.ts';
 import { checkArguments } from '../contracts/plan-fits.ts';
 import type { RunRequest, SignedRequest } from '../contracts/request.ts';
@@ -20,6 +25,7 @@ import {
   verifyContract,
   verifyDescriptor,
   verifyRequest,
+  verifyRunKey,
 } from '../contracts/signed-documents.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
@@ -114,6 +120,25 @@ export function verifyPrepare(message: PrepareMessage, view: DomainView): Prepar
 export function makeRunKey(prepared: PreparedRun, entry: DescriptorParty): RunKey {
   const { runId, attempt, contractHash, requestHash } = prepared;
   return { format: 'weir-run-key/1', runId, attempt, contractHash, requestHash, party: entry };
+}
+
+/**
+ * Before step 2: each party's key and dataset version stand in its own signed words for this run,
+ * not in the gateway's alone.
+ * @throws StateError `descriptor-mismatch`; IdentityError `signature-invalid`
+ */
+export function verifyRunKeys(
+  descriptor: Descriptor,
+  runKeys: readonly SignedRunKey[],
+  prepared: PreparedRun,
+): void {
+  for (const party of descriptor.parties) {
+    const own = runKeys.find((signed) => signed.runKey.party.id === party.id);
+    const isItsWord =
+      own !== undefined && canonicalHash(own.runKey) === canonicalHash(makeRunKey(prepared, party));
+    if (!isItsWord) throw mismatch('every party entry is signed by that party', party.id);
+    verifyRunKey(own, prepared.contract);
+  }
 }
 
 /**

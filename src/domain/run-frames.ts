@@ -1,0 +1,59 @@
+/** What a domain's computation sends over: marked before the first frame, sealed between domains. */
+import type { Descriptor } from '../contracts/descriptor.ts';
+import { StateError } from '../errors.ts';
+import type { RunChannel, SealedChannel } from '../link/channel.ts';
+import { openSealedChannel } from '../link/sealed-channel.ts';
+import { decodeBase64url } from '../system/base64url.ts';
+import type { PartyId } from '../system/ids.ts';
+import type { Random } from '../system/random.ts';
+
+/** The channel, with no frame leaving before `marked`: the request stands as sent, durably. */
+export function markedChannel(channel: RunChannel, marked: Promise<void>): RunChannel {
+  // Awaited at the first frame; until then a failure is not an unhandled one.
+  marked.catch(() => undefined);
+  return {
+    self: channel.self,
+    signal: channel.signal,
+    receive: (from, kind) => channel.receive(from, kind),
+    send: async (to, kind, payload) => {
+      await marked;
+      await channel.send(to, kind, payload);
+    },
+  };
+}
+
+export interface SealingParts {
+  readonly channel: RunChannel;
+  /** Secret. */
+  readonly ephemeralSecret: Uint8Array;
+  readonly descriptor: Descriptor;
+  readonly descriptorHash: Uint8Array;
+  readonly random: Random;
+}
+
+/** The sealed channel to each peer, opened once. @throws StateError `descriptor-mismatch` */
+export function sealedChannels(parts: SealingParts): (peer: PartyId) => SealedChannel {
+  const { channel, ephemeralSecret, descriptor, descriptorHash, random } = parts;
+  const open = new Map<PartyId, SealedChannel>();
+  return (peer) => {
+    const known = open.get(peer);
+    if (known !== undefined) return known;
+    const party = descriptor.parties.find((candidate) => candidate.id === peer);
+    if (party === undefined) {
+      throw new StateError('descriptor-mismatch', 'The descriptor names no such party.', {
+        party: peer,
+      });
+    }
+    const peerEphemeralKey = decodeBase64url(party.ephemeralKey, 32);
+    const fresh = openSealedChannel({
+      channel,
+      peer,
+      ephemeralSecret,
+      peerEphemeralKey,
+      descriptorHash,
+      random,
+    });
+    open.set(peer, fresh);
+    return fresh;
+  };
+}

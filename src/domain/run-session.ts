@@ -1,0 +1,60 @@
+/** What a domain holds of one attempt of a run, and which of two calls at one time goes on. */
+import type { DescriptorParty } from '../contracts/describe-run.ts';
+import type { Descriptor } from '../contracts/descriptor.ts';
+import { StateError } from '../errors.ts';
+import type { Hash } from '../system/ids.ts';
+import type { RegisteredDataset } from './dataset-registry.ts';
+import type { PreparedRun, PrepareMessage } from './verify-run.ts';
+
+/**
+ * What a session is at. Changed before any waiting, so that of two calls at one time only one goes
+ * on, and no secret is wiped under a call that is about to use it.
+ */
+export type Phase = 'prepared' | 'agreeing' | 'agreed' | 'starting' | 'computing';
+
+/** One attempt of a run, from prepare to its end. */
+export interface Session {
+  readonly message: PrepareMessage;
+  readonly prepared: PreparedRun;
+  readonly dataset: RegisteredDataset;
+  readonly entry: DescriptorParty;
+  readonly ephemeralSecret: Uint8Array;
+  readonly createdMs: number;
+  /** Aborted with a WeirError when the run must not go on: its contract was revoked. */
+  readonly stop: AbortController;
+  phase: Phase;
+  descriptor: Descriptor | undefined;
+  agreedHash: Hash | undefined;
+  done: Promise<void> | undefined;
+  /** What the source's engine took: told in this domain's own log, nowhere else. */
+  engineMs: number;
+}
+
+/**
+ * Takes the session from one phase to the next while `work` goes on; a failure puts it back, unless
+ * `work` has taken it further.
+ * @throws StateError `round-mismatch` where it is at another phase, by another call at this moment, say
+ */
+export async function during<Answer>(
+  session: Session,
+  from: Phase,
+  to: Phase,
+  work: () => Promise<Answer>,
+): Promise<Answer> {
+  if (session.phase !== from) {
+    throw new StateError('round-mismatch', `This attempt of the run is ${session.phase}.`, {
+      rule: `it must be ${from}`,
+    });
+  }
+  session.phase = to;
+  try {
+    return await work();
+  } finally {
+    if (session.phase === to) session.phase = from;
+  }
+}
+
+/** Its secret is in use or about to be: it is not forgotten before it ends. */
+export function isAtWork(session: Session): boolean {
+  return session.phase === 'starting' || session.phase === 'computing';
+}
