@@ -63,7 +63,7 @@ export function serveDomains(parts: DeskParts): void {
     return null;
   });
   answer(DOMAIN_ASKS.contracts, ContractsQuerySchema, async ({ after }, party) =>
-    pageOf(await contracts.list(party, after ?? undefined, CONTRACTS_TOLD_MAX, clock.now())),
+    contractsPage(await contracts.list(party, after ?? undefined, CONTRACTS_TOLD_MAX, clock.now())),
   );
   answer(DOMAIN_ASKS.contract, ContractQuerySchema, async ({ id }, party) =>
     told(await contracts.get(id, party, clock.now())),
@@ -127,7 +127,7 @@ async function revoke(parts: DeskParts, signed: SignedRevocation): Promise<void>
 }
 
 /** Contracts may carry long dictionaries and keys: as many as fit one message, one at least. */
-function pageOf(filed: readonly BookedContract[]): FiledContracts {
+export function contractsPage(filed: readonly BookedContract[]): FiledContracts {
   const contracts: FiledContract[] = [];
   let sizeBytes = 0;
   for (const one of filed) {
