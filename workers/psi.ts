@@ -4,6 +4,7 @@
  */
 // oxlint-disable-next-line no-restricted-imports -- the move marker is how an answer avoids a copy
 import { move } from 'piscina';
+import { releaseBytes } from '../protocols/common/bytes.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { blindElements, evaluatePoints } from '../protocols/psi/blind.ts';
 import { nativePrimitives } from './native-primitives.ts';
@@ -16,19 +17,22 @@ export interface BlindArgument {
 
 /** @see blindElements */
 export function blindTask({ batch, secret }: BlindArgument): unknown {
-  return moved(() => blindElements(nativePrimitives.curve, batch, secret));
+  return moved(batch, () => blindElements(nativePrimitives.curve, batch, secret));
 }
 
 /** @see evaluatePoints */
 export function evaluateTask({ batch, secret }: BlindArgument): unknown {
-  return moved(() => evaluatePoints(nativePrimitives.curve, batch, secret));
+  return moved(batch, () => evaluatePoints(nativePrimitives.curve, batch, secret));
 }
 
-function moved(work: () => Uint8Array): unknown {
+/** This thread's copy of the batch is used up. */
+function moved(batch: Uint8Array, work: () => Uint8Array): unknown {
   try {
     return move(work());
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     return { protocolError: { code: error.code, message: error.message } };
+  } finally {
+    releaseBytes(batch);
   }
 }

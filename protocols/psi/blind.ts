@@ -2,6 +2,7 @@
  * The heavy steps, each a batch in and a batch out: what runs on worker threads. Elements become
  * points, own points are blinded, received points are checked and blinded a second time.
  */
+import { releaseBytes } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import type { CurvePrimitive } from '../common/primitives.ts';
 import { ELEMENT_BYTES } from './element.ts';
@@ -38,7 +39,10 @@ export function blindElements(
   secret: Uint8Array,
 ): Uint8Array {
   const count = elements.length / ELEMENT_BYTES;
-  return curve.multiply(secret, curve.hashToCurve(HASH_TAG, elements, ELEMENT_BYTES, count));
+  const points = curve.hashToCurve(HASH_TAG, elements, ELEMENT_BYTES, count);
+  const blinded = curve.multiply(secret, points);
+  releaseBytes(points);
+  return blinded;
 }
 
 /**
@@ -59,6 +63,7 @@ export function evaluatePoints(
     const at = i * POINT_BYTES;
     out.set(blinded.subarray(at, at + EVALUATED_BYTES), i * EVALUATED_BYTES);
   }
+  releaseBytes(blinded);
   return out;
 }
 
@@ -66,7 +71,7 @@ export function evaluatePoints(
 export interface PsiEngine {
   /** Batches worth having under way at once. */
   readonly parallel: number;
-  /** @see blindElements */
+  /** The elements may be used up. @see blindElements */
   blind(elements: Uint8Array, secret: Uint8Array): Promise<Uint8Array>;
   /** @see evaluatePoints */
   evaluate(points: Uint8Array, secret: Uint8Array): Promise<Uint8Array>;

@@ -2,7 +2,7 @@
  * A party's own set, made ready to be sent: duplicates settled, padded, hashed to the curve, blinded
  * with a fresh secret, and sorted by what came out.
  */
-import { viewOf } from '../common/bytes.ts';
+import { releaseBytes, viewOf } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import { SECRET_BYTES, blindingSecret, type PsiEngine } from './blind.ts';
 import { DIGEST_BYTES, ELEMENT_BYTES, dummyElements, writeElement } from './element.ts';
@@ -77,6 +77,7 @@ export async function prepareSet(
     );
     for await (const records of blinded) {
       await points.add(records);
+      releaseBytes(records);
       machine.onProgress?.(points.size, total);
     }
     const close = (): Promise<void> => {
@@ -110,6 +111,7 @@ async function collectKeys(
       viewOf(records).setUint32(at + DIGEST_BYTES, keys.size + i, true);
     }
     await keys.add(records);
+    releaseBytes(records);
   }
 }
 
@@ -149,6 +151,7 @@ class Settled {
         out.set(piece.subarray(at + DIGEST_BYTES, at + keyRecord), filled + ELEMENT_BYTES);
         filled += record;
       }
+      releaseBytes(piece);
       this.#sent += filled / record;
       yield out.subarray(0, filled);
     }
@@ -186,10 +189,13 @@ async function blindPiece(
     elements.set(piece.subarray(i * from, i * from + ELEMENT_BYTES), i * ELEMENT_BYTES);
   }
   const points = await engine.blind(elements, secret);
+  releaseBytes(elements);
   const out = new Uint8Array(count * to);
   for (let i = 0; i < count; i++) {
     out.set(points.subarray(i * POINT_BYTES, (i + 1) * POINT_BYTES), i * to);
     out.set(piece.subarray(i * from + ELEMENT_BYTES, (i + 1) * from), i * to + POINT_BYTES);
   }
+  releaseBytes(points);
+  releaseBytes(piece);
   return out;
 }

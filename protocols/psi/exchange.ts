@@ -1,4 +1,5 @@
 /** What sender and receiver do alike: greet, send their own points, evaluate the other's. */
+import { releaseBytes } from '../common/bytes.ts';
 import type { BlindedSet, PsiMachine } from './blinded-set.ts';
 import { ascending, inOrder, regroup } from './flow.ts';
 import {
@@ -72,6 +73,7 @@ export async function sendPoints(
   for await (const piece of pieces) {
     if (stop.isStopped) return;
     await channel.send(POINTS, encodeChunk(index, piece, POINT_BYTES));
+    releaseBytes(piece);
     index += 1;
   }
 }
@@ -109,7 +111,7 @@ export async function* receiveChunks(
   }
 }
 
-/** The first `keepBytes` of each record. */
+/** The first `keepBytes` of each record; what comes is used up. */
 export async function* withoutTail(
   source: AsyncIterable<Uint8Array>,
   recordBytes: number,
@@ -121,6 +123,7 @@ export async function* withoutTail(
     for (let i = 0; i < count; i++) {
       out.set(records.subarray(i * recordBytes, i * recordBytes + keepBytes), i * keepBytes);
     }
+    releaseBytes(records);
     yield out;
   }
 }

@@ -1,8 +1,12 @@
 /** Streams of records: regrouping, bounded parallel work in order, and checks along the way. */
+import { releaseBytes } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import { compareKeys } from './sorted-list.ts';
 
-/** Whatever comes, in pieces of exactly `pieceBytes` and one shorter last piece; no empty piece. */
+/**
+ * Whatever comes, in pieces of exactly `pieceBytes` and one shorter last piece; no empty piece. What
+ * comes is used up, what goes is the caller's.
+ */
 export async function* regroup(
   source: AsyncIterable<Uint8Array>,
   pieceBytes: number,
@@ -21,6 +25,7 @@ export async function* regroup(
         filled = 0;
       }
     }
+    releaseBytes(bytes);
   }
   if (filled > 0) yield piece.subarray(0, filled);
 }

@@ -1,5 +1,5 @@
 /** The party that learns the result: how many items are shared, or which of its own. */
-import { viewOf } from '../common/bytes.ts';
+import { releaseBytes, viewOf } from '../common/bytes.ts';
 import { NO_ROW, ROW_BYTES, type BlindedSet, type PsiMachine } from './blinded-set.ts';
 import {
   bothWays,
@@ -47,6 +47,7 @@ export async function runReceiver(
       for await (const piece of pieces) {
         if (stop.isStopped) return;
         await theirs.add(piece);
+        releaseBytes(piece);
         machine.onProgress?.(theirs.size, peerItems);
       }
     };
@@ -96,7 +97,11 @@ async function sharedRows(
   const own = new RecordReader(set);
   const rows: number[] = [];
   try {
-    for await (const piece of ours) await withRows.add(await own.attachRows(piece));
+    for await (const piece of ours) {
+      const records = await own.attachRows(piece);
+      await withRows.add(records);
+      releaseBytes(records);
+    }
     await matchSorted(
       { records: checked(withRows.sorted(), recordBytes), recordBytes },
       { records: checked(theirs.sorted(), EVALUATED_BYTES), recordBytes: EVALUATED_BYTES },
@@ -145,6 +150,7 @@ class RecordReader {
     if (next.done === true) {
       throw new ProtocolError('length-wrong', 'more answers came than points were sent');
     }
+    releaseBytes(this.#piece);
     this.#piece = next.value;
     this.#at = 0;
   }

@@ -1,4 +1,5 @@
 /** The party that learns nothing: sends its blinded points and evaluates the receiver's. */
+import { releaseBytes } from '../common/bytes.ts';
 import type { BlindedSet, PsiMachine } from './blinded-set.ts';
 import {
   bothWays,
@@ -45,6 +46,7 @@ export async function runSender(
         if (stop.isStopped) return;
         await evaluated.add(piece);
         done += piece.length / EVALUATED_BYTES;
+        releaseBytes(piece);
         machine.onProgress?.(done, peerItems);
       }
     };
@@ -52,6 +54,7 @@ export async function runSender(
     let index = 0;
     for await (const piece of regroup(evaluated.read(), params.chunkItems * EVALUATED_BYTES)) {
       await channel.send(EVALUATED, encodeChunk(index, piece, EVALUATED_BYTES));
+      releaseBytes(piece);
       index += 1;
     }
   } finally {
@@ -80,7 +83,7 @@ function byValue(machine: PsiMachine): Evaluated {
       // Points that differ only in a low-order part pass the checks of their encodings and become
       // equal here: a receiver that sent such twins could tell one item apart without its place.
       const inTurn = ascending(EVALUATED_BYTES, EVALUATED_BYTES);
-      for await (const records of list.sorted()) inTurn(records);
+      for await (const records of list.sorted()) releaseBytes(inTurn(records));
       yield* list.sorted();
     },
     close: () => list.close(),

@@ -4,6 +4,7 @@
  * time. Made for keys that look random (digests, blinded points): their first bits share the
  * records out evenly.
  */
+import { releaseBytes } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import type { OpenSpill, Spill } from './spill.ts';
 
@@ -65,7 +66,7 @@ export class SortedList {
     }
   }
 
-  /** All records in ascending order of their keys, equal ones as they came, a slice at a time. */
+  /** All records in ascending order of their keys, equal ones as they came; slices are the caller's. */
   async *sorted(): AsyncGenerator<Uint8Array> {
     let slices = 1;
     while (slices < BUCKETS && slices * SLICE_RECORDS < this.#size) slices *= 2;
@@ -77,9 +78,10 @@ export class SortedList {
       const parts: Uint8Array[] = [];
       for (const run of this.#runs) parts.push(await this.#readRun(run, from, to));
       const start = (last.starts[from] ?? 0) * recordBytes;
-      parts.push(last.records.subarray(start, (last.starts[to] ?? 0) * recordBytes));
+      parts.push(last.records.slice(start, (last.starts[to] ?? 0) * recordBytes));
       yield sortRecords(parts, this.shape);
     }
+    releaseBytes(last.records);
   }
 
   async close(): Promise<void> {
@@ -102,6 +104,7 @@ export class SortedList {
     const { records, starts } = intoBuckets(this.#buffer, this.shape);
     this.#spill ??= await this.#openSpill();
     this.#runs.push({ offset: await this.#spill.append(records), starts });
+    releaseBytes(records);
     this.#buffered = 0;
   }
 
@@ -138,7 +141,7 @@ function intoBuckets(
   return { records: out, starts };
 }
 
-/** One sorted array from several unsorted ones. */
+/** One sorted array from several unsorted ones, which are used up. */
 function sortRecords(parts: readonly Uint8Array[], shape: RecordShape): Uint8Array {
   const { recordBytes } = shape;
   let sizeBytes = 0;
@@ -148,6 +151,7 @@ function sortRecords(parts: readonly Uint8Array[], shape: RecordShape): Uint8Arr
   for (const part of parts) {
     records.set(part, filled);
     filled += part.length;
+    releaseBytes(part);
   }
   const order = sortedOrder(records, shape);
   const out = new Uint8Array(sizeBytes);
@@ -155,6 +159,8 @@ function sortRecords(parts: readonly Uint8Array[], shape: RecordShape): Uint8Arr
     const at = (order[place] ?? 0) * recordBytes;
     out.set(records.subarray(at, at + recordBytes), place * recordBytes);
   }
+  releaseBytes(records);
+  releaseBytes(order);
   return out;
 }
 

@@ -10,20 +10,27 @@ import {
   runToEnd,
 } from '../client/analyst.ts';
 import { draftContract, type DraftTerms } from '../client/draft-contract.ts';
+import { draftMatch } from '../client/draft-match.ts';
 import { openSealedSum } from '../client/sealed-opener.ts';
 import type { SealingKey } from '../client/sealing-key.ts';
 import { WeirClient } from '../client/weir-client.ts';
 import type { Release } from '../computations/computation.ts';
 import type { ContractBody, ExplainBody, RunEventBody } from '../contracts/api.ts';
 import { type Contract, PartySchema, PublicKeySchema } from '../contracts/contract.ts';
-import type { Arguments, Plan } from '../contracts/plan.ts';
+import type { Arguments, MatchPlan, Plan } from '../contracts/plan.ts';
 import { SignedRequestSchema } from '../contracts/request.ts';
 import { signContract } from '../contracts/signed-documents.ts';
 import { AbortError, SetupError } from '../errors.ts';
 import { openPool } from '../pool/piscina-pool.ts';
 import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
 import { systemClock } from '../system/clock.ts';
-import { type ContractId, ContractIdSchema, type RunId, RunIdSchema } from '../system/ids.ts';
+import {
+  type ContractId,
+  ContractIdSchema,
+  type PartyId,
+  type RunId,
+  RunIdSchema,
+} from '../system/ids.ts';
 import { readKeyFile } from '../system/key-file.ts';
 import { systemRandom, uuidV7 } from '../system/random.ts';
 import { parseJsonFile, readConfig, writePrivateFile } from './directories.ts';
@@ -81,27 +88,40 @@ export class Analyst {
   /** A contract for the plan with every holder that publishes its table. */
   async draft(plan: Plan, stated: StatedTerms): Promise<Contract> {
     const { datasets } = await this.client.datasets();
-    return draftContract({
-      analyst: this.config.party,
-      recipient: {
-        id: this.config.party.id,
-        encryptionKey: encodeBase64url(this.#keys.encryption.publicKey),
-      },
-      plan,
-      datasets,
-      terms: {
-        purpose: stated.title,
-        legalBasis: 'Agreement of the parties to this contract',
-        parameters: {},
-        limits: {},
-        minimumParties: undefined,
-        notBefore: new Date(systemClock.now()),
-        validDays: 365,
-        resultRetentionS: 30 * 86_400,
-        ...stated,
-        id: uuidV7(systemClock, systemRandom),
-      },
-    });
+    const terms = this.#terms(stated);
+    return draftContract({ ...this.#selfAsRecipient(), plan, datasets, terms });
+  }
+
+  /** A contract by which two holders match. @param tables - each holder's dataset. */
+  async draftMatch(
+    plan: MatchPlan,
+    tables: ReadonlyMap<PartyId, string>,
+    stated: StatedTerms,
+  ): Promise<Contract> {
+    const { datasets } = await this.client.datasets();
+    const terms = this.#terms(stated);
+    return draftMatch({ ...this.#selfAsRecipient(), plan, tables, datasets, terms });
+  }
+
+  #selfAsRecipient(): Pick<Contract, 'analyst' | 'recipient'> {
+    const { party } = this.config;
+    const encryptionKey = encodeBase64url(this.#keys.encryption.publicKey);
+    return { analyst: party, recipient: { id: party.id, encryptionKey } };
+  }
+
+  #terms(stated: StatedTerms): DraftTerms {
+    return {
+      purpose: stated.title,
+      legalBasis: 'Agreement of the parties to this contract',
+      parameters: {},
+      limits: {},
+      minimumParties: undefined,
+      notBefore: new Date(systemClock.now()),
+      validDays: 365,
+      resultRetentionS: 30 * 86_400,
+      ...stated,
+      id: uuidV7(systemClock, systemRandom),
+    };
   }
 
   /** Signs as the analyst and files the contract. */

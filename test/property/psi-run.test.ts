@@ -262,7 +262,6 @@ describe('the estimate', () => {
     expect(lanes).toBe(1024 + 2048);
     expect(units).toMatchObject({
       rows: 2025n,
-      'padded-items': 3072n,
       // 2025 rows · 2 columns · 2 µs + 3072 items · 80 µs
       'compute-milli-units': 254n,
     });

@@ -7,6 +7,8 @@ import { systemClock } from '../../system/clock.ts';
 import { FLIGHT_HOLDERS, prepareFlights } from '../demo/flights-data.ts';
 import { runDemoProcess } from '../demo/demo-process.ts';
 import { DEMO_HOLDER_NAMES } from '../demo/holder-names.ts';
+import { prepareWeek } from '../demo/week-data.ts';
+import { WEEK_TABLES } from '../demo/week-registration.ts';
 import { type HolderSetup, type LocalWeir, startLocalWeir } from '../local-weir.ts';
 import { startChild, stopOnSignals } from '../processes.ts';
 import { ProgressLine } from '../terminal.ts';
@@ -57,7 +59,9 @@ async function runUp(options: UpOptions): Promise<void> {
     running.stopped = true;
     await running.weir?.stop();
   });
-  await prepareFlights(join(directory, 'data'), (fraction, text) => progress.show(text, fraction));
+  const shown = (fraction: number, text: string): void => progress.show(text, fraction);
+  const flights = await prepareFlights(join(directory, 'data'), shown);
+  await prepareWeek(join(directory, 'data'), flights, shown);
   const weir = await startLocalWeir({
     directory,
     port,
@@ -118,8 +122,8 @@ function demoHolders(directory: string): readonly HolderSetup[] {
   return FLIGHT_HOLDERS.map((party) => ({
     party,
     name: DEMO_HOLDER_NAMES[party],
-    datasets: ['departures', 'arrivals'].map((table) =>
-      join(directory, 'data', party, `${table}.dataset.json`),
+    datasets: ['departures', 'arrivals', ...(party === 'centre' ? [] : [WEEK_TABLES[party]])].map(
+      (table) => join(directory, 'data', party, `${table}.dataset.json`),
     ),
   })).filter((holder) => holder.datasets.every((file) => existsSync(file)));
 }

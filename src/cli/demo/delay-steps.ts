@@ -58,10 +58,19 @@ export async function runStep(
   plan: AggregatePlan,
   sealing?: Sealing,
 ): Promise<readonly DemoRun[]> {
+  const plain = await context.analyst.draft(plan, { title: step.title });
+  return showRun(context, step, sealing?.asSealed(plain) ?? plain, sealing);
+}
+
+/** Has a drafted contract signed, runs it and shows what came of it. */
+export async function showRun(
+  context: DemoContext,
+  step: Pick<DemoStep, 'title'>,
+  drafted: Contract,
+  sealing?: Sealing,
+): Promise<readonly DemoRun[]> {
   const { analyst, print, progress } = context;
   print(`\n■ ${step.title.en}\n  ${step.title.zh}`);
-  const plain = await analyst.draft(plan, { title: step.title });
-  const drafted = sealing?.asSealed(plain) ?? plain;
   await analyst.propose(drafted);
   const contract = await analyst.untilActive(drafted.id, progress);
   print(`  contract ${drafted.id}, signed by ${contract.signatures.length} parties`);

@@ -27,7 +27,6 @@ export function estimatePsi(contract: Contract, args: Arguments): Estimate {
     units: {
       runs: 1n as Units,
       rows: BigInt(shape.rowsMaxTotal) as Units,
-      'padded-items': BigInt(shape.itemsMaxTotal) as Units,
       'compute-milli-units': computeMilliUnits(shape) as Units,
       'micro-rho': 0n as Units,
     },

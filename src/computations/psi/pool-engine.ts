@@ -9,13 +9,20 @@ import type { BlindArgument } from '../../../workers/psi.ts';
  * @param threads - how many threads the pool has.
  */
 export function poolEngine(pool: Pool, threads: number, signal?: AbortSignal): PsiEngine {
-  const run = (task: string, batch: Uint8Array, secret: Uint8Array): Promise<Uint8Array> => {
-    const argument: BlindArgument = { batch, secret };
-    return pool.run('psi', task, argument, signal === undefined ? {} : { signal });
-  };
+  const run = (
+    task: string,
+    argument: BlindArgument,
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<Uint8Array> =>
+    pool.run('psi', task, argument, { transfer, ...(signal === undefined ? {} : { signal }) });
   return {
     parallel: threads + 2,
-    blind: (elements, secret) => run('blindTask', elements, secret),
-    evaluate: (points, secret) => run('evaluateTask', points, secret),
+    blind: (elements, secret) => {
+      const { buffer } = elements;
+      const owned = buffer instanceof ArrayBuffer ? [buffer] : [];
+      return run('blindTask', { batch: elements, secret }, owned);
+    },
+    // Received points lie in a frame that is not this function's to give away: they are copied.
+    evaluate: (points, secret) => run('evaluateTask', { batch: points, secret }),
   };
 }

@@ -1,0 +1,77 @@
+/** Drafts a contract by which two holders match, from the plan and what they publish. */
+import type { DatasetBody } from '../contracts/api.ts';
+import { type Contract, ContractSchema, type Party } from '../contracts/contract.ts';
+import type { MatchPlan } from '../contracts/plan.ts';
+import { InputError } from '../errors.ts';
+import type { PartyId } from '../system/ids.ts';
+import type { DraftTerms } from './draft-contract.ts';
+
+export interface MatchDraftInput {
+  readonly analyst: Party;
+  readonly recipient: { readonly id: PartyId; readonly encryptionKey: string };
+  readonly plan: MatchPlan;
+  /** The dataset that each of the two holders takes part with. */
+  readonly tables: ReadonlyMap<PartyId, string>;
+  /** Everything that is published to the analyst. */
+  readonly datasets: readonly DatasetBody[];
+  readonly terms: Omit<DraftTerms, 'parameters' | 'minimumParties' | 'protocol'>;
+}
+
+const DAY_MS = 86_400_000;
+const DEFAULT_LIMITS = {
+  runsTotal: 100,
+  runsPerDay: 10,
+  runsPerMonth: 100,
+  computeMilliUnitsTotal: 100_000_000,
+  microRhoTotal: 0,
+} as const;
+
+/** @throws InputError `dataset-unknown` where a holder publishes no such dataset. */
+export function draftMatch(input: MatchDraftInput): Contract {
+  const { plan, terms } = input;
+  const datasets = [...input.tables]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([holder, table]) => {
+      const found = input.datasets.find(
+        (dataset) => dataset.holder === holder && dataset.dataset === table,
+      );
+      if (found !== undefined) return found;
+      throw new InputError('dataset-unknown', `${holder} publishes no dataset named ${table}.`, {
+        party: holder,
+        remedy: '`weir catalog` lists what is published.',
+      });
+    });
+  const rowsMaxSum = datasets.reduce((sum, dataset) => sum + dataset.rowsMax, 0);
+  const runsTotal = terms.limits.runsTotal ?? DEFAULT_LIMITS.runsTotal;
+  return ContractSchema.parse({
+    format: 'weir-contract/1',
+    id: terms.id,
+    title: terms.title,
+    purpose: terms.purpose,
+    legalBasis: terms.legalBasis,
+    analyst: input.analyst,
+    holders: datasets.map((dataset) => dataset.party),
+    datasets: datasets.map(({ holder, dataset, rowsMax }) => ({
+      holder,
+      dataset,
+      version: 'any',
+      rowsMax,
+    })),
+    plan,
+    parameters: {},
+    dictionaries: [],
+    bounds: [],
+    protocol: { name: 'psi' },
+    recipient: input.recipient,
+    disclosure: { smallestCell: 3, smallestContributors: 2 },
+    limits: { ...DEFAULT_LIMITS, rowsTotal: rowsMaxSum * runsTotal, ...terms.limits },
+    timeZone: 'Asia/Shanghai',
+    validity: {
+      notBefore: terms.notBefore.toISOString(),
+      notAfter: new Date(terms.notBefore.getTime() + terms.validDays * DAY_MS).toISOString(),
+    },
+    resultRetentionS: terms.resultRetentionS,
+    price: { currency: 'CNY', perRunMicros: 1_000_000, perComputeUnitMicros: 100_000 },
+    minimumParties: 2,
+  });
+}
