@@ -38,7 +38,7 @@ export async function traceSyncs(
       process.execPath,
       CHILD,
       'sqlite',
-      join(directory, `${mode}.db`),
+      join(directory, `${mode}-traced.db`),
       '1',
       mode,
       '1',

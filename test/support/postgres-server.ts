@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 
-const START_MAX_MS = 20_000;
+const START_MAX_MS = 30_000;
+const STARTS_MAX = 10;
 
 export interface PostgresServer {
   readonly url: string;
@@ -64,23 +65,24 @@ export async function startPostgres(binaries: string): Promise<PostgresServer> {
       if (child.exitCode !== null || child.signalCode !== null) resolve();
       else child.once('exit', () => resolve());
     });
+  const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${directory}`].flatMap(
+    (setting) => ['-c', setting],
+  );
   const start = async (): Promise<void> => {
-    server = spawn(
-      join(binaries, 'postgres'),
-      [
-        '-D',
-        data,
-        '-p',
-        String(port),
-        '-c',
-        'listen_addresses=127.0.0.1',
-        '-c',
-        `unix_socket_directories=${directory}`,
-      ],
-      // A group of its own, so that one signal reaches the server's children too.
-      { ...identity, cwd: directory, stdio: 'ignore', detached: true },
-    );
-    await answers(url);
+    // What a crash left behind (a worker that still ends) can make the first start fail.
+    for (let attempt = 1; ; attempt += 1) {
+      const started = spawn(
+        join(binaries, 'postgres'),
+        ['-D', data, '-p', String(port), ...settings],
+        { ...identity, cwd: directory, stdio: 'ignore' },
+      );
+      server = started;
+      const exited = ended(started).then(() => 'exited' as const);
+      const outcome = await Promise.race([answers(url), exited]);
+      if (outcome !== 'exited') return;
+      if (attempt >= STARTS_MAX) throw new Error('the PostgreSQL server does not start');
+      await sleep(300);
+    }
   };
   await start();
   return {
