@@ -17,6 +17,7 @@ import { WeirClient } from '../client/weir-client.ts';
 import type { Release } from '../computations/computation.ts';
 import type { ContractBody, ExplainBody, RunEventBody } from '../contracts/api.ts';
 import { type Contract, PartySchema, PublicKeySchema } from '../contracts/contract.ts';
+import { DEFAULT_RETENTION_S, DEFAULT_VALID_DAYS } from '../contracts/default-terms.ts';
 import type { Arguments, MatchPlan, Plan } from '../contracts/plan.ts';
 import { SignedRequestSchema } from '../contracts/request.ts';
 import { signContract } from '../contracts/signed-documents.ts';
@@ -117,8 +118,8 @@ export class Analyst {
       limits: {},
       minimumParties: undefined,
       notBefore: new Date(systemClock.now()),
-      validDays: 365,
-      resultRetentionS: 30 * 86_400,
+      validDays: DEFAULT_VALID_DAYS,
+      resultRetentionS: DEFAULT_RETENTION_S,
       ...stated,
       id: uuidV7(systemClock, systemRandom),
     };

@@ -7,6 +7,7 @@ import { domainCommands } from './commands/domain.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { initCommands } from './commands/init.ts';
 import { meteringCommands } from './commands/metering.ts';
+import { queryCommands } from './commands/query.ts';
 import { upCommand } from './commands/up.ts';
 import { exitCodeOf, sentenceOf } from './exit.ts';
 import { tellFailed } from './processes.ts';
@@ -27,6 +28,7 @@ for (const add of [
   domainCommands,
   contractCommands,
   analystCommands,
+  queryCommands,
   meteringCommands,
   backupCommands,
 ]) {

@@ -4,6 +4,7 @@
  */
 import type { DatasetBody } from '../contracts/api.ts';
 import { type Contract, ContractSchema, type Party } from '../contracts/contract.ts';
+import { DEFAULT_LIMITS, DEFAULT_PRICE, DEFAULT_TIME_ZONE } from '../contracts/default-terms.ts';
 import { aggregatePlanOf } from '../contracts/plan-fits.ts';
 import type { Parameter, Plan } from '../contracts/plan.ts';
 import { InputError } from '../errors.ts';
@@ -34,13 +35,6 @@ export interface DraftInput {
 }
 
 const DAY_MS = 86_400_000;
-const DEFAULT_LIMITS = {
-  runsTotal: 1000,
-  runsPerDay: 100,
-  runsPerMonth: 1000,
-  computeMilliUnitsTotal: 10_000_000,
-  microRhoTotal: 0,
-} as const;
 
 /**
  * @throws InputError `dataset-unknown` where nobody publishes the table, `column-unknown` where the
@@ -97,13 +91,13 @@ export function draftContract(input: DraftInput): Contract {
       rowsTotal: rowsMaxSum * runsTotal,
       ...terms.limits,
     },
-    timeZone: 'Asia/Shanghai',
+    timeZone: DEFAULT_TIME_ZONE,
     validity: {
       notBefore: terms.notBefore.toISOString(),
       notAfter: new Date(terms.notBefore.getTime() + terms.validDays * DAY_MS).toISOString(),
     },
     resultRetentionS: terms.resultRetentionS,
-    price: { currency: 'CNY', perRunMicros: 1_000_000, perComputeUnitMicros: 100_000 },
+    price: DEFAULT_PRICE,
     minimumParties: terms.minimumParties ?? Math.max(2, datasets.length),
   });
 }

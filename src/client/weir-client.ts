@@ -95,6 +95,12 @@ export class WeirClient {
     return this.#again(call, api.ExplainBodySchema);
   }
 
+  /** What a query compiles to, would cost and show, and everything that refuses it. */
+  plan(request: api.PlanRequest): Promise<api.PlanBody> {
+    const call = { method: 'POST', path: '/v1/plans', json: request } as const;
+    return this.#again(call, api.PlanBodySchema);
+  }
+
   /** Files a contract; the same one again is answered alike. */
   proposeContract(contract: SignedContract): Promise<api.ContractBody> {
     const call = { method: 'POST', path: '/v1/contracts', json: contract } as const;

@@ -19,7 +19,7 @@ import {
   PartySchema,
   PublicKeySchema,
 } from './contract.ts';
-import { ArgumentsSchema } from './plan.ts';
+import { ArgumentsSchema, ParameterSchema, PlanSchema } from './plan.ts';
 import { SignedReceiptSchema } from './receipt.ts';
 
 export const PAGE_DEFAULT = 100;
@@ -98,10 +98,16 @@ export const QuotaLeftBodySchema = z.object({
 });
 export type QuotaLeftBody = z.infer<typeof QuotaLeftBodySchema>;
 
-/** Asks what a run would cost and show: of a filed contract, or of a draft. */
+/** SQL that is longer is refused before it is parsed; the parser's own bound is lower. */
+const SQL_CHARS_MAX = 65_536;
+const Sql = z.string().max(SQL_CHARS_MAX);
+
+/** Asks what a run would cost and show: of a filed contract, of a draft, or of a query. */
 export const ExplainRequestSchema = z.union([
   z.strictObject({ contractId: ContractIdSchema, arguments: ArgumentsSchema }),
   z.strictObject({ contract: ContractSchema, arguments: ArgumentsSchema }),
+  /** At default terms; the most that its parameters allow where no arguments are given. */
+  z.strictObject({ sql: Sql, arguments: ArgumentsSchema.optional() }),
 ]);
 export type ExplainRequest = z.infer<typeof ExplainRequestSchema>;
 
@@ -118,6 +124,44 @@ export const ExplainBodySchema = z.object({
   priceMicros: Amount,
 });
 export type ExplainBody = z.infer<typeof ExplainBodySchema>;
+
+/** A query to compile. */
+export const PlanRequestSchema = z.strictObject({
+  sql: Sql,
+  arguments: ArgumentsSchema.optional(),
+});
+export type PlanRequest = z.infer<typeof PlanRequestSchema>;
+
+/** Why a query may not run as things are: where in it, by which rule, and what would help. */
+export const RefusalBodySchema = z.object({
+  code: z.string(),
+  detail: z.string(),
+  /** `line 1, column 8`, where the refusal is about a part of the text. */
+  path: z.string().optional(),
+  column: z.string().optional(),
+  rule: z.string().optional(),
+  party: z.string().optional(),
+  remedy: z.string().optional(),
+});
+export type RefusalBody = z.infer<typeof RefusalBodySchema>;
+
+export const PlanBodySchema = z.object({
+  /** Every refusal; empty where a contract over the plan could run. */
+  refusals: z.array(RefusalBodySchema),
+  /** What a contract would hold; absent where the query is no plan. */
+  draft: z
+    .object({
+      plan: PlanSchema,
+      parameters: z.record(NameSchema, ParameterSchema),
+      datasets: ContractSchema.shape.datasets,
+      disclosure: ContractSchema.shape.disclosure,
+      protocol: z.string(),
+    })
+    .optional(),
+  /** At default terms; absent where the plan cannot be computed. */
+  explanation: ExplainBodySchema.optional(),
+});
+export type PlanBody = z.infer<typeof PlanBodySchema>;
 
 export const ContractStateSchema = z.enum([
   'proposed',

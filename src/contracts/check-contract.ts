@@ -20,9 +20,17 @@ import { signatoriesOf } from './signed-documents.ts';
  */
 export function checkContract(contract: Contract): void {
   checkParties(contract);
-  checkDatasets(contract);
   checkTimes(contract);
   checkPrice(contract);
+  checkPlanned(contract);
+}
+
+/**
+ * The part of `checkContract` about datasets, plan and parameters, which a plan that nobody has
+ * agreed to yet must pass as well. @throws as `checkContract`
+ */
+export function checkPlanned(contract: Contract): void {
+  checkDatasets(contract);
   const { plan } = contract;
   if (plan.kind === 'match') return checkMatch(contract, plan);
   if (contract.protocol.name === 'psi') refuse('the protocol psi is for plans that match');

@@ -15,7 +15,7 @@ import { mountCatalog } from './routes/catalog.ts';
 import { mountContracts } from './routes/contracts.ts';
 import { mountEnrolments } from './routes/enrolments.ts';
 import { mountEvents } from './routes/events.ts';
-import { mountExplain } from './routes/explain.ts';
+import { mountExplain, mountPlans } from './routes/explain.ts';
 import { mountHealth } from './routes/health.ts';
 import { mountMetering } from './routes/metering.ts';
 import { mountOperator } from './routes/operator.ts';
@@ -26,6 +26,7 @@ import type {
   ExplainService,
   LinkStatusService,
   MeteringService,
+  PlanService,
   ReadinessService,
   RunService,
 } from './services.ts';
@@ -37,6 +38,7 @@ export interface GatewayServices {
   readonly catalog: CatalogService;
   readonly metering: MeteringService;
   readonly explains: ExplainService;
+  readonly plans: PlanService;
   readonly readiness: ReadinessService;
   readonly links: LinkStatusService;
   readonly tokens: TokenBook;
@@ -82,6 +84,7 @@ export function createGatewayApp(options: AppOptions): GatewayApp {
   mountRuns(app, gate, services.runs);
   mountEvents(app, gate, services.runs, options.closing);
   mountExplain(app, gate, services.explains);
+  mountPlans(app, gate, services.plans);
   mountContracts(app, gate, services.contracts);
   mountCatalog(app, gate, services.catalog);
   mountMetering(app, gate, services.metering);

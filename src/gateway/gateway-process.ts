@@ -10,6 +10,8 @@ import { attachLinkServer, type LinkServer } from '../link/link-server.ts';
 import type { LinkStatus } from '../link/link.ts';
 import { openPool } from '../pool/piscina-pool.ts';
 import type { Pool } from '../pool/pool.ts';
+import { openIsolatedSerializer } from '../query/isolated-serializer.ts';
+import { type SqlParser, sqlParserOver } from '../query/sql-parser.ts';
 import { EventLog } from '../runs/event-log.ts';
 import { ReceiptIssuer } from '../runs/receipt-issuer.ts';
 import { recoverRuns, sweep } from '../runs/recovery.ts';
@@ -29,6 +31,7 @@ import { DomainBook } from './domains.ts';
 import { EnrolmentDesk } from './enrolment.ts';
 import { type GatewayState, identityKeyFile, openGatewayState } from './gateway-state.ts';
 import { ledgerMetering } from './metering-service.ts';
+import { planService } from './plan-service.ts';
 import { type RunningServer, startServer } from './server.ts';
 import {
   catalogService,
@@ -113,6 +116,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         deadlineMs: DRAIN_MS,
       });
       await sweeping;
+      parts.parser.close();
       await parts.pool.close();
       await state.store.close();
     },
@@ -132,6 +136,7 @@ interface Parts {
   readonly active: ActiveContracts;
   readonly receipts: ReceiptIssuer;
   readonly runs: RunService;
+  readonly parser: SqlParser;
 }
 
 async function openParts(options: GatewayOptions): Promise<Parts> {
@@ -176,19 +181,22 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
     active,
     receipts,
     runs,
+    parser: sqlParserOver(openIsolatedSerializer()),
   };
 }
 
 function servicesOf(parts: Parts, options: GatewayOptions, times: LinkTimes): GatewayServices {
   const { clock, random } = options;
-  const { state, contracts, catalog, domains, runs, deps, identity } = parts;
+  const { state, contracts, catalog, domains, runs, deps, identity, parser } = parts;
   const { store, audit, ledger } = state;
+  const plans = planService({ deps, runs, catalog, domains, parser, random });
   return {
     runs: runService(runs),
     contracts: contractService(contracts, clock),
     catalog: catalogService(catalog, domains),
     metering: ledgerMetering(ledger, store, clock, random),
-    explains: explainService(deps, runs, contracts, catalog),
+    explains: explainService(deps, runs, contracts, catalog, plans),
+    plans,
     readiness: { checks: () => readiness(state) },
     links: times,
     tokens: new TokenBook(store, audit, clock, random),

@@ -4,7 +4,8 @@ import type { CatalogBook } from '../catalog/catalog-book.ts';
 import { boundsOf, dictionariesOf } from '../catalog/published.ts';
 import type { ContractBook, FiledContract } from '../contracts/contract-book.ts';
 import type { Contract, Party } from '../contracts/contract.ts';
-import { errorOfCode, IdentityError } from '../errors.ts';
+import type { Arguments } from '../contracts/plan.ts';
+import { assertInvariant, errorOfCode, IdentityError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
 import { explain } from '../runs/explain.ts';
 import type { RunDependencies } from '../runs/run-machine.ts';
@@ -18,7 +19,9 @@ import type {
   CatalogService,
   ContractService,
   ContractView,
+  ExplainAnswer,
   ExplainService,
+  PlanService,
   PublishedDataset,
   RunService,
   RunView,
@@ -121,11 +124,14 @@ export function explainService(
   runs: Runs,
   contracts: ContractBook,
   catalog: CatalogBook,
+  plans: PlanService,
 ): ExplainService {
   const checkPublished = async (contract: Contract): Promise<void> =>
     checkPlan(contract, await catalog.list());
   return {
-    explain: async ({ analyst, subject, arguments: args }) => {
+    explain: async ({ analyst, subject, arguments: stated }) => {
+      if (subject.kind === 'sql') return explainQuery(plans, analyst, subject.sql, stated);
+      const args = stated ?? {};
       const contract =
         subject.kind === 'draft'
           ? subject.contract
@@ -133,6 +139,20 @@ export function explainService(
       return explain(deps, runs, contract, args, checkPublished);
     },
   };
+}
+
+/** @throws the first of the refusals, where there is one. */
+async function explainQuery(
+  plans: PlanService,
+  analyst: PartyId,
+  sql: string,
+  args: Arguments | undefined,
+): Promise<ExplainAnswer> {
+  const { refusals, explanation } = await plans.judge({ analyst, sql, arguments: args });
+  const [first] = refusals;
+  if (first !== undefined) throw first;
+  assertInvariant(explanation !== undefined, 'a query without refusals is explained');
+  return explanation;
 }
 
 /** Since when each domain's link has been up, kept from the link's own events. */

@@ -14,9 +14,10 @@ import type {
 } from '../contracts/contract.ts';
 import type { ContractState } from '../contracts/life-cycle.ts';
 import type { Arguments } from '../contracts/plan.ts';
+import type { ProvisionalPlan } from '../contracts/provisional.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode, WeirError } from '../errors.ts';
 import type { MeteringRecord, RecordOutcome } from '../ledger/ledger-store.ts';
 import type { RunEvent, RunState } from '../runs/run-events.ts';
 import type { ContractId, Hash, PartyId, RunId } from '../system/ids.ts';
@@ -206,8 +207,10 @@ export interface ExplainCommand {
   /** A filed contract, or a draft that nobody has signed yet. */
   readonly subject:
     | { readonly kind: 'filed'; readonly contractId: ContractId }
-    | { readonly kind: 'draft'; readonly contract: Contract };
-  readonly arguments: Arguments;
+    | { readonly kind: 'draft'; readonly contract: Contract }
+    | { readonly kind: 'sql'; readonly sql: string };
+  /** Undefined: the most that the parameters allow. */
+  readonly arguments: Arguments | undefined;
 }
 
 /** What a run would cost and show, from public facts alone; nothing is reserved. */
@@ -220,6 +223,24 @@ export interface ExplainAnswer extends Estimate {
 export interface ExplainService {
   /** @throws StateError `contract-unknown`; InputError, PolicyError where the plan cannot run. */
   explain(command: ExplainCommand): Promise<ExplainAnswer>;
+}
+
+export interface PlanCommand {
+  readonly analyst: PartyId;
+  readonly sql: string;
+  readonly arguments: Arguments | undefined;
+}
+
+/** A query as judged: what it compiles to, what it would cost, and everything that refuses it. */
+export interface JudgedPlan {
+  readonly draft: ProvisionalPlan | undefined;
+  readonly refusals: readonly WeirError[];
+  readonly explanation: ExplainAnswer | undefined;
+}
+
+export interface PlanService {
+  /** Reads published metadata only; spends nothing. @throws CapacityError `queue-full` */
+  judge(command: PlanCommand): Promise<JudgedPlan>;
 }
 
 /** Which enrolled domains are connected now. */

@@ -4,7 +4,9 @@ import type {
   DatasetList,
   ExplainBody,
   MeteringRecordBody,
+  PlanBody,
   QuotaLeftBody,
+  RefusalBody,
   RunBody,
   RunEventBody,
   TokenBody,
@@ -15,6 +17,7 @@ import type { RunEvent } from '../runs/run-events.ts';
 import type {
   ContractView,
   ExplainAnswer,
+  JudgedPlan,
   PublishedDataset,
   QuotaLeft,
   RunView,
@@ -95,6 +98,26 @@ export function explainBody(answer: ExplainAnswer): ExplainBody {
     quota: answer.quota.map(quotaBody),
     currency: answer.currency,
     priceMicros: answer.priceMicros.toString(),
+  };
+}
+
+export function planBody({ draft, refusals, explanation }: JudgedPlan): PlanBody {
+  return {
+    refusals: refusals.map(({ code, message, facts }): RefusalBody => {
+      const { path, column, rule, party, remedy } = facts;
+      return { code, detail: message, path, column, rule, party, remedy };
+    }),
+    draft:
+      draft === undefined
+        ? undefined
+        : {
+            plan: draft.plan,
+            parameters: draft.parameters,
+            datasets: draft.datasets,
+            disclosure: draft.disclosure,
+            protocol: draft.protocol.name,
+          },
+    explanation: explanation === undefined ? undefined : explainBody(explanation),
   };
 }
 

@@ -16,10 +16,10 @@ import {
   type Parameter,
 } from '../contracts/plan.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
-import { InputError, type WeirError } from '../errors.ts';
+import { assertInvariant, InputError, type WeirError } from '../errors.ts';
 import { NameSchema } from '../system/ids.ts';
 import { isGroup, resolveColumn, resolveGroup, type Scope } from './query-columns.ts';
-import { refuse, type QueryText } from './query-refusal.ts';
+import { placed, refuse, Refusals, type QueryText } from './query-refusal.ts';
 import { compileSelections } from './query-selections.ts';
 import { SHAPE, type SqlParser } from './sql-parser.ts';
 import {
@@ -40,32 +40,67 @@ export interface CompiledQuery {
   readonly refusals: readonly WeirError[];
 }
 
+/** A query with everything that stands in its way; `compiled` where it is a plan at all. */
+export interface JudgedQuery {
+  readonly compiled: Pick<CompiledQuery, 'draft' | 'parameters'> | undefined;
+  /** Each with place, column, rule, party and remedy as far as it has them. */
+  readonly refusals: readonly WeirError[];
+}
+
 /**
  * Compiles a query over published datasets. Reads metadata only.
  * @param published - the datasets the analyst may see; every holder that publishes the name takes part.
  * @throws InputError `query-not-supported` with place, reason and what can be written instead;
- * `dataset-unknown`, `column-unknown`, `parameter-invalid`
+ * `dataset-unknown`, `column-unknown`, `parameter-invalid`: the first of what `judgeQuery` lists
  */
 export async function compileQuery(
   parser: SqlParser,
   text: string,
   published: readonly PublishedDataset[],
 ): Promise<CompiledQuery> {
-  const { query, select } = await parser.parse(text);
-  refuseUnplannable(query, select);
-  const table = tableOf(query, select);
-  const datasets = published.filter((dataset) => dataset.name === table.table_name);
+  const { compiled, refusals } = await judgeQuery(parser, text, published);
+  if (compiled !== undefined) return { ...compiled, refusals };
+  const [first] = refusals;
+  assertInvariant(first !== undefined, 'a query that does not compile is refused');
+  throw first;
+}
+
+/**
+ * Compiles a query as far as it goes and lists every refusal on the way, of its form and of the
+ * holders' rules alike. Reads metadata only.
+ * @throws CapacityError `queue-full` where the parser has no room
+ */
+export async function judgeQuery(
+  parser: SqlParser,
+  text: string,
+  published: readonly PublishedDataset[],
+): Promise<JudgedQuery> {
+  const refusals = new Refusals();
+  const parsed = await parser.parse(text).catch((error: unknown) => {
+    if (!(error instanceof InputError)) throw error;
+    refusals.add(error);
+  });
+  if (parsed === undefined) return { compiled: undefined, refusals: refusals.found };
+  const { query, select } = parsed;
+  refusals.try(() => refuseUnplannable(query, select));
+  const table = refusals.try(() => tableOf(query, select));
+  const datasets = published.filter((dataset) => dataset.name === table?.table_name);
   const [first] = datasets;
+  if (table === undefined) return { compiled: undefined, refusals: refusals.found };
   if (first === undefined) {
-    throw new InputError('dataset-unknown', 'No holder publishes a dataset of this name.', {
-      rule: `dataset ${table.table_name.slice(0, 63)}`,
-      remedy: `One of: ${[...new Set(published.map((dataset) => dataset.name))].join(', ') || 'none is published'}.`,
-    });
+    refusals.add(unknownDataset(query, table, published));
+    return { compiled: undefined, refusals: refusals.found };
   }
   const qualifiers = [table.alias === '' ? table.table_name : table.alias];
-  const scope: Scope = { query, dataset: first, qualifiers };
-  const { groups, measures } = compileList(scope, select);
-  const { selections, parameters } = compileSelections(scope, select.where_clause, groups);
+  const scope: Scope = { query, dataset: first, qualifiers, places: new Map() };
+  const { groups, measures } = compileList(scope, select, refusals);
+  const { selections, parameters } = compileSelections(
+    scope,
+    select.where_clause,
+    groups,
+    refusals,
+  );
+  if (refusals.found.length > 0) return { compiled: undefined, refusals: refusals.found };
   const plan: AggregatePlan = AggregatePlanSchema.parse({
     kind: 'aggregate',
     table: first.name,
@@ -74,7 +109,26 @@ export async function compileQuery(
     select: selections,
   });
   const draft = draftOf(plan, first, datasets);
-  return { draft, parameters, refusals: planRefusals(draft, datasets) };
+  const ofTable = query.placeOf(table.query_location);
+  return {
+    compiled: { draft, parameters },
+    refusals: planRefusals(draft, datasets).map((refusal) =>
+      placed(refusal, scope.places.get(refusal.facts.column ?? '') ?? ofTable),
+    ),
+  };
+}
+
+function unknownDataset(
+  query: QueryText,
+  table: TableNode,
+  published: readonly PublishedDataset[],
+): InputError {
+  const place = query.placeOf(table.query_location);
+  return new InputError('dataset-unknown', 'No holder publishes a dataset of this name.', {
+    rule: `dataset ${table.table_name.slice(0, 63)}`,
+    ...(place === undefined ? {} : { path: place }),
+    remedy: `One of: ${[...new Set(published.map((dataset) => dataset.name))].join(', ') || 'none is published'}.`,
+  });
 }
 
 function refuseUnplannable(query: QueryText, select: SelectNode): void {
@@ -112,38 +166,58 @@ function tableOf(query: QueryText, select: SelectNode): TableNode {
   );
 }
 
-function compileList(scope: Scope, select: SelectNode): { groups: string[]; measures: Measure[] } {
+function compileList(
+  scope: Scope,
+  select: SelectNode,
+  refusals: Refusals,
+): { groups: string[]; measures: Measure[] } {
   const { query } = scope;
+  const before = refusals.found.length;
   const selected: string[] = [];
   const measures: Measure[] = [];
   const positions: (string | undefined)[] = [];
   for (const item of select.select_list) {
-    const node = ExpressionNode.safeParse(item);
-    if (!node.success) {
-      refuse(query, placeOfNode(item), 'this is neither a group column nor an aggregate', SHAPE);
-    }
-    if (isGroup(node.data)) {
-      const group = resolveGroup(scope, node.data);
-      if (node.data.alias !== '' && node.data.alias !== group) {
-        refuse(
-          query,
-          node.data.query_location,
-          'a group column keeps its name',
-          `${group} without AS.`,
-        );
+    const position = positions.push(undefined) - 1;
+    refusals.try(() => {
+      const node = ExpressionNode.safeParse(item);
+      if (!node.success) {
+        refuse(query, placeOfNode(item), 'this is neither a group column nor an aggregate', SHAPE);
       }
+      if (!isGroup(node.data)) {
+        measures.push(compileMeasure(scope, FunctionNode.parse(item)));
+        return;
+      }
+      const group = groupItem(scope, node.data);
       selected.push(group);
-      positions.push(group);
-    } else {
-      measures.push(compileMeasure(scope, FunctionNode.parse(item)));
-      positions.push(undefined);
-    }
+      positions[position] = group;
+    });
   }
   const groups =
     select.aggregate_handling === 'FORCE_AGGREGATES'
       ? selected
-      : select.group_expressions.map((node) => compileGroup(scope, node, positions));
-  refuseMismatch(query, selected, groups);
+      : select.group_expressions.flatMap(
+          (node) => refusals.try(() => compileGroup(scope, node, positions)) ?? [],
+        );
+  // What was refused above is missing here, and would be refused for that again.
+  if (refusals.found.length === before) {
+    refusals.try(() => refuseMismatch(query, selected, groups));
+    refusals.try(() => refuseNumbers(query, groups, measures));
+  }
+  return { groups, measures };
+}
+
+function groupItem(scope: Scope, node: ExpressionNode): string {
+  const group = resolveGroup(scope, node);
+  if (node.alias === '' || node.alias === group) return group;
+  const rule = 'a group column keeps its name';
+  return refuse(scope.query, node.query_location, rule, `${group} without AS.`);
+}
+
+function refuseNumbers(
+  query: QueryText,
+  groups: readonly string[],
+  measures: readonly Measure[],
+): void {
   if (measures.length === 0)
     refuse(query, undefined, 'there is no aggregate', 'COUNT(*) at least.');
   if (measures.length > MEASURES_MAX || groups.length > GROUPS_MAX) {
@@ -159,7 +233,6 @@ function compileList(scope: Scope, select: SelectNode): { groups: string[]; meas
   if (twice !== undefined) {
     refuse(query, undefined, `two result columns are called ${twice}`, 'Name them apart with AS.');
   }
-  return { groups, measures };
 }
 
 function compileGroup(

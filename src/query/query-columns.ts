@@ -10,6 +10,8 @@ export interface Scope {
   readonly query: QueryText;
   readonly dataset: PublishedDataset;
   readonly qualifiers: readonly string[];
+  /** Where each column first stands, filled in on the way: refusals of the plan point there. */
+  readonly places: Map<string, string>;
 }
 
 /** Expressions that stand for a derivation, so that `hour(date)` finds the column derived so. */
@@ -49,7 +51,10 @@ export function resolveColumn(scope: Scope, node: ColumnNode): PublishedColumn {
     refuse(query, node.query_location, 'the name is not of the dataset', 'A column’s bare name.');
   }
   const found = dataset.columns.find((column) => column.name === name);
-  if (found !== undefined) return found;
+  if (found !== undefined) {
+    rememberPlace(scope, found.name, node.query_location);
+    return found;
+  }
   const near = dataset.columns.find(
     (column) => column.name.toLowerCase() === name.toLowerCase(),
   )?.name;
@@ -88,7 +93,10 @@ export function resolveGroup(scope: Scope, node: ExpressionNode): string {
       : dataset.columns.find(
           ({ derived }) => derived?.derive === derive && derived.from === column.name,
         );
-  if (found?.labels !== undefined) return found.name;
+  if (found?.labels !== undefined) {
+    rememberPlace(scope, found.name, node.query_location);
+    return found.name;
+  }
   const groups = dataset.columns.filter(({ labels }) => labels !== undefined);
   return refuse(
     query,
@@ -97,4 +105,9 @@ export function resolveGroup(scope: Scope, node: ExpressionNode): string {
     `One of: ${groups.map(({ name }) => name).join(', ') || 'none'}; or the holder publishes labels for ${column.name}.`,
     column.name,
   );
+}
+
+function rememberPlace({ query, places }: Scope, column: string, at: number | undefined): void {
+  const place = query.placeOf(at);
+  if (place !== undefined && !places.has(column)) places.set(column, place);
 }

@@ -1,5 +1,5 @@
 /** How a query is refused: what stands where, why it cannot be, and what can be written instead. */
-import { InputError } from '../errors.ts';
+import { errorOfCode, InputError, WeirError } from '../errors.ts';
 
 /** The text of a query with what an offset into it means. */
 export interface QueryText {
@@ -43,4 +43,34 @@ export function refuse(
       ...(column === undefined ? {} : { column }),
     },
   );
+}
+
+/** Refusals found so far: one that is met does not hide the next. */
+export class Refusals {
+  readonly #found: WeirError[] = [];
+
+  get found(): readonly WeirError[] {
+    return this.#found;
+  }
+
+  add(refusal: WeirError): void {
+    this.#found.push(refusal);
+  }
+
+  /** The answer, or undefined where it was refused. Bugs are thrown on. */
+  try<Answer>(work: () => Answer): Answer | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof WeirError)) throw error;
+      this.#found.push(error);
+      return undefined;
+    }
+  }
+}
+
+/** A refusal of the plan, with the place in the query of what it is about. */
+export function placed(refusal: WeirError, place: string | undefined): WeirError {
+  if (place === undefined || refusal.facts.path !== undefined) return refusal;
+  return errorOfCode(refusal.code, refusal.message, { ...refusal.facts, path: place }) ?? refusal;
 }

@@ -3,7 +3,7 @@ import type { AggregatePlan, Parameter } from '../contracts/plan.ts';
 import { InputError } from '../errors.ts';
 import { NameSchema } from '../system/ids.ts';
 import { isGroup, resolveGroup, type Scope } from './query-columns.ts';
-import { refuse } from './query-refusal.ts';
+import { refuse, type Refusals } from './query-refusal.ts';
 import {
   AndNode,
   EqualNode,
@@ -22,13 +22,14 @@ const WHERE =
 type Selection = AggregatePlan['select'][number];
 
 /**
- * Compiles a WHERE clause.
- * @throws InputError `query-not-supported`, `column-unknown`, `parameter-invalid`
+ * Compiles a WHERE clause; what is refused of it goes to `refusals`: InputError
+ * `query-not-supported`, `column-unknown`, `parameter-invalid`.
  */
 export function compileSelections(
   scope: Scope,
   where: unknown,
   groups: readonly string[],
+  refusals: Refusals,
 ): { selections: Selection[]; parameters: Record<string, Parameter> } {
   const selections: Selection[] = [];
   const parameters: Record<string, Parameter> = {};
@@ -40,13 +41,16 @@ export function compileSelections(
       pending.unshift(...and.data.children);
       continue;
     }
-    const [left, choices, isOne] = conditionOf(scope, node);
-    const column = groupOf(scope, left, groups);
-    if (selections.some((selection) => selection.column === column)) {
-      const rule = 'a column is restricted twice';
-      refuse(scope.query, placeOfNode(node), rule, `One condition on ${column}.`, column);
-    }
-    selections.push(selectionOf(scope, column, choices, isOne, parameters));
+    const condition = node;
+    refusals.try(() => {
+      const [left, choices, isOne] = conditionOf(scope, condition);
+      const column = groupOf(scope, left, groups);
+      if (selections.some((selection) => selection.column === column)) {
+        const rule = 'a column is restricted twice';
+        refuse(scope.query, placeOfNode(condition), rule, `One condition on ${column}.`, column);
+      }
+      selections.push(selectionOf(scope, column, choices, isOne, parameters));
+    });
   }
   return { selections, parameters };
 }

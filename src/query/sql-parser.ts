@@ -1,34 +1,16 @@
 /**
- * Analysts' SQL as a tree. The text is a bound value of one fixed statement, is only parsed and
- * never executed; the instance that parses it can reach no file, network or extension, holds no
- * data and no table, and its settings are locked.
+ * Analysts' SQL as a tree. Length and nesting are bounded before the native parser sees a text, and
+ * its answer is held against strict schemas: what has no schema is refused with its place.
  */
-import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
+import type { z } from 'zod';
 import { InputError } from '../errors.ts';
 import { queryText, refuse, type QueryText } from './query-refusal.ts';
+import type { SqlSerializer } from './sql-serializer.ts';
 import { ParsedSchema, SelectNode } from './sql-tree.ts';
 
-const QUERY_BYTES_MAX = 8192;
-/** Nesting of expressions: plans need three levels, hostile text as many as the stack has. */
-const DEPTH_MAX = 64;
+export const QUERY_BYTES_MAX = 8192;
 /** Brackets in one another, counted before the parser recurses into them. */
 const BRACKETS_MAX = 32;
-
-const LOCK: readonly string[] = [
-  'SET threads = 1',
-  "SET memory_limit = '64MiB'",
-  "SET temp_directory = ''",
-  `SET max_expression_depth = ${DEPTH_MAX}`,
-  'SET autoinstall_known_extensions = false',
-  'SET autoload_known_extensions = false',
-  'SET allow_community_extensions = false',
-  'SET allow_persistent_secrets = false',
-  'SET enable_external_access = false',
-  'SET lock_configuration = true',
-];
-
-const PARSE =
-  'SELECT json_serialize_sql(CAST($1 AS VARCHAR), skip_default := false, skip_null := false, skip_empty := false)';
 
 export interface SqlParser {
   /**
@@ -39,37 +21,21 @@ export interface SqlParser {
   close(): void;
 }
 
-/** Opens a parser; one serves a whole process. */
-export async function openSqlParser(): Promise<SqlParser> {
-  const instance = await DuckDBInstance.create(':memory:');
-  const connected = async <T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> => {
-    const connection = await instance.connect();
-    try {
-      return await work(connection);
-    } finally {
-      connection.closeSync();
-    }
-  };
-  await connected(async (connection) => {
-    for (const statement of LOCK) await connection.run(statement);
-  });
+/** A parser over the native one, in this process or in one of its own; closed with it. */
+export function sqlParserOver(serializer: SqlSerializer): SqlParser {
   return {
-    // A connection each: two texts parsed at once must not share a statement's state.
-    parse: (text) => connected((connection) => parseWith(connection, text)),
-    close: () => instance.closeSync(),
+    parse: (text) => parseWith(serializer, text),
+    close: () => serializer.close(),
   };
 }
 
 async function parseWith(
-  connection: DuckDBConnection,
+  serializer: SqlSerializer,
   text: string,
 ): Promise<{ query: QueryText; select: SelectNode }> {
   const query = queryText(text);
   refuseUnparsable(query);
-  const reader = await connection.runAndReadAll(PARSE, [text]);
-  const parsed = ParsedSchema.safeParse(JSON.parse(String(reader.getRows()[0]?.[0])));
-  if (!parsed.success) refuse(query, undefined, 'the parser’s answer is not understood', SHAPE);
-  const tree = parsed.data;
+  const tree = treeOf(query, await serializer.serialize(text));
   if (tree.error) {
     const place = tree.position === undefined ? undefined : Number(tree.position);
     if (tree.error_type === 'parser') refuse(query, place, 'this is not valid SQL', SHAPE);
@@ -86,6 +52,12 @@ async function parseWith(
     'only a plain SELECT, without UNION or the like, is a plan',
     SHAPE,
   );
+}
+
+function treeOf(query: QueryText, answer: string): z.infer<typeof ParsedSchema> {
+  const parsed = ParsedSchema.safeParse(JSON.parse(answer));
+  if (parsed.success) return parsed.data;
+  return refuse(query, undefined, 'the parser’s answer is not understood', SHAPE);
 }
 
 /** The shape of every query that compiles, as a remedy. */

@@ -1,6 +1,6 @@
 /** What a run would cost and show, from plan, rules and published facts alone; nothing is reserved. */
 import type { Estimate } from '../computations/computation.ts';
-import { checkContract } from '../contracts/check-contract.ts';
+import { checkContract, checkPlanned } from '../contracts/check-contract.ts';
 import type { Contract } from '../contracts/contract.ts';
 import { checkArguments } from '../contracts/plan-fits.ts';
 import type { Arguments } from '../contracts/plan.ts';
@@ -16,12 +16,14 @@ export interface Explanation extends Estimate {
   readonly priceMicros: bigint;
 }
 
+export type ExplainDependencies = Pick<RunDependencies, 'computations' | 'ledger' | 'clock'>;
+
 /**
  * @param checkPublished - the published datasets' rules: grade, column usage, dictionaries, bounds.
  * @throws InputError, PolicyError where the plan cannot run, naming column, rule, party and remedy.
  */
 export async function explain(
-  deps: Pick<RunDependencies, 'computations' | 'ledger' | 'clock'>,
+  deps: ExplainDependencies,
   runs: Pick<RunService, 'accounts'>,
   contract: Contract,
   args: Arguments,
@@ -30,6 +32,31 @@ export async function explain(
   checkContract(contract);
   checkArguments(contract, args);
   await checkPublished(contract);
+  return estimated(deps, runs, contract, args);
+}
+
+/**
+ * The same for a plan that nobody has agreed to yet; that holders allow it is the caller's to ask.
+ * @param contract - provisional: of its parties and keys nothing is read.
+ * @throws InputError, PolicyError where the plan cannot be computed.
+ */
+export async function explainPlanned(
+  deps: ExplainDependencies,
+  runs: Pick<RunService, 'accounts'>,
+  contract: Contract,
+  args: Arguments,
+): Promise<Explanation> {
+  checkPlanned(contract);
+  checkArguments(contract, args);
+  return estimated(deps, runs, contract, args);
+}
+
+async function estimated(
+  deps: ExplainDependencies,
+  runs: Pick<RunService, 'accounts'>,
+  contract: Contract,
+  args: Arguments,
+): Promise<Explanation> {
   const computation = deps.computations.get(contract.protocol.name);
   if (computation === undefined) {
     throw new PolicyError('plan-outside-contract', 'No such protocol here.', {

@@ -3,15 +3,17 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkContract } from '../../src/contracts/check-contract.ts';
 import { WeirError } from '../../src/errors.ts';
-import { compileQuery } from '../../src/query/compile-plan.ts';
-import { openSqlParser, type SqlParser } from '../../src/query/sql-parser.ts';
+import { compileQuery, judgeQuery } from '../../src/query/compile-plan.ts';
+import { sqlParserOver, type SqlParser } from '../../src/query/sql-parser.ts';
+import { openSerializer } from '../../src/query/sql-serializer.ts';
+import { flightsRegistration } from '../../src/cli/demo/flights-registration.ts';
 import { HOLDERS, makeCast, makeContract } from '../fixtures/contract.ts';
 import { publishFlights } from '../support/published-flights.ts';
 
 const published = HOLDERS.map((holder) => publishFlights(holder));
 let parser: SqlParser;
 beforeAll(async () => {
-  parser = await openSqlParser();
+  parser = sqlParserOver(await openSerializer());
 });
 afterAll(() => parser.close());
 
@@ -180,6 +182,44 @@ describe('SQL to plan', () => {
     const { refusals } = await compile('SELECT month, count(*) FROM departures GROUP BY month');
     expect(refusals.map((refusal) => refusal.facts.party)).toEqual(HOLDERS);
     expect(refusals[0]?.facts.remedy).toMatch(/or the holder adds the partition month/);
+  });
+
+  it('lists every refusal of a query, each with its place', async () => {
+    const { compiled, refusals } = await judgeQuery(
+      parser,
+      `SELECT hour, max(delay), sum(origin)
+       FROM departures WHERE delay > 5 AND nonsense = 'x' GROUP BY hour LIMIT 3`,
+      published,
+    );
+    expect(compiled).toBeUndefined();
+    expect(refusals.map(({ code, facts }) => [code, facts.path])).toEqual([
+      ['query-not-supported', undefined],
+      ['query-not-supported', 'line 1, column 14'],
+      ['query-not-supported', 'line 1, column 30'],
+      ['query-not-supported', 'line 2, column 36'],
+      ['column-unknown', 'line 2, column 44'],
+    ]);
+  });
+
+  it('points refusals of the plan at the column in the query they are about', async () => {
+    const closed = publishFlights(HOLDERS[1]!, {
+      columns: flightsRegistration('departures').columns.map((column) =>
+        column.name === 'delay'
+          ? { ...column, usage: column.usage.filter((use) => use !== 'avg') }
+          : column,
+      ),
+    });
+    const { compiled, refusals } = await judgeQuery(
+      parser,
+      'SELECT hour,\n avg(delay) FROM departures GROUP BY hour',
+      published.with(1, closed),
+    );
+    expect(compiled).toBeDefined();
+    expect(refusals).toHaveLength(1);
+    expect(refusals[0]).toMatchObject({
+      code: 'column-usage-forbids',
+      facts: { column: 'delay', party: HOLDERS[1], path: 'line 2, column 6' },
+    });
   });
 
   it('survives nesting and length that would exhaust a stack', async () => {

@@ -186,7 +186,8 @@ export function argumentsOf(texts: readonly string[]): Arguments {
   throw new InputError('parameter-invalid', '--arg: a name or a label is not accepted.');
 }
 
-function collect(value: string, before: string[]): string[] {
+/** Gathers a repeated option. */
+export function collect(value: string, before: string[]): string[] {
   return [...before, value];
 }
 

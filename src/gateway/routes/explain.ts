@@ -1,12 +1,18 @@
 /** Explain: what a run would cost and show, from public facts alone. Nothing is reserved. */
 import type { ExplainRequest } from '../../contracts/api.ts';
-import { ExplainBodySchema, ExplainRequestSchema } from '../../contracts/api.ts';
+import {
+  ExplainBodySchema,
+  ExplainRequestSchema,
+  PlanBodySchema,
+  PlanRequestSchema,
+} from '../../contracts/api.ts';
 import type { PartyId } from '../../system/ids.ts';
 import { json, mountGuarded, type Gate, type HttpApp } from '../endpoint.ts';
-import type { ExplainCommand, ExplainService } from '../services.ts';
-import { explainBody } from '../wire.ts';
+import type { ExplainCommand, ExplainService, PlanService } from '../services.ts';
+import { explainBody, planBody } from '../wire.ts';
 
 const EXPLAIN_MAX_BYTES = 16 * 1024 * 1024;
+const PLAN_MAX_BYTES = 1024 * 1024;
 
 export function mountExplain(app: HttpApp, gate: Gate, explains: ExplainService): void {
   mountGuarded(
@@ -28,6 +34,7 @@ export function mountExplain(app: HttpApp, gate: Gate, explains: ExplainService)
         'too-many-cells',
         'overflow-possible',
         'column-unknown',
+        'dataset-unknown',
       ],
     },
     async ({ body, caller }) =>
@@ -35,10 +42,36 @@ export function mountExplain(app: HttpApp, gate: Gate, explains: ExplainService)
   );
 }
 
+/** Compiles SQL to a plan. That a query is refused is the answer, not a problem. */
+export function mountPlans(app: HttpApp, gate: Gate, plans: PlanService): void {
+  mountGuarded(
+    app,
+    gate,
+    {
+      method: 'post',
+      path: '/v1/plans',
+      tag: 'runs',
+      summary: 'SQL as a plan draft, what it would cost and show, and everything that refuses it.',
+      roles: ['analyst'],
+      body: { schema: PlanRequestSchema, bytesMax: PLAN_MAX_BYTES },
+      answers: { 200: { description: 'The plan or its refusals.', schema: PlanBodySchema } },
+      problems: ['queue-full'],
+    },
+    async ({ body, caller }) =>
+      json(
+        planBody(
+          await plans.judge({ analyst: caller.party, sql: body.sql, arguments: body.arguments }),
+        ),
+      ),
+  );
+}
+
 function commandOf(body: ExplainRequest, analyst: PartyId): ExplainCommand {
-  const subject =
-    'contractId' in body
-      ? ({ kind: 'filed', contractId: body.contractId } as const)
-      : ({ kind: 'draft', contract: body.contract } as const);
-  return { analyst, subject, arguments: body.arguments };
+  return { analyst, subject: subjectOf(body), arguments: body.arguments };
+}
+
+function subjectOf(body: ExplainRequest): ExplainCommand['subject'] {
+  if ('contractId' in body) return { kind: 'filed', contractId: body.contractId };
+  if ('sql' in body) return { kind: 'sql', sql: body.sql };
+  return { kind: 'draft', contract: body.contract };
 }

@@ -1,0 +1,84 @@
+/** `weir sql`: what a query would cost and show, before anything is spent and without a row. */
+import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { PlanBody } from '../../contracts/api.ts';
+import { StateError } from '../../errors.ts';
+import type { Analyst } from '../analyst.ts';
+import { writePrivateFile } from '../directories.ts';
+import { planText } from '../show-plan.ts';
+import { argumentsOf, asAnalyst, collect, withAnalyst } from './analyst.ts';
+
+interface SqlOptions {
+  readonly dir: string;
+  readonly url?: string;
+  readonly arg: string[];
+  readonly draft?: string;
+  readonly title: string;
+  readonly titleZh: string;
+  readonly json?: boolean;
+}
+
+/** What `sysexits` calls wrong data: the query was understood, and refused. */
+const EXIT_REFUSED = 65;
+
+export function queryCommands(program: Command): void {
+  asAnalyst(
+    program
+      .command('sql')
+      .description('explain a query: cost, quota, who learns what; nothing is spent · 查询试算')
+      .argument('<query>', 'SELECT groups, COUNT(*), SUM(column) … FROM dataset GROUP BY groups'),
+  )
+    .option('--arg <name=labels>', 'labels for a $parameter, comma separated', collect, [])
+    .option('--draft <file>', 'write a contract draft over the plan, to propose')
+    .option('--title <text>', 'the draft’s title', 'Query')
+    .option('--title-zh <text>', 'its title in Chinese', '查询')
+    .option('--json', 'as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  weir sql --dir me "SELECT hour, COUNT(*), AVG(delay) FROM departures GROUP BY hour"\n' +
+        '  weir sql --dir me --draft delays.json --arg hours=07,08 \\\n' +
+        "    'SELECT hour, AVG(delay) FROM departures WHERE hour IN ($hours) GROUP BY hour'\n" +
+        '  weir contract propose --dir me delays.json',
+    )
+    .action(async (sql: string, options: SqlOptions) => {
+      await withAnalyst(options, (analyst) => explainSql(analyst, sql, options));
+    });
+}
+
+async function explainSql(analyst: Analyst, sql: string, options: SqlOptions): Promise<void> {
+  const args = options.arg.length === 0 ? {} : { arguments: argumentsOf(options.arg) };
+  const judged = await analyst.client.plan({ sql, ...args });
+  const text = options.json === true ? JSON.stringify(judged, undefined, 2) : planText(judged);
+  process.stdout.write(`${text}\n`);
+  if (judged.refusals.length > 0) {
+    process.exitCode = EXIT_REFUSED;
+  } else if (options.draft !== undefined) {
+    await writeDraft(analyst, judged, options, options.draft);
+  }
+}
+
+async function writeDraft(
+  analyst: Analyst,
+  { draft }: PlanBody,
+  options: SqlOptions,
+  file: string,
+): Promise<void> {
+  if (draft === undefined) return;
+  if (existsSync(file)) {
+    throw new StateError('already-exists', `There is a file ${file} already.`, {
+      remedy: 'Choose another name for the draft.',
+    });
+  }
+  const contract = await analyst.draft(draft.plan, {
+    title: { zh: options.titleZh, en: options.title },
+    parameters: draft.parameters,
+  });
+  // The grades' thresholds, where they are above the default.
+  const smallestCell = Math.max(contract.disclosure.smallestCell, draft.disclosure.smallestCell);
+  const drafted = { ...contract, disclosure: { ...contract.disclosure, smallestCell } };
+  writePrivateFile(file, `${JSON.stringify(drafted, undefined, 2)}\n`);
+  process.stderr.write(
+    `draft in ${file}; next: weir contract propose --dir ${options.dir} ${file}\n`,
+  );
+}

@@ -1,0 +1,21 @@
+/** Terms of a draft where its analyst states no others: modest, to be changed before signing. */
+import type { Contract } from './contract.ts';
+
+/** `rowsTotal` follows from the datasets: every run may read all of them. */
+export const DEFAULT_LIMITS = {
+  runsTotal: 1000,
+  runsPerDay: 100,
+  runsPerMonth: 1000,
+  computeMilliUnitsTotal: 10_000_000,
+  microRhoTotal: 0,
+} as const satisfies Partial<Contract['limits']>;
+
+export const DEFAULT_TIME_ZONE = 'Asia/Shanghai';
+export const DEFAULT_VALID_DAYS = 365;
+export const DEFAULT_RETENTION_S: number = 30 * 86_400;
+
+export const DEFAULT_PRICE = {
+  currency: 'CNY',
+  perRunMicros: 1_000_000,
+  perComputeUnitMicros: 100_000,
+} as const satisfies Contract['price'];
