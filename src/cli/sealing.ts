@@ -1,5 +1,5 @@
 /** An analyst's sealing key: made once in its directory, its secret half under a passphrase. */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   createSealingKey,
@@ -26,6 +26,10 @@ function sealingDirectory(directory: string): string {
   return join(directory, 'keys', 'sealing');
 }
 
+export function hasSealingKey(directory: string): boolean {
+  return existsSync(sealingDirectory(directory));
+}
+
 /** @throws SetupError `config-missing` where neither file nor environment gives a passphrase. */
 export function passphraseFrom(file: string | undefined): string {
   const text = file === undefined ? process.env[PASSPHRASE_VARIABLE] : readPassphrase(file);
@@ -50,7 +54,6 @@ export async function makeSealingKey(directory: string, passphrase: string): Pro
     const keys = await pool.run<SealingKeys>('homomorphic', 'generateKeysTask', {
       residues: RESIDUES_MAX,
     });
-    mkdirSync(sealingDirectory(directory), { recursive: true, mode: 0o700 });
     createSealingKey(sealingDirectory(directory), keys, passphrase, systemRandom);
   } finally {
     await pool.close();

@@ -3,8 +3,18 @@
  * secret key under a passphrase. Made once, never overwritten, readable by their owner alone.
  */
 import { scryptSync } from 'node:crypto';
-import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { equalBytes } from '../../protocols/common/bytes.ts';
 import { ProtocolError } from '../../protocols/common/protocol-error.ts';
 import {
@@ -42,10 +52,11 @@ export function sealingKeyText(publicKeys: SealingKeys['publicKeys'], residues: 
 }
 
 /**
- * Writes a new key into a directory: the secret file first, so that no bundle is ever published
- * whose secret a crash has lost. Durable when it returns.
+ * Makes a directory with a new key. Both files are durable before the directory takes its name, so
+ * after a crash there is a whole key or none, and never a public key whose secret was lost.
+ * @param directory - must not be there yet: keys are never overwritten.
  * @param keys - from `generateKeysTask` of `workers/homomorphic`.
- * @throws SetupError `config-invalid` where a file exists or the passphrase is too short.
+ * @throws SetupError `config-invalid` where it exists or the passphrase is too short.
  */
 export function createSealingKey(
   directory: string,
@@ -53,9 +64,24 @@ export function createSealingKey(
   passphrase: string,
   random: Random,
 ): void {
-  const bundle = encodePublicBundle(keys.publicKeys);
-  writeNew(join(directory, SECRET_FILE), encrypted(keys, passphrase, random));
-  writeNew(join(directory, PUBLIC_FILE), bundle);
+  const secret = encrypted(keys, passphrase, random);
+  const beside = `${directory}.${Buffer.from(random.bytes(8)).toString('hex')}.tmp`;
+  try {
+    mkdirSync(beside, { mode: 0o700 });
+    writeSynced(join(beside, SECRET_FILE), secret);
+    writeSynced(join(beside, PUBLIC_FILE), encodePublicBundle(keys.publicKeys));
+    sync(beside);
+    renameSync(beside, directory);
+    sync(dirname(directory));
+  } catch (error) {
+    rmSync(beside, { recursive: true, force: true });
+    throw new SetupError(
+      'config-invalid',
+      `The sealing key ${directory} cannot be created; keys are never overwritten.`,
+      { path: directory, remedy: 'Choose another directory, or move the old key away.' },
+      { cause: error },
+    );
+  }
 }
 
 /** The public keys alone: no passphrase is needed to draft a contract. @throws as `readSealingKey` */
@@ -118,20 +144,13 @@ function encrypted(keys: SealingKeys, passphrase: string, random: Random): Uint8
   }
 }
 
-function writeNew(path: string, content: Uint8Array): void {
-  let descriptor: number;
+function writeSynced(path: string, content: Uint8Array): void {
+  writeFileSync(path, content, { flag: 'wx', mode: 0o600, flush: true });
+}
+
+function sync(directory: string): void {
+  const descriptor = openSync(directory, 'r');
   try {
-    descriptor = openSync(path, 'wx', 0o600);
-  } catch (error) {
-    throw new SetupError(
-      'config-invalid',
-      `The key file ${path} cannot be created; keys are never overwritten.`,
-      { path, remedy: 'Choose another directory, or move the old key away.' },
-      { cause: error },
-    );
-  }
-  try {
-    writeFileSync(descriptor, content);
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);

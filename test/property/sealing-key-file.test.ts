@@ -1,4 +1,12 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -17,12 +25,14 @@ import { loadSeal } from '../../workers/seal-instance.ts';
 
 const PASSPHRASE = 'correct horse battery';
 let keys: SealingKeys;
+let parent: string;
 let root: string;
 beforeAll(async () => {
   keys = generateSealingKeys(await loadSeal(), 1);
-  root = mkdtempSync(join(tmpdir(), 'weir-sealing-'));
+  parent = mkdtempSync(join(tmpdir(), 'weir-sealing-'));
+  root = join(parent, 'sealing');
 });
-afterAll(() => rmSync(root, { recursive: true }));
+afterAll(() => rmSync(parent, { recursive: true }));
 
 describe('the sealing key on disk', () => {
   it('is made once, opens with its passphrase, and is readable by its owner alone', () => {
@@ -31,9 +41,14 @@ describe('the sealing key on disk', () => {
     expect(readSealingPublicKeys(root)).toEqual(keys.publicKeys);
     for (const name of ['sealing-key.secret', 'sealing-key.pub'])
       expect(statSync(join(root, name)).mode & 0o777).toBe(0o600);
-    expect(() => createSealingKey(root, keys, PASSPHRASE, systemRandom)).toThrow(
-      expect.objectContaining({ code: 'config-invalid' }),
-    );
+    const refused = expect.objectContaining({ code: 'config-invalid' });
+    const secret = readFileSync(join(root, 'sealing-key.secret'));
+    expect(() => createSealingKey(root, keys, PASSPHRASE, systemRandom)).toThrow(refused);
+    const elsewhere = join(parent, 'elsewhere');
+    expect(() => createSealingKey(elsewhere, keys, 'too short', systemRandom)).toThrow(refused);
+    // Nothing is overwritten, and nothing half-made is left beside.
+    expect(readFileSync(join(root, 'sealing-key.secret'))).toEqual(secret);
+    expect(readdirSync(parent)).toEqual(['sealing']);
     expect(() => readSealingKey(root, 'another passphrase')).toThrow(
       expect.objectContaining({ code: 'decryption-failed' }),
     );

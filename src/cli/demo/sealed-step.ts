@@ -5,7 +5,14 @@ import type { AggregatePlan } from '../../contracts/plan.ts';
 import { encodeBase64url } from '../../system/base64url.ts';
 import { systemRandom } from '../../system/random.ts';
 import { writePrivateFile } from '../directories.ts';
-import { asSealed, loadSealingKey, makeSealingKey, openedRun, passphraseFrom } from '../sealing.ts';
+import {
+  asSealed,
+  hasSealingKey,
+  loadSealingKey,
+  makeSealingKey,
+  openedRun,
+  passphraseFrom,
+} from '../sealing.ts';
 import { runStep } from './delay-steps.ts';
 import type { DemoContext, DemoStep } from './demo-step.ts';
 
@@ -43,9 +50,12 @@ export const sealedDelays: DemoStep = {
 async function keptPassphrase({ directory, progress }: DemoContext): Promise<string> {
   const file = join(directory, 'sealing.passphrase');
   if (!existsSync(file)) {
-    progress('making the analyst’s sealing key …');
     writePrivateFile(file, encodeBase64url(systemRandom.bytes(PASSPHRASE_BYTES)));
-    await makeSealingKey(directory, passphraseFrom(file));
   }
-  return passphraseFrom(file);
+  const passphrase = passphraseFrom(file);
+  if (!hasSealingKey(directory)) {
+    progress('making the analyst’s sealing key …');
+    await makeSealingKey(directory, passphrase);
+  }
+  return passphrase;
 }
