@@ -21,6 +21,7 @@ import {
   nextRevision,
   readContract,
   readContracts,
+  readRevocations,
 } from './contract-rows.ts';
 import type { FiledFacts } from './contract-rows.ts';
 import { checkAction, stateOf } from './life-cycle.ts';
@@ -170,6 +171,15 @@ export class ContractBook {
       const statement = insertNotice(id, party, 'revocation', JSON.stringify(signed), nowMs);
       return { kind: 'contract.revoked', party, statement };
     });
+  }
+
+  /** One revocation of each revoked contract that names the party: what it should have heard of. */
+  revocations(
+    party: PartyId,
+    after: ContractId | undefined,
+    most: number,
+  ): ReturnType<typeof readRevocations> {
+    return readRevocations(this.#store, party, after, Math.min(most, CONTRACTS_PAGE_MAX));
   }
 
   /** @param actor - a holder, or `gateway` for its operator and rules. */

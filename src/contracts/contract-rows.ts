@@ -5,6 +5,7 @@ import type { ContractId, Hash, PartyId } from '../system/ids.ts';
 import { ContractSchema } from './contract.ts';
 import type { Contract, ContractSignature } from './contract.ts';
 import type { ContractFacts } from './life-cycle.ts';
+import { type SignedRevocation, SignedRevocationSchema } from './notices.ts';
 import { contractHash, signatoriesOf } from './signed-documents.ts';
 
 export type NoticeKind = 'refusal' | 'revocation';
@@ -90,6 +91,30 @@ export function completeContract(id: ContractId, nowMs: number): Statement {
     sql: 'UPDATE contract SET completed_at_ms = ? WHERE contract_id = ?',
     params: [nowMs, id],
   };
+}
+
+/** One revocation of each revoked contract that names the party, in the order of contract ids. */
+export async function readRevocations(
+  store: Store,
+  party: PartyId,
+  after: ContractId | undefined,
+  most: number,
+): Promise<readonly { readonly signed: SignedRevocation; readonly contract: Contract }[]> {
+  const rows = await store.query(
+    `SELECT n.document AS notice, c.document AS contract
+     FROM contract_notice n
+     JOIN contract c ON c.contract_id = n.contract_id
+     JOIN contract_party p ON p.contract_id = n.contract_id
+     WHERE p.party = ? AND n.kind = 'revocation' AND n.contract_id > ?
+       AND NOT EXISTS (SELECT 1 FROM contract_notice o WHERE o.contract_id = n.contract_id
+                       AND o.kind = n.kind AND o.party < n.party)
+     ORDER BY n.contract_id LIMIT ?`,
+    [party, after ?? '', most],
+  );
+  return rows.map((row) => ({
+    signed: SignedRevocationSchema.parse(JSON.parse(String(row['notice']))),
+    contract: ContractSchema.parse(JSON.parse(String(row['contract']))),
+  }));
 }
 
 /** Facts of one contract, whoever asks. */

@@ -3,16 +3,11 @@ import { join, resolve } from 'node:path';
 import { readFileSync } from 'node:fs';
 import type { Computation } from '../computations/computation.ts';
 import { signPublished } from '../catalog/published.ts';
-import {
-  DOMAIN_ASKS,
-  GATEWAY_ASKS,
-  RevokedSchema,
-  WitnessedSchema,
-} from '../contracts/link-messages.ts';
+import { DOMAIN_ASKS, GATEWAY_ASKS, WitnessedSchema } from '../contracts/link-messages.ts';
 import { RUN_METHODS } from '../contracts/run-messages.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
-import { AbortError, PolicyError, SetupError, WeirError } from '../errors.ts';
+import { AbortError, SetupError, WeirError } from '../errors.ts';
 import { createDomainConnection, type DomainConnection } from '../link/domain-connection.ts';
 import type { Link, LinkStatus } from '../link/link.ts';
 import type { LinkLimits } from '../link/limits.ts';
@@ -31,11 +26,13 @@ import { type DomainState, openDomainState } from './domain-state.ts';
 import { openFileArtifactStore } from './file-artifact-store.ts';
 import { GatewayLog } from './gateway-log.ts';
 import { officerActions } from './officer.ts';
+import { hearRevocation, tellRevocations } from './revocations.ts';
 import { RunSessions } from './run-sessions.ts';
-import { findSigned } from './signed-contracts.ts';
 
 /** How often a domain looks whether its data changed, and publishes it anew if so. */
 const REPUBLISH_EVERY_MS = 60_000;
+/** The first wait after a failure; doubled up to the interval. */
+const PUBLISH_RETRY_MS = 1000;
 
 export interface DomainOptions {
   readonly directory: string;
@@ -175,20 +172,7 @@ function handleGateway(
     RUN_METHODS.countersign,
     countersigner(state, config, async (head) => gatewayLog.vouch(linkOf(connection), head)),
   );
-  connection.handle(GATEWAY_ASKS.revoked, async (body) => {
-    const { signed, contract } = RevokedSchema.parse(body);
-    const hash = contractHash(contract);
-    // Only of contracts this holder signed: a gateway cannot fill the store with strangers'.
-    if ((await findSigned(state.store, hash)) === undefined) return null;
-    await state.standing.revoke(signed, contract);
-    sessions.abortContract(
-      hash,
-      new PolicyError('contract-revoked', 'A holder has revoked the contract.', {
-        party: signed.revocation.party,
-      }),
-    );
-    return null;
-  });
+  connection.handle(GATEWAY_ASKS.revoked, (body) => hearRevocation(state, sessions, body));
 }
 
 /** The link that the gateway asks over, to ask it back. */
@@ -198,7 +182,7 @@ function linkOf(connection: DomainConnection): Link {
   throw new AbortError('domain-unreachable', 'The link to the gateway has just ended.');
 }
 
-/** On every new link and whenever the data changed: what is published, and what was witnessed. */
+/** On every new link: revocations, and what was witnessed. Whenever the data changed: the catalog. */
 async function keepPublished(
   options: DomainOptions,
   connection: DomainConnection,
@@ -206,32 +190,42 @@ async function keepPublished(
   datasets: DatasetRegistry,
   signal: AbortSignal,
 ): Promise<void> {
-  const { clock, log } = options;
-  let told: { readonly link: unknown; readonly versions: string } | undefined;
+  const { clock, log, config } = options;
+  let greeted: { readonly link: Link; readonly ended: AbortSignal } | undefined;
+  let published: { readonly link: Link; readonly versions: string } | undefined;
+  let waitMs = PUBLISH_RETRY_MS;
   while (!signal.aborted) {
     try {
       const link = await connection.connected(signal);
+      if (greeted?.link !== link) {
+        await tellRevocations(link, state, config.party, clock.now(), log);
+        await compareWitnessed(connection, state);
+        greeted = { link, ended: endOf(link) };
+      }
       const current = await datasets.all();
       const versions = current.map((dataset) => dataset.fingerprint).join(' ');
-      if (told?.link !== link || told.versions !== versions) {
-        const signed = current.map(({ published }) => signPublished(published, state.identity));
+      if (published?.link !== link || published.versions !== versions) {
+        const signed = current.map((dataset) => signPublished(dataset.published, state.identity));
         await link.request(DOMAIN_ASKS.publish, { datasets: signed });
-        await compareWitnessed(connection, state);
-        told = { link, versions };
+        published = { link, versions };
         log.info({ datasets: signed.length }, 'catalog published');
       }
-      const wake = new AbortController();
-      const stop = (): void => wake.abort();
-      signal.addEventListener('abort', stop, { once: true });
-      void link.closed.then(stop);
-      await clock.sleep(REPUBLISH_EVERY_MS, wake.signal);
-      signal.removeEventListener('abort', stop);
+      waitMs = PUBLISH_RETRY_MS;
+      await clock.sleep(REPUBLISH_EVERY_MS, AbortSignal.any([signal, greeted.ended]));
     } catch (error) {
       if (signal.aborted) return;
       log.warn({ code: error instanceof WeirError ? error.code : 'internal' }, 'could not publish');
-      await clock.sleep(1000, signal);
+      await clock.sleep(waitMs, signal);
+      waitMs = Math.min(2 * waitMs, REPUBLISH_EVERY_MS);
     }
   }
+}
+
+/** Aborted when the link has ended. */
+function endOf(link: Link): AbortSignal {
+  const ended = new AbortController();
+  void link.closed.then(() => ended.abort());
+  return ended.signal;
 }
 
 /** The gateway shows the latest spend it holds of this domain: one that is not ours means a rollback. */

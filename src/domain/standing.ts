@@ -3,8 +3,11 @@
  * the domain itself, so that a gateway cannot forget a revocation, and noted in the counters' chain,
  * so that no restored backup does unnoticed.
  */
-import { verifyRevocation } from '../contracts/notices.ts';
-import type { SignedRevocation } from '../contracts/notices.ts';
+import {
+  type SignedRevocation,
+  SignedRevocationSchema,
+  verifyRevocation,
+} from '../contracts/notices.ts';
 import type { Contract } from '../contracts/contract.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import type { MigrationList } from '../store/migrations.ts';
@@ -28,30 +31,37 @@ export const STANDING_MIGRATIONS: MigrationList = {
 
 export interface StandingBook {
   standingOf(hash: Hash): Promise<Standing>;
-  /** A holder's signed revocation, of this domain or of another. Final. @throws IdentityError */
+  /**
+   * A holder's signed revocation, of this domain or of another. Final; the same again, or another
+   * holder's, changes nothing.
+   * @throws IdentityError
+   */
   revoke(signed: SignedRevocation, contract: Contract): Promise<void>;
   /** The officer's own pause; changes nothing once revoked. */
   suspend(hash: Hash, nowMs: number): Promise<void>;
   resume(hash: Hash): Promise<void>;
-  /** The revocation that a gateway or an officer asks for, or undefined. */
-  revocationOf(hash: Hash): Promise<string | undefined>;
+  /** Every revocation known here, in the order of the contracts' hashes after `after`. */
+  revocations(after: Hash | undefined, most: number): Promise<readonly SignedRevocation[]>;
 }
 
 /** @param store - holds `STANDING_MIGRATIONS`, and is the one of the counters. */
 export function openStandingBook(store: Store, counters: Pick<Counters, 'note'>): StandingBook {
   const put = 'INSERT INTO contract_standing (contract_hash, standing, at_ms, document) VALUES';
+  const standingOf = async (hash: Hash): Promise<Standing> => {
+    const sql = 'SELECT standing FROM contract_standing WHERE contract_hash = ?';
+    const standing = (await store.query(sql, [hash]))[0]?.['standing'];
+    if (standing === undefined) return 'in-force';
+    // Anything else than the one lesser state closes the contract.
+    return standing === 'suspended' ? 'suspended' : 'revoked';
+  };
   return {
-    async standingOf(hash) {
-      const sql = 'SELECT standing FROM contract_standing WHERE contract_hash = ?';
-      const standing = (await store.query(sql, [hash]))[0]?.['standing'];
-      if (standing === undefined) return 'in-force';
-      // Anything else than the one lesser state closes the contract.
-      return standing === 'suspended' ? 'suspended' : 'revoked';
-    },
+    standingOf,
     async revoke(signed, contract) {
       verifyRevocation(signed, contract);
       const atMs = Date.parse(signed.revocation.at);
       const digest = contractHash(contract);
+      // Told on every new link: what is known already costs no entry of the chain.
+      if ((await standingOf(digest)) === 'revoked') return;
       await counters.note({ kind: 'contract.revoked', digest }, [
         {
           sql: `${put} (?, 'revoked', ?, ?) ON CONFLICT (contract_hash) DO UPDATE
@@ -75,11 +85,13 @@ export function openStandingBook(store: Store, counters: Pick<Counters, 'note'>)
           params: [hash],
         },
       ]),
-    async revocationOf(hash) {
-      const sql = `SELECT document FROM contract_standing
-                   WHERE contract_hash = ? AND standing = 'revoked'`;
-      const document = (await store.query(sql, [hash]))[0]?.['document'];
-      return typeof document === 'string' ? document : undefined;
+    async revocations(after, most) {
+      const rows = await store.query(
+        `SELECT document FROM contract_standing
+         WHERE standing = 'revoked' AND contract_hash > ? ORDER BY contract_hash LIMIT ?`,
+        [after ?? '', most],
+      );
+      return rows.map((row) => SignedRevocationSchema.parse(JSON.parse(String(row['document']))));
     },
   };
 }

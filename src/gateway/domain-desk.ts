@@ -13,15 +13,13 @@ import {
   LogQuerySchema,
   type FiledContract,
   type FiledContracts,
-  GATEWAY_ASKS,
   RefuseSchema,
   RevokeSchema,
   SignSchema,
   WitnessedQuerySchema,
 } from '../contracts/link-messages.ts';
-import type { SignedRevocation } from '../contracts/notices.ts';
 import { STATEMENTS_PAGE_MAX, type SpendWitness } from '../contracts/spend-witness.ts';
-import { IdentityError, InputError, PolicyError, WeirError } from '../errors.ts';
+import { IdentityError, InputError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
 import type { RunService } from '../runs/run-service.ts';
 import type { Clock } from '../system/clock.ts';
@@ -29,10 +27,10 @@ import type { PartyId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
 import type { DomainBook } from './domains.ts';
 import type { GatewayState } from './gateway-state.ts';
+import { revoke } from './revocations.ts';
 
 /** Datasets one holder publishes at once. */
 const DATASETS_PUBLISHED_MAX = 1000;
-const NOTICE_TIMEOUT_MS = 10_000;
 const PublishSchema = z.strictObject({
   datasets: z.array(SignedPublishedDatasetSchema).max(DATASETS_PUBLISHED_MAX),
 });
@@ -95,35 +93,6 @@ export function serveDomains(parts: DeskParts): void {
     latest: (await witness.latest(party)) ?? null,
     statements: [...(await witness.statements(party, afterSeq, STATEMENTS_PAGE_MAX))],
   }));
-}
-
-/** In the book first, so that no new run begins; then runs in flight end; then the others hear of it. */
-async function revoke(parts: DeskParts, signed: SignedRevocation): Promise<void> {
-  const { contracts, runs, links, clock, log } = parts;
-  const filed = await contracts.revoke(signed, clock.now());
-  const { party } = signed.revocation;
-  const reason = new PolicyError('contract-revoked', `${party} has revoked the contract.`, {
-    party,
-    remedy: 'Agree on a new contract.',
-  });
-  await runs.abortContract(filed.contract.id, reason);
-  for (const holder of filed.contract.holders) {
-    if (holder.id === party) continue;
-    const told = links
-      .linkOf(holder.id)
-      ?.request(
-        GATEWAY_ASKS.revoked,
-        { signed, contract: filed.contract },
-        { timeoutMs: NOTICE_TIMEOUT_MS },
-      );
-    // A domain that does not hear it still gets no run: the book refuses.
-    void told?.catch((error: unknown) =>
-      log.warn(
-        { party: holder.id, code: error instanceof WeirError ? error.code : 'internal' },
-        'a holder was not told of a revocation',
-      ),
-    );
-  }
 }
 
 /** Contracts may carry long dictionaries and keys: as many as fit one message, one at least. */

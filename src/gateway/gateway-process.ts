@@ -32,6 +32,7 @@ import { EnrolmentDesk } from './enrolment.ts';
 import { type GatewayState, identityKeyFile, openGatewayState } from './gateway-state.ts';
 import { ledgerMetering } from './metering-service.ts';
 import { planService } from './plan-service.ts';
+import { tellMissed } from './revocations.ts';
 import { type RunningServer, startServer } from './server.ts';
 import {
   catalogService,
@@ -93,8 +94,12 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       random,
       lookupDomain: async (party) => (await domains.find(party))?.signKey,
       onStatus: (status) => {
-        if (status.kind === 'connected') times.connected(status.party, clock.now());
         tellStatus(log, status);
+        if (status.kind !== 'connected') return;
+        times.connected(status.party, clock.now());
+        tellMissed({ ...parts, links: links.get(), clock, log }, status.party).catch(
+          (error: unknown) => log.error({ err: error }, 'revocations could not be told'),
+        );
       },
     }),
   );

@@ -6,8 +6,12 @@ import { checkAction, stateOf } from '../../src/contracts/life-cycle.ts';
 import type { ContractAction, ContractFacts } from '../../src/contracts/life-cycle.ts';
 import { signRefusal, signRevocation } from '../../src/contracts/notices.ts';
 import { contractHash, signContract } from '../../src/contracts/signed-documents.ts';
+import { type RevocationParts, tellMissed } from '../../src/gateway/revocations.ts';
+import type { Link } from '../../src/link/link.ts';
+import { systemClock } from '../../src/system/clock.ts';
 import { ContractIdSchema, GATEWAY } from '../../src/system/ids.ts';
 import type { PartyId } from '../../src/system/ids.ts';
+import { createLog } from '../../src/system/log.ts';
 import {
   ANALYST,
   HOLDERS,
@@ -55,6 +59,13 @@ async function auditKinds(): Promise<string[]> {
   return kinds;
 }
 
+/** Links that take note of what they are asked. */
+function notedLinks(): { asked: unknown[]; links: RevocationParts['links'] } {
+  const asked: unknown[] = [];
+  const link = { request: async (...call: unknown[]) => asked.push(call.slice(0, 2)) };
+  return { asked, links: { linkOf: () => link as unknown as Link } };
+}
+
 describe.each([sqliteKind, postgres])('the contract book on $name', (kind) => {
   beforeEach(async (context) => {
     if (kind.missing !== undefined) context.skip(kind.missing);
@@ -62,6 +73,27 @@ describe.each([sqliteKind, postgres])('the contract book on $name', (kind) => {
     book = new ContractBook(opened.store, opened.audit);
   });
   afterEach(() => (kind.missing === undefined ? opened.remove() : undefined));
+
+  it('tells a domain that links up of each revocation it may have missed, once', async () => {
+    await book.propose(signed, NOW_MS);
+    const [first, second] = [revocationBy(HOLDERS[0]!), revocationBy(HOLDERS[1]!)];
+    const { asked, links } = notedLinks();
+    const runs = { abortContract: async () => undefined };
+    const clock = { ...systemClock, now: () => NOW_MS };
+    const log = createLog({ level: 'silent', name: 'test' });
+    const parts = { links, contracts: book, runs, clock, log };
+    await tellMissed(parts, HOLDERS[2]!);
+    expect(asked).toEqual([]);
+    await book.revoke(first, NOW_MS);
+    await book.revoke(second, NOW_MS).catch(() => undefined);
+    await tellMissed(parts, HOLDERS[2]!);
+    expect(asked).toEqual([['contract.revoked', { signed: first, contract }]]);
+    // One that has ended by itself is no news.
+    const late = { ...clock, now: () => Date.parse(contract.validity.notAfter) };
+    await tellMissed({ ...parts, clock: late }, HOLDERS[2]!);
+    await tellMissed(parts, 'stranger' as PartyId);
+    expect(asked).toHaveLength(1);
+  });
 
   it('takes a contract from proposal to activity, with one audit entry a step', async () => {
     const filed = await book.propose(proposal, NOW_MS);

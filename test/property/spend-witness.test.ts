@@ -122,7 +122,17 @@ describe('standing and notices', () => {
     await book.resume(hash);
     await book.suspend(hash, 2);
     expect(await book.standingOf(hash)).toBe('revoked');
-    expect(await book.revocationOf(hash)).toContain('withdrawn');
+    const [kept, ...more] = await book.revocations(undefined, 10);
+    expect([kept?.revocation.reason, more]).toEqual(['withdrawn', []]);
+    expect(await book.revocations(hash, 10)).toEqual([]);
+  });
+
+  it('takes a revocation that is told again without an entry of the chain', async () => {
+    const signed = signRevocation(revocation, cast.keyOf(HOLDERS[1]!));
+    await book.revoke(signed, contract);
+    const { head } = await domain.counters.state();
+    for (let told = 0; told < 3; told += 1) await book.revoke(signed, contract);
+    expect((await domain.counters.state()).head).toEqual(head);
   });
 
   it('notices a restored backup that would undo a revocation, though nothing ran since', async () => {
