@@ -81,7 +81,9 @@ export function needlesOf(canary: Canary): readonly Needle[] {
     needles.push({ encoding: 'hex of binary', bytes: ascii(bytes.toString('hex')) });
     needles.push(...base64Cores('base64 of binary', bytes));
   }
-  needles.push({ encoding: 'hex number', bytes: ascii(canary.toString(16)) });
+  const digits = canary.toString(16);
+  // Fewer digits stand in any hash by chance.
+  if (digits.length >= 7) needles.push({ encoding: 'hex number', bytes: ascii(digits) });
   return needles;
 }
 
@@ -99,22 +101,30 @@ export function findCanaries(
   canaries: readonly Canary[],
   haystack: Buffer,
   where: string,
-  depth: number = 0,
 ): readonly Finding[] {
-  const findings: Finding[] = [];
-  for (const canary of canaries) {
-    for (const { encoding, bytes } of needlesOf(canary)) {
-      const insensitive = encoding.startsWith('hex');
-      const searched = insensitive ? ascii(haystack.toString('latin1').toLowerCase()) : haystack;
-      const offset = searched.indexOf(bytes);
-      if (offset >= 0) findings.push({ canary: String(canary), encoding, where, offset });
+  return canarySearch(canaries)(haystack, where);
+}
+
+/** The same for many haystacks: what is looked for is worked out once. */
+export function canarySearch(
+  canaries: readonly Canary[],
+): (haystack: Buffer, where: string) => readonly Finding[] {
+  const needles = canaries.flatMap((canary) =>
+    needlesOf(canary).map((needle) => ({ ...needle, canary: String(canary) })),
+  );
+  const search = (haystack: Buffer, where: string, depth: number): Finding[] => {
+    const lowered = ascii(haystack.toString('latin1').toLowerCase());
+    const findings = needles.flatMap(({ canary, encoding, bytes }) => {
+      const offset = (encoding.startsWith('hex') ? lowered : haystack).indexOf(bytes);
+      return offset < 0 ? [] : [{ canary, encoding, where, offset }];
+    });
+    if (depth >= 2) return findings;
+    for (const [name, inner] of decompressed(haystack)) {
+      findings.push(...search(inner, `${where} > ${name}`, depth + 1));
     }
-  }
-  if (depth >= 2) return findings;
-  for (const [name, inner] of decompressed(haystack)) {
-    findings.push(...findCanaries(canaries, inner, `${where} > ${name}`, depth + 1));
-  }
-  return findings;
+    return findings;
+  };
+  return (haystack, where) => search(haystack, where, 0);
 }
 
 /** Streams with a recognisable head anywhere; headless ones only where the whole is one. */

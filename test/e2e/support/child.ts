@@ -46,6 +46,8 @@ export async function startProgram(
   script: string,
   args: readonly string[],
   logFile: string,
+  /** Options of Node itself, and where the program's temporary files go. */
+  host: { readonly execArgv?: readonly string[]; readonly temporary?: string } = {},
 ): Promise<Program> {
   requireBuild();
   const output = openSync(logFile, 'a', 0o600);
@@ -53,8 +55,8 @@ export async function startProgram(
   const { NODE_OPTIONS: _options, ...env } = process.env;
   const child = fork(script, [...args], {
     stdio: ['ignore', output, output, 'ipc'],
-    execArgv: [],
-    env,
+    execArgv: [...(host.execArgv ?? [])],
+    env: host.temporary === undefined ? env : { ...env, TMPDIR: host.temporary },
   });
   closeSync(output);
   const ended = new Promise<Ended>((resolve) => {

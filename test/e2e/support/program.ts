@@ -13,11 +13,14 @@ import { openGateway } from '../../../src/gateway/gateway-process.ts';
 import { type Clock, systemClock } from '../../../src/system/clock.ts';
 import { createLog } from '../../../src/system/log.ts';
 import { systemRandom } from '../../../src/system/random.ts';
+import { leakAtStep, type Leak, type LeakChannel, leaking } from './leaks.ts';
 
 /** What a test tells the program; each is answered with `done`. */
 export type Order =
   | { readonly kind: 'crash-at'; readonly step: string }
   | { readonly kind: 'hold-at'; readonly step: string }
+  | { readonly kind: 'fail-at'; readonly step: string; readonly how: 'throw' | 'abort' }
+  | { readonly kind: 'leak'; readonly channel: LeakChannel; readonly value: string }
   | { readonly kind: 'release' }
   | { readonly kind: 'age'; readonly aheadMs: number };
 
@@ -26,6 +29,8 @@ export type Told = { readonly kind: 'done' } | { readonly kind: 'held'; readonly
 
 let crashAt: string | undefined;
 let holdAt: string | undefined;
+let failAt: { readonly step: string; readonly how: 'throw' | 'abort' } | undefined;
+let leak: Leak | undefined;
 let aheadMs = 0;
 let release = Promise.withResolvers<void>();
 
@@ -39,6 +44,12 @@ process.on('message', (order: Order) => {
     case 'hold-at':
       holdAt = order.step;
       release = Promise.withResolvers();
+      break;
+    case 'fail-at':
+      failAt = order;
+      break;
+    case 'leak':
+      leak = order;
       break;
     case 'release':
       holdAt = undefined;
@@ -57,16 +68,38 @@ async function step(name: string): Promise<void> {
     // Nothing more may happen between the signal's sending and its effect.
     await new Promise(() => undefined);
   }
+  if (name === failAt?.step) await fail(failAt.how);
   if (name !== holdAt) return;
   tell({ kind: 'held', step: name });
   await release.promise;
 }
 
+/** Ends the process as a bug would: by an error nobody catches, or in native code. */
+async function fail(how: 'throw' | 'abort'): Promise<void> {
+  if (how === 'abort') process.abort();
+  setImmediate(() => {
+    throw new Error('a bug');
+  });
+  await new Promise(() => undefined);
+}
+
+function takeLeak(channel: LeakChannel): Leak | undefined {
+  if (leak?.channel !== channel) return undefined;
+  const taken = leak;
+  leak = undefined;
+  return taken;
+}
+
 const clock: Clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
 
 async function run(role: string, directory: string, port: number): Promise<void> {
-  const common = { directory, clock, random: systemRandom, step };
   const log = createLog({ level: 'debug', name: role });
+  const leakingStep = async (name: string): Promise<void> => {
+    if (leak !== undefined) leakAtStep(leak, name, directory, log);
+    await step(name);
+  };
+  const common = { directory, clock, random: systemRandom, step: leakingStep };
+  const computations = COMPUTATIONS.map((one) => leaking(one, takeLeak));
   if (role === 'gateway') {
     const stored = readConfig(directory, GatewayConfigSchema);
     const config = { ...stored, listen: { ...stored.listen, port } };
@@ -75,7 +108,7 @@ async function run(role: string, directory: string, port: number): Promise<void>
       config,
       log,
       version: 'test',
-      computations: COMPUTATIONS,
+      computations,
     });
     stopOnSignals(() => gateway.close());
     tellReady({ url: gateway.url });
@@ -85,7 +118,7 @@ async function run(role: string, directory: string, port: number): Promise<void>
     ...common,
     config: readConfig(directory, DomainConfigSchema),
     log,
-    computations: COMPUTATIONS,
+    computations,
     stages: DISCLOSURE_STAGES,
     // A gateway that dies many times in a minute is the test's doing, not a storm.
     linkLimits: { reconnectMsMin: 50, reconnectMsMax: 100 },

@@ -45,6 +45,13 @@ export interface WeirOptions {
   readonly holders: readonly Holder[];
   /** Programs that can be held and killed at a step, instead of `weir` itself. */
   readonly controlled?: boolean;
+  /** Puts something between the gateway's port and everybody who dials it; answers its port. */
+  readonly through?: (port: number) => Promise<number>;
+}
+
+/** Where a program's temporary files and crash reports go. */
+export function temporaryOf(directory: string, name: string): string {
+  return join(directory, 'tmp', name);
 }
 
 /** Owns the processes and the directory. */
@@ -163,7 +170,9 @@ async function startAll(
   await initGateway({ directory: gatewayDirectory, host: '127.0.0.1', port: 0 });
   const gateway = await launch(directory, 'gateway', 0, options);
   programs.set('gateway', gateway);
-  const url = String(gateway.facts['url']);
+  const own = new URL(String(gateway.facts['url']));
+  if (options.through !== undefined) own.port = String(await options.through(Number(own.port)));
+  const url = own.origin;
   const token = readFileSync(operatorTokenFile(gatewayDirectory), 'utf8').trim();
   const operator = new WeirClient({ url, token });
   await Promise.all(
@@ -188,11 +197,18 @@ function launch(
   const own = join(directory, name);
   const log = join(directory, `${name}.log`);
   const role = name === 'gateway' ? 'gateway' : 'domain';
+  const temporary = temporaryOf(directory, name);
+  mkdirSync(temporary, { recursive: true });
   if (options.controlled === true) {
-    return startProgram(name, CONTROLLED, [role, own, String(port)], log);
+    const execArgv = [
+      '--report-uncaught-exception',
+      '--report-on-fatalerror',
+      `--report-directory=${temporary}`,
+    ];
+    return startProgram(name, CONTROLLED, [role, own, String(port)], log, { execArgv, temporary });
   }
   const args = role === 'gateway' ? ['--port', String(port)] : [];
-  return startProgram(name, WEIR, [role, '--dir', own, ...args], log);
+  return startProgram(name, WEIR, [role, '--dir', own, ...args], log, { temporary });
 }
 
 async function setUpHolder(
