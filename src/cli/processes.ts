@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { SetupError } from '../errors.ts';
@@ -105,6 +106,9 @@ export function tellFailed(message: string, exitCode: number): void {
   if (process.connected) process.send?.({ kind: 'failed', message, exitCode });
 }
 
+/** Of a program that `weir.cjs` started: the descriptor that closes when `weir.cjs` ends. */
+const LIFELINE = 'WEIR_LIFELINE';
+
 /**
  * Runs `stop` once on SIGINT, SIGTERM or the parent's end, then exits. After the parent's end the
  * exit is forced, so that no orphan keeps a port or a lock.
@@ -126,4 +130,13 @@ export function stopOnSignals(stop: () => Promise<void>): void {
   });
   process.on('SIGTERM', () => begin(false));
   process.on('disconnect', () => begin(true));
+  const lifeline = process.env[LIFELINE];
+  // Children of this program have a lifeline of their own: the message channel.
+  delete process.env[LIFELINE];
+  if (lifeline !== undefined) {
+    const pipe = new Socket({ fd: Number(lifeline) }).unref();
+    pipe.on('error', () => undefined);
+    pipe.on('close', () => begin(true));
+    pipe.resume();
+  }
 }

@@ -26,7 +26,9 @@ function fail(sentence) {
 
 function runPinned(node) {
   const child = require('child_process').spawn(node, [main].concat(process.argv.slice(2)), {
-    stdio: 'inherit',
+    // Descriptor 3 closes when this process ends, however it ends: then the program ends too.
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    env: Object.assign({}, process.env, { WEIR_LIFELINE: '3' }),
   });
   ['SIGINT', 'SIGTERM', 'SIGHUP'].forEach(function (signal) {
     process.on(signal, function () {

@@ -93,13 +93,25 @@ export function runStatements(db: Database, statements: readonly Statement[]): v
 export function storeFault(error: unknown, what: string): WeirError {
   if (error instanceof WeirError) return error;
   const reason = error instanceof Error ? error.message : String(error);
-  const full = primaryCode(error) === SQLITE_FULL || systemCode(error) === 'ENOSPC';
-  return full
-    ? new CapacityError('disk-full', `${what}: the disk is full.`, {
-        remedy: 'Free space on the file system of the store.',
-        retryAfterS: 30,
-      })
-    : new CapacityError('store-unavailable', `${what}: ${reason}.`, { retryAfterS: 5 });
+  if (isOutOfRoom(error)) {
+    return new CapacityError('disk-full', `${what}: the disk is full.`, {
+      remedy: 'Free space on the file system of the store, or raise the limit on file sizes.',
+      retryAfterS: 30,
+    });
+  }
+  return new CapacityError('store-unavailable', `${what}: ${reason}.`, {
+    ...(primaryCode(error) === SQLITE_IOERR ? { remedy: IOERR_REMEDY } : {}),
+    retryAfterS: 5,
+  });
+}
+
+function isOutOfRoom(error: unknown): boolean {
+  return (
+    primaryCode(error) === SQLITE_FULL ||
+    // The index of the write-ahead log could not grow: the engine has no other code for that.
+    extendedCode(error) === SQLITE_IOERR_SHMSIZE ||
+    systemCode(error) === 'ENOSPC'
+  );
 }
 
 /** True where the engine or the disk failed, rather than the statement. */
@@ -114,6 +126,10 @@ function isUniqueViolation(error: unknown): boolean {
 }
 
 const SQLITE_FULL = 13;
+const SQLITE_IOERR = 10;
+const SQLITE_IOERR_SHMSIZE = 4874;
+const IOERR_REMEDY =
+  'See whether the disk is healthy and has room, and whether a limit on file sizes applies.';
 /** BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB. */
 const ENGINE_FAULTS: ReadonlySet<number> = new Set([5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26]);
 const SQLITE_CONSTRAINT_PRIMARYKEY = 1555;

@@ -1,0 +1,130 @@
+/** What a user reads when a program cannot run: one sentence that says what to do, no stack trace. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { allGone, childrenOf, type Command, printed, weir } from './support/command.ts';
+import { visitsHolders } from './support/visits.ts';
+import { startWeir, type TestWeir } from './support/weir.ts';
+
+let directory: string;
+let gateway: string;
+const started: Command[] = [];
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'weir-say-'));
+  gateway = join(directory, 'gateway');
+  const made = weir(['init', 'gateway', '--dir', gateway, '--port', '0']);
+  expect(await made.ended, made.stderr()).toBe(0);
+});
+afterAll(() => {
+  for (const { process: child } of started) child.kill('SIGKILL');
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** The one sentence, with the exit code. */
+async function sentenceOf(command: Command): Promise<{ code: number | null; sentence: string }> {
+  const code = await command.ended;
+  const said = `${command.stdout()}${command.stderr()}`.split('\n');
+  const own = said.filter((line) => line.startsWith('weir: '));
+  expect(own.length, said.join('\n')).toBe(1);
+  expect(said.filter((line) => /^\s+at /.test(line))).toEqual([]);
+  return { code, sentence: own[0] ?? '' };
+}
+
+describe('a port that is taken', () => {
+  const holder = createServer();
+  let port: string;
+  beforeAll(async () => {
+    await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+    port = String((holder.address() as AddressInfo).port);
+  });
+  afterAll(() => void holder.close());
+
+  it('is named, with what to do', async () => {
+    const { code, sentence } = await sentenceOf(
+      weir(['gateway', '--dir', gateway, '--port', port]),
+    );
+    expect(code).toBe(78);
+    expect(sentence).toContain(port);
+    expect(sentence).toMatch(/taken|in use/);
+  });
+});
+
+describe('a missing file', () => {
+  it('of the configuration', async () => {
+    const missing = join(directory, 'nowhere');
+    const { code, sentence } = await sentenceOf(weir(['gateway', '--dir', missing]));
+    expect(code).toBe(78);
+    expect(sentence).toContain('weir init');
+  });
+
+  let running: TestWeir;
+  beforeAll(async () => {
+    running = await startWeir({ holders: visitsHolders(['clinic', 'hospital'], 10) });
+  });
+  afterAll(() => running?.close());
+
+  it.each([
+    ['data', 'visits.csv'],
+    ['registration', 'visits.dataset.json'],
+  ])('of the %s', async (_what, file) => {
+    await running.program('clinic').stop();
+    rmSync(join(running.directory, 'data', 'clinic', file));
+    const own = join(running.directory, 'clinic');
+    const { code, sentence } = await sentenceOf(weir(['domain', '--dir', own]));
+    expect(code).toBe(78);
+    expect(sentence).toContain(file);
+  });
+});
+
+describe('a disk that is full', () => {
+  it('as a limit on file sizes has it', async () => {
+    const options = { shellFirst: 'ulimit -f 8' };
+    const { code, sentence } = await sentenceOf(
+      weir(['init', 'gateway', '--dir', join(directory, 'limited')], options),
+    );
+    expect(code).toBe(75);
+    expect(sentence).toContain('disk is full');
+    expect(sentence).toMatch(/Free space/);
+  });
+
+  it('as a file system has it', async (context) => {
+    const mount = join(directory, 'small');
+    const script = `mkdir -p ${mount} && mount -t tmpfs -o size=2m tmpfs ${mount}`;
+    if (spawnSync('unshare', ['-Urm', 'sh', '-c', script]).status !== 0) {
+      context.skip('this system gives no mount namespace to tests');
+    }
+    // In one namespace: a copy of the gateway's directory, then no room for one byte more.
+    const fill = `${script} && cp -R ${gateway} ${mount}/gateway &&
+      { cat /dev/zero > ${mount}/fill 2>/dev/null || true; }`;
+    const words = ['gateway', '--dir', `${mount}/gateway`, '--port', '0'];
+    const full = weir(words, { shellFirst: fill, around: ['unshare', '-Urm'] });
+    const { code, sentence } = await sentenceOf(full);
+    expect(code).toBe(75);
+    expect(sentence).toContain('disk is full');
+  });
+});
+
+describe('a Node that is too old', () => {
+  it('is replaced by the pinned one, which ends when weir is killed', async () => {
+    const old = join(directory, 'old.cjs');
+    const versions = "{ ...process.versions, node: '20.19.0' }";
+    writeFileSync(old, `Object.defineProperty(process, 'versions', { value: ${versions} });`);
+    const command = weir(['gateway', '--dir', gateway], { nodeArgs: ['-r', old] });
+    started.push(command);
+    const pinned = `node_modules/node-${process.platform}-${process.arch}/bin/node`;
+    if (!existsSync(pinned)) {
+      const { code, sentence } = await sentenceOf(command);
+      expect([code, sentence]).toEqual([78, expect.stringContaining('22.18')]);
+      return;
+    }
+    await printed(command, 'listens on');
+    const children = childrenOf(command.pid);
+    expect(children.length).toBe(1);
+    command.process.kill('SIGKILL');
+    expect(await allGone(children, 2000)).toBe(true);
+  });
+});
