@@ -10,6 +10,7 @@ import { StoreConflict, type Row, type SqlValue, type Statement } from './store.
 
 /** Rows of one query; a reader that may meet more pages with LIMIT. */
 export const QUERY_ROWS_MAX = 100_000;
+const ROLLBACKS_MAX = 3;
 
 export type WriteRequest =
   | { readonly kind: 'execute'; readonly statements: readonly Statement[] }
@@ -115,6 +116,8 @@ function runBatch(connection: Connection, request: WriteRequest): Reply {
 }
 
 function begin(connection: Connection): void {
+  // Of a rollback that failed each time it was tried.
+  if (connection.db.inTransaction) connection.db.exec('ROLLBACK');
   connection.db.exec('BEGIN IMMEDIATE');
   const version = connection.db.all('PRAGMA data_version', [])[0]?.['data_version'];
   if (version !== connection.dataVersion) forget(connection);
@@ -127,10 +130,13 @@ function forget(connection: Connection): void {
 
 function abandon(connection: Connection): void {
   forget(connection);
-  try {
-    if (connection.db.inTransaction) connection.db.exec('ROLLBACK');
-  } catch {
-    // The next BEGIN fails then, and says so to its own callers.
+  // A transaction left open would lock out every other connection, so it is not left at one try.
+  for (let tried = 0; tried < ROLLBACKS_MAX && connection.db.inTransaction; tried += 1) {
+    try {
+      connection.db.exec('ROLLBACK');
+    } catch {
+      // The next group tries again before it begins, and says so to its own callers.
+    }
   }
 }
 

@@ -40,6 +40,8 @@ import { seeded, type Seeded } from '../support/seeded.ts';
 
 const SEEDS = Number(process.env['WEIR_SIMULATION_SEEDS'] ?? 25);
 const STEPS = 60;
+const GATEWAYS_MAX = 3;
+const HOLD_MS = 40;
 const MODES: readonly FaultMode[] = ['not persisted', 'persisted but reported failed'];
 
 let directory: string;
@@ -55,6 +57,11 @@ type Command =
   | { readonly kind: 'settle'; readonly command: SettleCommand }
   | { readonly kind: 'denied'; readonly id: string };
 
+interface Gateway {
+  readonly db: FaultyDatabase;
+  readonly writer: GroupWriter;
+}
+
 class World {
   readonly random: Seeded;
   model = new NaiveLedger();
@@ -64,19 +71,19 @@ class World {
     account('a', 'rows', 90),
   ];
   faults = 0;
+  /** The clock that all gateways share. */
+  nowMs = 0;
   #faultRate = 0;
   readonly #file: string;
-  #db: FaultyDatabase;
-  #writer: GroupWriter;
+  readonly #gateways: Gateway[];
 
   constructor(seed: number) {
     this.random = seeded(seed);
     this.#file = join(directory, `${seed}.db`);
-    this.#db = this.#open();
-    this.#writer = groupWriter(this.#db, { ledger: openProgram(this.#db) });
+    this.#gateways = Array.from({ length: 1 + (seed % GATEWAYS_MAX) }, () => this.#open());
   }
 
-  #open(): FaultyDatabase {
+  #open(): Gateway {
     this.#faultRate = 0;
     const db = openFaulty(this.#file, {
       next: () => {
@@ -87,25 +94,27 @@ class World {
     });
     migrate(db, [AUDIT_MIGRATIONS, LEDGER_MIGRATIONS]);
     this.#faultRate = 0.04;
-    return db;
+    return { db, writer: groupWriter(db, { ledger: openProgram(db) }) };
   }
 
+  /** One gateway ends without a word, and is started again. */
   crash(): void {
-    this.#db.crash();
-    this.#db = this.#open();
-    this.#writer = groupWriter(this.#db, { ledger: openProgram(this.#db) });
+    const at = this.random.below(this.#gateways.length);
+    this.#gateways[at]?.db.crash();
+    this.#gateways[at] = this.#open();
   }
 
+  /** On any gateway: what one failed to do, another is asked for. */
   commit(commands: readonly Command[]): readonly Reply[] {
-    return this.#writer.commit(commands.map(requestOf));
+    return this.random.pick(this.#gateways).writer.commit(commands.map(requestOf));
   }
 
   all(sql: string) {
-    return this.#db.all(sql, []);
+    return this.#gateways[0]?.db.all(sql, []) ?? [];
   }
 
   close(): void {
-    this.#db.close();
+    for (const { db } of this.#gateways) db.close();
   }
 }
 
@@ -190,6 +199,24 @@ function agrees(model: NaiveLedger, { command, answer, repeated }: Done): boolea
   return true;
 }
 
+/** What the sweeper expires: pending past its time by the clock. */
+function drawSweep(world: World, step: number): readonly Command[] {
+  const overdue = [...world.model.runs.values()].filter(
+    (run) => run.state === 'pending' && run.command.expiresAtMs <= world.nowMs,
+  );
+  const found = world
+    .all(
+      `SELECT run_id FROM ledger_reservation WHERE state = 'pending' AND expires_at_ms <= ${world.nowMs}`,
+    )
+    .map((row) => String(row['run_id']));
+  expect(found.toSorted()).toEqual(overdue.map(({ command }) => command.runId).toSorted());
+  return overdue.slice(0, 4).map(({ command }, at) => {
+    const settle = settleCommand(command.runId, 'expired');
+    const record = { ...settle.record, id: `sweep-${step}-${at}` };
+    return { kind: 'settle', command: { ...settle, record } };
+  });
+}
+
 function drawGroup(world: World, step: number): readonly Command[] {
   const { random } = world;
   const size = 1 + random.below(5);
@@ -215,7 +242,12 @@ function drawGroup(world: World, step: number): readonly Command[] {
       const lines = world.accounts.map(
         (each) => [each, each.dimension === 'runs' ? 1 : rows] as const,
       );
-      commands.push({ kind: 'reserve', command: reserveCommand(`k-${step}-${at}`, runId, lines) });
+      commands.push({
+        kind: 'reserve',
+        command: reserveCommand(`k-${step}-${at}`, runId, lines, {
+          expiresAtMs: world.nowMs + HOLD_MS,
+        }),
+      });
     }
   }
   return commands;
@@ -261,8 +293,11 @@ describe('ledger on a disk that fails', () => {
     'loses nothing it acknowledged and doubles nothing: seed %i',
     (seed) => {
       const world = new World(seed);
+      const { random } = world;
       for (let step = 1; step <= STEPS; step += 1) {
+        world.nowMs += random.below(9);
         carryOut(world, drawGroup(world, step));
+        if (random.chance(0.3)) carryOut(world, drawSweep(world, step));
         checkFile(world);
       }
       expect(world.faults).toBeGreaterThan(0);

@@ -22,6 +22,8 @@ export interface FaultyDatabase extends Database {
 export function openFaulty(file: string, plan: FaultPlan): FaultyDatabase {
   const handle = new DatabaseSync(file);
   handle.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+  // Another gateway that holds the lock is a failure at once: simulated time does not wait.
+  handle.exec('PRAGMA busy_timeout = 0');
   const real = wrap(handle);
   const around = <Answer>(sql: string, act: () => Answer): Answer => {
     const mode = plan.next(sql);
