@@ -28,6 +28,7 @@ import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { ciphertextPrefix, secretKeyPrefix } from './seal-format.ts';
 
 const CONTEXTS_MAX = 8;
+const SIGN_BIT = -0x8000_0000;
 
 /**
  * Loads one instance of the library, 1.3 MB of WASM with a memory of its own.
@@ -319,13 +320,17 @@ function checkSlots(
   const sizeBytes = ciphertextSizeBytes(parameters);
   if (slots.length !== parameters.degree || (target?.length ?? sizeBytes) !== sizeBytes)
     throw new ProtocolError('length-wrong', 'slots or target of another size');
-  const words = new Uint32Array(slots.buffer, slots.byteOffset, slots.length * 2);
-  const low = Number(parameters.plainModulus & 0xffff_ffffn);
-  const high = Number(parameters.plainModulus >> 32n);
-  for (let at = 0; at < words.length; at += 2) {
-    const upper = words[at + 1] as number;
-    if (upper > high || (upper === high && (words[at] as number) >= low))
-      throw new ProtocolError('value-out-of-range', `slot ${at / 2} is not below t`);
+  const words = new Int32Array(slots.buffer, slots.byteOffset, slots.length * 2);
+  const shift = Math.max(0, parameters.plainModulus.toString(2).length - 32);
+  // The 32 most significant bits of a slot against those of t, sign bits flipped for an unsigned
+  // comparison: nearly no slot needs the exact one.
+  const limit = Number(BigInt.asIntN(32, parameters.plainModulus >> BigInt(shift))) ^ SIGN_BIT;
+  for (let slot = 0, at = 0; slot < slots.length; slot++, at += 2) {
+    const high = words[at + 1] as number;
+    const top = ((high << (32 - shift)) | ((words[at] as number) >>> shift)) ^ SIGN_BIT;
+    if (high >>> shift === 0 && top < limit) continue;
+    if ((slots[slot] ?? 0n) >= parameters.plainModulus)
+      throw new ProtocolError('value-out-of-range', `slot ${slot} is not below t`);
   }
 }
 

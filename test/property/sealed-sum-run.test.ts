@@ -75,6 +75,22 @@ describe('a sealed sum run', () => {
     expect(opened.releasedCells).toBeLessThan(12);
   });
 
+  it('sums over more parties than mask pairwise with each other', async () => {
+    const many = {
+      ...FIXED_CASE,
+      columns: FIXED_CASE.columns.slice(0, 1),
+      parts: Array.from({ length: 66 }, (_, party) =>
+        FIXED_CASE.parts[party % 3]!.map((row) => ({ ...row, values: row.values.slice(0, 1) })),
+      ),
+    };
+    const prepared = prepareSealed(many, recipient);
+    const { release } = await runSealed(many, prepared, pool);
+    if (release.status === 'rejected') throw release.reason;
+    const opened = await openWith(pool, prepared, recipient, release.value);
+    const rows = many.parts.flat().length;
+    expect(opened.rows.reduce((sum, row) => sum + Number(row[2]), 0)).toBe(rows);
+  });
+
   it('reaches its crash points in order, before each kind of message', async () => {
     const outcome = await runSealed(FIXED_CASE, prepareSealed(FIXED_CASE, recipient), pool);
     for (const party of ['holder-a', 'holder-b', 'holder-c']) {
