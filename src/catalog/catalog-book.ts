@@ -73,11 +73,16 @@ export class CatalogBook {
 
   /** Everything published, by holder and name. */
   async list(): Promise<readonly PublishedDataset[]> {
+    return (await this.documents()).map(({ dataset }) => dataset);
+  }
+
+  /** The same as their holders signed it. */
+  async documents(): Promise<readonly SignedPublishedDataset[]> {
     const rows = await this.#store.query(
       `SELECT document FROM published_dataset ORDER BY holder, name LIMIT ${DATASETS_LISTED_MAX}`,
     );
-    return rows.map(
-      (row) => SignedPublishedDatasetSchema.parse(JSON.parse(String(row['document']))).dataset,
+    return rows.map((row) =>
+      SignedPublishedDatasetSchema.parse(JSON.parse(String(row['document']))),
     );
   }
 }

@@ -7,6 +7,7 @@ import { domainCommands } from './commands/domain.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { initCommands } from './commands/init.ts';
 import { meteringCommands } from './commands/metering.ts';
+import { mockCommands } from './commands/mock.ts';
 import { queryCommands } from './commands/query.ts';
 import { upCommand } from './commands/up.ts';
 import { exitCodeOf, sentenceOf } from './exit.ts';
@@ -29,6 +30,7 @@ for (const add of [
   contractCommands,
   analystCommands,
   queryCommands,
+  mockCommands,
   meteringCommands,
   backupCommands,
 ]) {

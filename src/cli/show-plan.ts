@@ -1,21 +1,39 @@
 /** A judged query as people read it: what refuses it, what it would cost, who would learn what. */
 import type { ExplainBody, PlanBody, RefusalBody } from '../contracts/api.ts';
+import type { WeirError } from '../errors.ts';
 import { table } from './terminal.ts';
 
 /** The refusals, or that there are none; then the explanation, where the plan can be computed. */
 export function planText({ draft, refusals, explanation }: PlanBody): string {
   const parts: string[] = [];
-  if (refusals.length > 0) {
-    const count = refusals.length === 1 ? '1 refusal' : `${refusals.length} refusals`;
-    parts.push([`${count} · 拒绝`, ...refusals.flatMap(refusalLines)].join('\n'));
-  }
+  if (refusals.length > 0) parts.push(refusalLines(refusals).join('\n'));
   if (explanation !== undefined) {
     parts.push(explanationTable(explanation, draft), learnsLines(explanation).join('\n'));
   }
   return parts.join('\n\n');
 }
 
-function refusalLines({ code, detail, path, column, rule, party, remedy }: RefusalBody): string[] {
+/** Refusals that were met here rather than told by a gateway. */
+export function refusalsText(refusals: readonly WeirError[]): string {
+  return refusalLines(
+    refusals.map(({ code, message, facts }) => ({ ...facts, code, detail: message })),
+  ).join('\n');
+}
+
+/** One refusal of several parties is shown once. */
+function refusalLines(refusals: readonly RefusalBody[]): string[] {
+  const merged = new Map<string, RefusalBody>();
+  for (const { party, ...refusal } of refusals) {
+    const key = JSON.stringify(refusal);
+    const before = merged.get(key)?.party;
+    const parties = [before, party].filter((name) => name !== undefined).join(', ');
+    merged.set(key, { ...refusal, party: parties === '' ? undefined : parties });
+  }
+  const count = refusals.length === 1 ? '1 refusal' : `${refusals.length} refusals`;
+  return [`${count} · 拒绝`, ...[...merged.values()].flatMap(linesOf)];
+}
+
+function linesOf({ code, detail, path, column, rule, party, remedy }: RefusalBody): string[] {
   const named = [
     ['where', path],
     ['column', column],
@@ -47,7 +65,7 @@ function explanationTable(explained: ExplainBody, draft: PlanBody['draft']): str
     ...quota.map(({ dimension, window, limit, left }): [string, string, string] => [
       'quota',
       '配额',
-      `${dimension}, ${window}: ${left} of ${limit} left; a run takes ${units[dimension] ?? '0'}`,
+      `${dimension}, ${window}: ${units[dimension] ?? '0'} of ${left} left`,
     ]),
   ];
   return table(['', '', 'a run of this plan · 试算'], rows);

@@ -1,13 +1,13 @@
 /** A finished run as people read it: the table, a bar where one measure is asked for, the receipt. */
 import type { FinishedRun } from '../client/analyst.ts';
-import type { Result } from '../contracts/sealed-result.ts';
+import type { Release } from '../computations/computation.ts';
 import { bar, table } from './terminal.ts';
 
 /** Rows a terminal is shown; `--json` and `--csv` give all. */
 const ROWS_SHOWN_MAX = 200;
 
 /** The release as a table; `barOf` draws one measure as bars. */
-export function releaseTable(release: Result['release'], barOf?: string): string {
+export function releaseTable(release: Release, barOf?: string): string {
   const measure = barOf === undefined ? -1 : release.columns.indexOf(barOf);
   const shown = release.rows.slice(0, ROWS_SHOWN_MAX);
   const largest = Math.max(0, ...shown.map((row) => Number(row[measure] ?? 0)));
@@ -43,7 +43,7 @@ export function receiptLines(run: FinishedRun): readonly string[] {
 }
 
 /** CSV with a header line. @see RFC 4180 */
-export function releaseCsv(release: Result['release']): string {
+export function releaseCsv(release: Release): string {
   const cell = (value: string | number | null): string => {
     const text = value === null ? '' : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

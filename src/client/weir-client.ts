@@ -125,6 +125,12 @@ export class WeirClient {
     return this.#again({ method: 'GET', path: '/v1/catalog/datasets' }, api.DatasetListSchema);
   }
 
+  /** What the catalog shows, as its holders signed it. */
+  publications(): Promise<api.PublicationList> {
+    const call = { method: 'GET', path: '/v1/catalog/publications' } as const;
+    return this.#again(call, api.PublicationListSchema);
+  }
+
   /** A page of metering records; go on with its `next`. */
   meteringRecords(page: Page<string> = {}): Promise<api.MeteringPage> {
     const call = { method: 'GET', path: `/v1/metering/records${queryOf(page)}` } as const;

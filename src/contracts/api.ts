@@ -213,6 +213,10 @@ export type DatasetBody = z.infer<typeof DatasetBodySchema>;
 export const DatasetListSchema = z.object({ datasets: z.array(DatasetBodySchema) });
 export type DatasetList = z.infer<typeof DatasetListSchema>;
 
+/** Publications as their holders signed them; what reads them parses and verifies each. */
+export const PublicationListSchema = z.object({ publications: z.array(z.unknown()) });
+export type PublicationList = z.infer<typeof PublicationListSchema>;
+
 export const OutcomeSchema = z.enum(['posted', 'voided', 'expired', 'denied']);
 
 export const MeteringRecordBodySchema = z.object({

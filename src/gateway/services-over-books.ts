@@ -88,6 +88,10 @@ function filedView(filed: FiledContract): ContractView {
 /** What enrolled holders publish; a dataset whose holder is not enrolled any more is left out. */
 export function catalogService(catalog: CatalogBook, domains: DomainBook): CatalogService {
   return {
+    publications: async () => {
+      const enrolled = new Set((await domains.list()).map(({ party }) => party));
+      return (await catalog.documents()).filter(({ dataset }) => enrolled.has(dataset.holder));
+    },
     datasets: async () => {
       const parties = new Map<PartyId, Party>(
         (await domains.list()).map((domain) => [

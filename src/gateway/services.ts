@@ -3,6 +3,7 @@
  * authenticate, parse and bound; a service decides. Every method may throw a WeirError, which the
  * problem table turns into an answer; anything else is answered as `internal`.
  */
+import type { SignedPublishedDataset } from '../catalog/published.ts';
 import type { Estimate } from '../computations/computation.ts';
 import type {
   ColumnBounds,
@@ -166,6 +167,8 @@ export interface PublishedDataset {
 
 export interface CatalogService {
   datasets(): Promise<readonly PublishedDataset[]>;
+  /** The same datasets as their holders signed them. */
+  publications(): Promise<readonly SignedPublishedDataset[]>;
 }
 
 export interface DeniedCall {

@@ -115,7 +115,7 @@ describe('a query judged by the gateway', () => {
       'secure-sum',
       'exact · 精确',
       'CNY a run',
-      'runs, day: 100 of 100',
+      'runs, day: 1 of 100 left',
       '网关获知',
     ]) {
       expect(text).toContain(part);

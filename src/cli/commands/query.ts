@@ -19,7 +19,7 @@ interface SqlOptions {
 }
 
 /** What `sysexits` calls wrong data: the query was understood, and refused. */
-const EXIT_REFUSED = 65;
+export const EXIT_REFUSED = 65;
 
 export function queryCommands(program: Command): void {
   asAnalyst(

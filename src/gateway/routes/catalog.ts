@@ -1,5 +1,5 @@
 /** The catalog: what holders publish about their datasets. Metadata only, never rows. */
-import { DatasetListSchema } from '../../contracts/api.ts';
+import { DatasetListSchema, PublicationListSchema } from '../../contracts/api.ts';
 import { json, mountGuarded, type Gate, type HttpApp } from '../endpoint.ts';
 import type { CatalogService } from '../services.ts';
 import { datasetBody } from '../wire.ts';
@@ -18,5 +18,19 @@ export function mountCatalog(app: HttpApp, gate: Gate, catalog: CatalogService):
       problems: [],
     },
     async () => json({ datasets: (await catalog.datasets()).map(datasetBody) }),
+  );
+  mountGuarded(
+    app,
+    gate,
+    {
+      method: 'get',
+      path: '/v1/catalog/publications',
+      tag: 'catalog',
+      summary: 'The same as signed documents, with all that mock data is made from.',
+      roles: ['analyst', 'operator'],
+      answers: { 200: { description: 'Signed publications.', schema: PublicationListSchema } },
+      problems: [],
+    },
+    async () => json({ publications: await catalog.publications() }),
   );
 }
