@@ -62,7 +62,7 @@ function explanationTable(explained: ExplainBody, draft: PlanBody['draft']): str
     ]),
     ['price', '单价', `${Number(priceMicros) / 1e6} ${currency} a run`],
     ['time', '预计耗时', `${seconds(units)} s of one core, by the published formula`],
-    ...quota.map(({ dimension, window, limit, left }): [string, string, string] => [
+    ...quota.map(({ dimension, window, left }): [string, string, string] => [
       'quota',
       '配额',
       `${dimension}, ${window}: ${units[dimension] ?? '0'} of ${left} left`,
