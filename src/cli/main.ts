@@ -37,6 +37,11 @@ for (const add of [
   add(program);
 }
 
+// A reader that closes the pipe (`weir … | head`) has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 74);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -32,7 +32,9 @@ export function releaseTable(release: Release, barOf?: string): string {
 /** What the receipt says, and who vouches for it. */
 export function receiptLines(run: FinishedRun): readonly string[] {
   const { receipt } = run.receipt;
-  const units = Object.entries(receipt.units).map(([name, value]) => `${name} ${value}`);
+  const units = Object.entries(receipt.units)
+    .filter(([, value]) => value !== '0')
+    .map(([name, value]) => `${name} ${value}`);
   return [
     `run       ${run.runId} (${receipt.outcome})`,
     `charged   ${Number(receipt.chargeMicros) / 1e6} ${receipt.currency} for ${units.join(', ')}`,

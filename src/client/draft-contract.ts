@@ -85,7 +85,10 @@ export function draftContract(input: DraftInput): Contract {
     ),
     protocol: terms.protocol ?? { name: 'secure-sum' },
     recipient: input.recipient,
-    disclosure: { smallestCell: 3, smallestContributors: 1 },
+    disclosure: {
+      smallestCell: 3, // With fewer than three, one contributor could subtract itself and read the other.
+      smallestContributors: Math.min(3, datasets.length),
+    },
     limits: {
       ...DEFAULT_LIMITS,
       rowsTotal: rowsMaxSum * runsTotal,

@@ -1,5 +1,5 @@
 /** `weir domain`: run a holder's domain, pin other holders, look at its counters. */
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { COMPUTATIONS } from '../../computations/registry.ts';
 import { PublicKeySchema } from '../../contracts/contract.ts';
@@ -10,8 +10,10 @@ import { openDomain } from '../../domain/domain-process.ts';
 import { InputError } from '../../errors.ts';
 import { systemClock } from '../../system/clock.ts';
 import { PartyIdSchema } from '../../system/ids.ts';
+import { decodeBase64url } from '../../system/base64url.ts';
 import { createLog } from '../../system/log.ts';
 import { systemRandom } from '../../system/random.ts';
+import { fingerprintOf } from '../../system/signature-suite.ts';
 import { readConfig, writeConfig } from '../directories.ts';
 import { stopOnSignals, tellReady } from '../processes.ts';
 import { table } from '../terminal.ts';
@@ -42,7 +44,8 @@ export function domainCommands(program: Command): void {
         throw new InputError('parameter-invalid', '--key is not a public key in base64url.');
       }
       await adminClient(dir).trust({ party: id.data, publicKey: publicKey.data });
-      process.stdout.write(`pinned ${party}\n`);
+      const fingerprint = fingerprintOf(decodeBase64url(publicKey.data, 32));
+      process.stdout.write(`pinned ${party}, fingerprint ${fingerprint}\n`);
     });
 
   domain
@@ -64,7 +67,7 @@ export function domainCommands(program: Command): void {
       const datasets = [...new Set([...config.datasets, registration])];
       writeConfig(dir, { ...config, datasets });
       process.stdout.write(
-        `registered ${join(dir, registration)}; restart the domain to serve it\n`,
+        `registered ${resolve(dir, registration)}; restart the domain to serve it\n`,
       );
     });
 

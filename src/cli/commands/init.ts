@@ -1,4 +1,5 @@
 /** `weir init gateway|domain|analyst`: a directory with configuration and keys. */
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { InputError } from '../../errors.ts';
 import { initAnalyst, initDomain, initGateway, operatorTokenFile } from '../init.ts';
@@ -64,19 +65,22 @@ export function initCommands(program: Command): void {
 
 function initDomainCommand(init: Command): void {
   partyOptions(init.command('domain'))
-    .requiredOption('--token <token>', 'the one-time token from `weir enrol-token`')
+    .requiredOption(
+      '--token-file <file>',
+      'the one-time token of `weir enrol-token`; - reads it from standard input',
+    )
     .option('--gateway-fingerprint <fingerprint>', 'refuse any other gateway')
     .addHelpText(
       'after',
-      '\nExample: weir init domain --dir hospital --party hospital --gateway http://127.0.0.1:8470 --token weir_enrol_…',
+      '\nExample: weir init domain --dir hospital --party hospital --gateway http://127.0.0.1:8470 --token-file token',
     )
-    .action(async (options: PartyOptions & { token: string; gatewayFingerprint?: string }) => {
+    .action(async (options: PartyOptions & { tokenFile: string; gatewayFingerprint?: string }) => {
       const made = await initDomain({
         directory: options.dir,
         party: options.party,
         name: namesOf(options),
         gatewayUrl: options.gateway,
-        token: options.token,
+        token: readToken(options.tokenFile),
         datasets: [],
         ...(options.ca === undefined ? {} : { caFile: options.ca }),
         ...(options.gatewayFingerprint === undefined
@@ -90,6 +94,15 @@ function initDomainCommand(init: Command): void {
           'Compare both with the gateway’s operator, by telephone or in person.\n',
       );
     });
+}
+
+/** From a file, never from the command line, which every process of the machine can see. */
+function readToken(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8').trim();
+  } catch {
+    throw new InputError('parameter-invalid', `--token-file ${file} cannot be read.`);
+  }
 }
 
 interface GatewayInit {

@@ -101,6 +101,7 @@ function clientOf(options: MeteringOptions): WeirClient {
 
 function unitsText(units: Readonly<Record<string, string>>): string {
   return Object.entries(units)
+    .filter(([, value]) => value !== '0')
     .map(([name, value]) => `${name} ${value}`)
     .join(', ');
 }
