@@ -21,7 +21,7 @@ export interface RevocationParts {
   readonly log: Log;
 }
 
-/** In the book first, so that no new run begins; then runs in flight end; then the others hear of it. */
+/** In the book first, so that no new run begins; then the others hear of it and runs in flight end. */
 export async function revoke(parts: RevocationParts, signed: SignedRevocation): Promise<void> {
   const { contracts, runs, clock } = parts;
   const { contract } = await contracts.revoke(signed, clock.now());
@@ -30,10 +30,10 @@ export async function revoke(parts: RevocationParts, signed: SignedRevocation): 
     party,
     remedy: 'Agree on a new contract.',
   });
-  await runs.abortContract(contract.id, reason);
   for (const holder of contract.holders) {
     if (holder.id !== party) void tell(parts, holder.id, signed, contract);
   }
+  await runs.abortContract(contract.id, reason);
 }
 
 /**

@@ -106,7 +106,9 @@ async function prepareAll(
     contract: input.contract,
     request: input.request,
   };
-  const { answers, missing } = await askAll(transport, parties, RUN_METHODS.prepare, body, signal);
+  const { answers, missing } = await agreeing(
+    askAll(transport, parties, RUN_METHODS.prepare, body, signal),
+  );
   const parsed = new Map<PartyId, SignedRunKey>();
   for (const [party, answer] of answers) {
     const result = SignedRunKeySchema.safeParse(answer);
@@ -141,7 +143,9 @@ async function agreeAll(
     engine: input.estimate.engine,
   });
   const body: Agree = { descriptor, runKeys: [...prepared.values()] };
-  const { answers, missing } = await askAll(transport, parties, RUN_METHODS.agree, body, signal);
+  const { answers, missing } = await agreeing(
+    askAll(transport, parties, RUN_METHODS.agree, body, signal),
+  );
   if (missing.size > 0) return { agreement: undefined, missing };
   const signatures: DescriptorSignature[] = [];
   for (const [party, answer] of answers) {
@@ -155,32 +159,44 @@ async function agreeAll(
   };
 }
 
-/** Asks all at once; parties that cannot be reached are named, a refusal is thrown. */
+/** What asking all parties at once gave. */
+export interface Asked {
+  readonly answers: ReadonlyMap<PartyId, unknown>;
+  readonly missing: ReadonlySet<PartyId>;
+  /** The first refusal, as its party gave it. */
+  readonly refusal: { readonly reason: unknown } | undefined;
+}
+
+/** @throws the refusal, where there is one: what the others answered serves nothing then */
+async function agreeing(asking: Promise<Asked>): Promise<Asked> {
+  const asked = await asking;
+  if (asked.refusal !== undefined) throw asked.refusal.reason;
+  return asked;
+}
+
+/** Asks all at once; parties that cannot be reached are named. */
 export async function askAll(
   transport: RunTransport,
   parties: readonly PartyId[],
   method: string,
   body: unknown,
   signal: AbortSignal,
-): Promise<{
-  readonly answers: ReadonlyMap<PartyId, unknown>;
-  readonly missing: ReadonlySet<PartyId>;
-}> {
+): Promise<Asked> {
   const settled = await Promise.allSettled(
     parties.map((party) =>
       transport.request(party, method, body, { timeoutMs: NEGOTIATION_TIMEOUT_MS, signal }),
     ),
   );
-  signal.throwIfAborted();
   const answers = new Map<PartyId, unknown>();
   const missing = new Set<PartyId>();
+  let refusal: Asked['refusal'] = signal.aborted ? { reason: signal.reason } : undefined;
   for (const [index, party] of parties.entries()) {
     const outcome = settled[index];
     if (outcome?.status === 'fulfilled') answers.set(party, outcome.value);
     else if (isGone(outcome?.reason)) missing.add(party);
-    else throw outcome?.reason;
+    else refusal ??= { reason: outcome?.reason };
   }
-  return { answers, missing };
+  return { answers, missing, refusal };
 }
 
 function isGone(reason: unknown): boolean {

@@ -239,16 +239,18 @@ async function start(
     attempt: agreement.descriptor.attempt,
     signatures: [...agreement.signatures],
   };
-  const { answers, missing } = await askAll(
+  const { answers, missing, refusal } = await askAll(
     deps.transport,
     parties,
     RUN_METHODS.start,
     body,
     job.signal,
   );
+  // Whatever becomes of the run: who counted it must not be able to say otherwise later.
   const spends = await Promise.all(
     [...answers].map(([party, answer]) => deps.witnessSpend(party, answer)),
   );
+  if (refusal !== undefined) throw refusal.reason;
   if (missing.size > 0) {
     const party = [...missing].join(', ');
     throw new AbortError(

@@ -54,19 +54,25 @@ export interface StartCommand {
 /** The reservation outlives the run's own time limit by this much, so that only a crash lets it expire. */
 const RESERVATION_MARGIN_MS = 60_000;
 
+interface LiveRun {
+  readonly contractId: ContractId;
+  readonly abort: AbortController;
+  readonly done: Promise<void>;
+}
+
 /** Owns the runs at work in this process. */
 export class RunService {
   readonly #deps: RunDependencies;
   readonly #contracts: ActiveContracts;
   readonly #receipts: ReceiptIssuer;
   readonly #options: RunServiceOptions;
-  readonly #live = new Map<
-    RunId,
-    { readonly abort: AbortController; readonly done: Promise<void> }
-  >();
+  readonly #live = new Map<RunId, LiveRun>();
+  /** Being reserved: not at work yet, and nothing that a shutdown may forget. */
+  readonly #starting = new Set<Promise<unknown>>();
   readonly #calendars = new Calendars();
-  #starting = 0;
   #closing = false;
+  /** Why a run that begins now ends at once: the shutdown's deadline has passed. */
+  #overdue: WeirError | undefined;
 
   constructor(
     deps: RunDependencies,
@@ -96,11 +102,12 @@ export class RunService {
     const earlier = await readRunByKey(this.#deps.store, requestKey);
     if (earlier !== undefined) return this.#repeat(earlier, bodyHash);
     this.#admit();
-    this.#starting += 1;
+    const starting = this.#startFresh(command, requestKey, bodyHash);
+    this.#starting.add(starting);
     try {
-      return await this.#startFresh(command, requestKey, bodyHash);
+      return await starting;
     } finally {
-      this.#starting -= 1;
+      this.#starting.delete(starting);
     }
   }
 
@@ -161,26 +168,29 @@ export class RunService {
 
   /** Ends a contract's runs at work: revocation, suspension. */
   async abortContract(contractId: ContractId, reason: WeirError): Promise<void> {
-    const ending: Promise<void>[] = [];
-    for (const [runId, live] of this.#live) {
-      const run = await readRun(this.#deps.store, runId);
-      if (run?.contractId !== contractId) continue;
-      live.abort.abort(reason);
-      ending.push(live.done);
-    }
-    await Promise.all(ending);
+    const ending = [...this.#live.values()].filter((live) => live.contractId === contractId);
+    for (const live of ending) live.abort.abort(reason);
+    await Promise.all(ending.map((live) => live.done));
   }
 
   /** Takes no new run; waits for those at work, then aborts what is left at the deadline. */
   async drain(deadlineMs: number): Promise<void> {
     this.#closing = true;
-    const everything = Promise.all([...this.#live.values()].map((live) => live.done));
+    const everything = this.#idle();
     const stop = new AbortController();
     await Promise.race([everything, this.#deps.clock.sleep(deadlineMs, stop.signal)]);
     stop.abort();
-    const reason = new CapacityError('shutting-down', 'The gateway is shutting down.');
-    for (const live of this.#live.values()) live.abort.abort(reason);
+    this.#overdue = new CapacityError('shutting-down', 'The gateway is shutting down.');
+    for (const live of this.#live.values()) live.abort.abort(this.#overdue);
     await everything;
+  }
+
+  /** Resolves when nothing is at work or about to be; while closing, nothing new comes. */
+  async #idle(): Promise<void> {
+    while (this.#starting.size + this.#live.size > 0) {
+      const runs = [...this.#live.values()].map((live) => live.done);
+      await Promise.allSettled([...this.#starting, ...runs]);
+    }
   }
 
   /** The quota accounts that a run of this contract draws on now. */
@@ -194,7 +204,7 @@ export class RunService {
         retryAfterS: 5,
       });
     }
-    if (this.#live.size + this.#starting >= this.#options.concurrentMax) {
+    if (this.#live.size + this.#starting.size >= this.#options.concurrentMax) {
       throw new CapacityError(
         'queue-full',
         `${this.#options.concurrentMax} runs are at work already; try again shortly.`,
@@ -248,9 +258,20 @@ export class RunService {
     }
     const row = await readRun(this.#deps.store, runId);
     if (row === undefined) throw unknownRun();
-    this.#launch({ run: row, contract, estimate, units: estimate.units });
+    const objection = await this.#objection(command);
+    this.#launch({ run: row, contract, estimate, units: estimate.units }, objection);
     const quota = await quotaLeft(this.#deps.ledger, accounts);
     return { runId, state: row.state, repeated: false, quota };
+  }
+
+  /** Revoked or suspended while the reservation was written, when no run could be aborted yet. */
+  async #objection({ analyst, request: { request } }: StartCommand): Promise<unknown> {
+    try {
+      await this.#contracts.forRun(request.contractId, analyst, this.#deps.clock.now());
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 
   #computation(contract: Contract): Computation {
@@ -263,9 +284,11 @@ export class RunService {
     return computation;
   }
 
-  #launch(job: Omit<RunJob, 'signal'>): void {
-    const { runId } = job.run;
+  #launch(job: Omit<RunJob, 'signal'>, objection: unknown): void {
+    const { runId, contractId } = job.run;
     const abort = new AbortController();
+    const objected = objection ?? this.#overdue;
+    if (objected !== undefined) abort.abort(objected);
     const timer = setTimeout(
       () => abort.abort(new AbortError('run-timed-out', 'The run took longer than it may.')),
       this.#options.timeoutMs,
@@ -274,7 +297,7 @@ export class RunService {
       clearTimeout(timer);
       this.#live.delete(runId);
     });
-    this.#live.set(runId, { abort, done });
+    this.#live.set(runId, { contractId, abort, done });
   }
 
   async #execute(job: RunJob): Promise<void> {

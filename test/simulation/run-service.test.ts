@@ -1,0 +1,118 @@
+/** The gateway's runs over a real store and ledger, with domains that answer badly or late. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RUN_METHODS } from '../../src/contracts/run-messages.ts';
+import { PolicyError } from '../../src/errors.ts';
+import { readRun } from '../../src/runs/run-rows.ts';
+import type { PartyId, RunId } from '../../src/system/ids.ts';
+import { ANALYST, HOLDERS, NOW_MS } from '../fixtures/contract.ts';
+import { openRunWorld, type RunWorld } from '../support/run-world.ts';
+
+const [A, B, C] = HOLDERS as [PartyId, PartyId, PartyId];
+let world: RunWorld;
+
+beforeEach(async () => {
+  world = await openRunWorld();
+});
+afterEach(() => world.close());
+
+/** Starts a run and waits for its end. */
+async function ended(): Promise<RunId> {
+  const { runId } = await world.runs.start(world.command());
+  await world.runs.drain(60_000);
+  return runId;
+}
+
+describe('an honest run', () => {
+  it('is posted, and its receipt countersigned by all', async () => {
+    const runId = await ended();
+    const { receipt } = await world.runs.result(runId, ANALYST);
+    expect(receipt).toMatchObject({ receipt: { outcome: 'posted' } });
+    expect((receipt['countersignatures'] as { party: string }[]).map(({ party }) => party)).toEqual(
+      HOLDERS,
+    );
+  });
+});
+
+describe('a domain that answers badly', () => {
+  it('countersigns something else: the analyst gets result and receipt all the same', async () => {
+    world.bend = async (party, method, honest) => {
+      const answer = await honest();
+      if (party !== B || method !== RUN_METHODS.countersign) return answer;
+      return { party: B, jws: 'e30..AAAA' };
+    };
+    const runId = await ended();
+    const { receipt } = await world.runs.result(runId, ANALYST);
+    const countersigned = receipt['countersignatures'] as { party: string }[];
+    expect(countersigned.map(({ party }) => party)).toEqual([A, C]);
+    world.bend = (_party, _method, honest) => honest();
+    const later = await world.runs.result(runId, ANALYST);
+    expect(later.receipt['countersignatures']).toHaveLength(3);
+  });
+
+  it('refuses the start after others counted: what they signed is witnessed', async () => {
+    world.bend = (party, method, honest) => {
+      if (party === C && method === RUN_METHODS.start) {
+        throw new PolicyError('contract-revoked', 'Revoked.', { party: C });
+      }
+      return honest();
+    };
+    const runId = await ended();
+    expect(await readRun(world.state.store, runId)).toMatchObject({
+      state: 'voided',
+      code: 'contract-revoked',
+    });
+    expect([await world.witness.latest(A), await world.witness.latest(B)]).toMatchObject([
+      { spend: { runId } },
+      { spend: { runId } },
+    ]);
+    expect(await world.witness.latest(C)).toBeUndefined();
+  });
+});
+
+describe('ends that come while a run begins', () => {
+  it('a revocation between the contract’s look-up and the launch ends the run', async () => {
+    const reason = new PolicyError('contract-revoked', 'Revoked.', { party: A });
+    const { ledger } = world.state;
+    const reserve = ledger.reserve.bind(ledger);
+    ledger.reserve = async (command) => {
+      const outcome = await reserve(command);
+      // As the desk does it: the book first, then the runs at work.
+      await world.book.suspend(world.contract.id, A, 'over', NOW_MS);
+      await world.runs.abortContract(world.contract.id, reason);
+      return outcome;
+    };
+    const asked: string[] = [];
+    world.bend = (_party, method, honest) => {
+      asked.push(method);
+      return honest();
+    };
+    const runId = await ended();
+    expect(await readRun(world.state.store, runId)).toMatchObject({
+      state: 'voided',
+      code: 'contract-not-active',
+    });
+    expect(asked).toEqual([]);
+  });
+
+  it('a shutdown waits for a run that is just being reserved', async () => {
+    const { ledger } = world.state;
+    const reserve = ledger.reserve.bind(ledger);
+    const reached = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    ledger.reserve = async (command) => {
+      reached.resolve();
+      await gate.promise;
+      return reserve(command);
+    };
+    const starting = world.runs.start(world.command());
+    await reached.promise;
+    const draining = world.runs.drain(60_000).then(() => 'drained');
+    gate.resolve();
+    const { runId } = await starting;
+    expect(await draining).toBe('drained');
+    expect((await readRun(world.state.store, runId))?.state).toBe('posted');
+    await expect(world.runs.start(world.command())).rejects.toMatchObject({
+      code: 'shutting-down',
+    });
+  });
+});
