@@ -37,7 +37,11 @@ export class EventLog implements RunEvents {
         yield event;
         if (TERMINAL_STATES.includes(event.state)) return;
       }
-      if (fresh.length === 0) await woken(history.waiters, signal);
+      if (fresh.length > 0) continue;
+      // A follower from before a restart counts further than this log does: the end is told by now.
+      const last = history.events.at(-1);
+      if (last !== undefined && TERMINAL_STATES.includes(last.state)) return;
+      await woken(history.waiters, signal);
     }
   }
 

@@ -27,7 +27,8 @@ export type Order =
 /** What the program tells the test. */
 export type Told = { readonly kind: 'done' } | { readonly kind: 'held'; readonly step: string };
 
-let crashAt: string | undefined;
+const [role = '', directory = '', port = '0', crashWhileStarting] = process.argv.slice(2);
+let crashAt = crashWhileStarting;
 let holdAt: string | undefined;
 let failAt: { readonly step: string; readonly how: 'throw' | 'abort' } | undefined;
 let leak: Leak | undefined;
@@ -127,7 +128,6 @@ async function run(role: string, directory: string, port: number): Promise<void>
   tellReady({});
 }
 
-const [role = '', directory = '', port = '0'] = process.argv.slice(2);
 try {
   await run(role, directory, Number(port));
 } catch (error) {

@@ -106,6 +106,17 @@ export class TestWeir {
     this.#programs.set(name, await launch(this.directory, name, port, this.#options));
   }
 
+  /** Starts the gateway anew only for it to be killed at a step of ending what a crash left. */
+  async crashWhileStarting(step: string): Promise<void> {
+    const port = Number(new URL(this.url).port);
+    const starting = launch(this.directory, 'gateway', port, this.#options, [step]);
+    const started = await starting.then(
+      () => true,
+      () => false,
+    );
+    if (started) throw new Error(`the gateway started without the step ${step}`);
+  }
+
   /** Every holder (or those named) is linked, and what it publishes has arrived. */
   async linked(parties: readonly string[] = this.parties): Promise<void> {
     await eventually('all domains are linked', async () => {
@@ -193,6 +204,7 @@ function launch(
   name: string,
   port: number,
   options: WeirOptions,
+  further: readonly string[] = [],
 ): Promise<Program> {
   const own = join(directory, name);
   const log = join(directory, `${name}.log`);
@@ -205,7 +217,10 @@ function launch(
       '--report-on-fatalerror',
       `--report-directory=${temporary}`,
     ];
-    return startProgram(name, CONTROLLED, [role, own, String(port)], log, { execArgv, temporary });
+    return startProgram(name, CONTROLLED, [role, own, String(port), ...further], log, {
+      execArgv,
+      temporary,
+    });
   }
   const args = role === 'gateway' ? ['--port', String(port)] : [];
   return startProgram(name, WEIR, [role, '--dir', own, ...args], log, { temporary });
