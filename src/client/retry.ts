@@ -15,7 +15,6 @@ export const DEFAULT_RETRY: RetryPolicy = { attemptsMax: 5, baseMs: 200, waitMax
 /** Codes that speak of the moment, not of the call; `result-not-ready` is the caller's to wait for. */
 const PASSING: ReadonlySet<string> = new Set([
   'rate-limited',
-  'idempotency-in-flight',
   'queue-full',
   'store-unavailable',
   'shutting-down',

@@ -78,11 +78,6 @@ export const PROBLEM_TABLE: Readonly<Record<ErrorCode, ProblemRow>> = {
     'The Idempotency-Key was used with another body',
     '幂等键已用于其他请求内容',
   ),
-  'idempotency-in-flight': later(
-    409,
-    'The first call is still being answered',
-    '首次请求仍在处理中',
-  ),
   'run-cancelled': final(409, 'The run was cancelled', '运行任务已取消'),
   'result-expired': final(410, 'The result’s retention has ended', '结果的保存期已结束'),
   'result-not-ready': later(409, 'The run has not ended yet', '运行任务尚未结束'),
@@ -137,7 +132,6 @@ export const PROBLEM_TABLE: Readonly<Record<ErrorCode, ProblemRow>> = {
   'source-missing': final(500, 'The data source is missing', '数据源缺失'),
   'source-unreadable': final(500, 'The data source cannot be read', '数据源无法读取'),
   'key-unreadable': final(500, 'A key file cannot be read', '密钥文件无法读取'),
-  'node-too-old': final(500, 'Node.js is too old', 'Node.js 版本过旧'),
   'peer-mismatch': final(500, 'The peer is not the expected one', '对端身份与预期不符'),
   // invariant
   internal: final(500, 'Internal error', '内部错误'),

@@ -81,7 +81,7 @@ export interface RunService {
   /**
    * Resolves once the reservation is durable; the run goes on by itself. A throw means that
    * nothing was reserved: the route then leaves the one `denied` record of this call.
-   * @throws StateError `idempotency-conflict`, `idempotency-in-flight`, `result-expired` (a repeat
+   * @throws StateError `idempotency-conflict`, `result-expired` (a repeat
    *   after retention, with `facts.receipt`), `contract-unknown`, `contract-not-active`,
    *   `request-replayed`, `request-expired`; MeteringError `quota-exceeded` with dimension, left and
    *   resetsAt; IdentityError, PolicyError, CapacityError.

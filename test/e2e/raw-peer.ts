@@ -26,6 +26,9 @@ import { systemRandom } from '../../src/system/random.ts';
 import { type KeyPair, eddsaSuite } from '../../src/system/signature-suite.ts';
 import type { World } from './link-world.ts';
 
+/** Where the gateway listens, and whose keys are at hand. */
+export type RawWorld = Pick<World, 'url' | 'keysOf'>;
+
 /** A WebSocket whose messages wait until somebody asks for them. */
 export class RawSocket {
   readonly socket: WebSocket;
@@ -71,7 +74,7 @@ export class RawSocket {
   }
 }
 
-export async function dialRaw(world: World, options: object = {}): Promise<RawSocket> {
+export async function dialRaw(world: RawWorld, options: object = {}): Promise<RawSocket> {
   const url = `${world.url.replace('http', 'ws')}${LINK_PATH}`;
   const socket = new WebSocket(url, [LINK_SUBPROTOCOL], { perMessageDeflate: false, ...options });
   const raw = new RawSocket(socket);
@@ -82,7 +85,7 @@ export async function dialRaw(world: World, options: object = {}): Promise<RawSo
   return raw;
 }
 
-export function identityOf(world: World, party: PartyId, keys?: KeyPair): LinkIdentity {
+export function identityOf(world: RawWorld, party: PartyId, keys?: KeyPair): LinkIdentity {
   const own = keys ?? world.keysOf.get(party);
   if (own === undefined) throw new Error(`no keys for ${party}`);
   return { party, keys: own, suite: eddsaSuite };
@@ -97,7 +100,7 @@ export interface Tamper {
 
 /** Goes through the handshake by hand; resolves after the proof was sent. */
 export async function proveRaw(
-  world: World,
+  world: RawWorld,
   identity: LinkIdentity,
   tamper: Tamper = {},
   options: object = {},
@@ -127,7 +130,7 @@ export async function proveRaw(
 
 /** An authenticated domain that then sends what it likes. */
 export async function joinRaw(
-  world: World,
+  world: RawWorld,
   party: PartyId,
   options: object = {},
 ): Promise<RawSocket> {

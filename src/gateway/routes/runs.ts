@@ -84,7 +84,6 @@ function mountStart(app: HttpApp, gate: Gate, runs: RunService): void {
       problems: [
         'idempotency-key-missing',
         'idempotency-conflict',
-        'idempotency-in-flight',
         'result-expired',
         'contract-unknown',
         'contract-not-active',
