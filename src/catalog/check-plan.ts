@@ -89,7 +89,8 @@ function aggregateRefusals(
     ...groupRefusals(contract, plan, dataset),
     ...selectRefusals(plan, dataset),
     ...measureRefusals(contract, plan, dataset),
-    ...partitionRefusals(plan, dataset),
+    // Noised cells are paid for whatever they are of; only exact ones need a fixed partition.
+    ...(contract.disclosure.noise === undefined ? partitionRefusals(plan, dataset) : []),
   ];
 }
 
@@ -134,16 +135,25 @@ function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyEr
       remedy: 'None: whatever is signed, this dataset stays closed.',
     });
   }
-  if (dataset.grade === 'important') {
+  const isNoised =
+    contract.disclosure.noise !== undefined && contract.protocol.name === 'secure-sum';
+  if (dataset.grade === 'important' && !isNoised) {
     return new PolicyError(
       'noise-required',
-      `Important data leaves in noised aggregates only, and ${contract.protocol.name} is exact.`,
+      `Important data leaves in noised aggregates only, and this ${contract.protocol.name} is exact.`,
       {
         party,
         rule: 'grade important',
-        remedy: 'A dataset of grade general, or a plan with budgeted noise once it is offered.',
+        remedy: 'A secure sum with disclosure.noise: terms that every holder signs.',
       },
     );
+  }
+  if (contract.disclosure.noise !== undefined && dataset.privacyUnit === undefined) {
+    return new PolicyError('noise-required', 'Noise hides units, and the dataset names none.', {
+      party,
+      rule: 'privacyUnit',
+      remedy: `The holder registers ${dataset.name} with the column that names a person or firm.`,
+    });
   }
   return undefined;
 }

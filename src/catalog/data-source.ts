@@ -27,6 +27,11 @@ export interface AggregateQuery {
   readonly chosen: readonly (readonly string[] | undefined)[];
   /** Columns to sum, clamped to bounds; `squares` asks for the sum of squares too. */
   readonly sums: readonly (ColumnBounds & { readonly squares: boolean })[];
+  /**
+   * What each privacy unit may contribute; the rest of its rows is left out, always the same ones.
+   * Rows without a unit count together as one. Absent: every row counts.
+   */
+  readonly perUnit?: { readonly cellsMax: number; readonly rowsPerCellMax: number } | undefined;
 }
 
 /**

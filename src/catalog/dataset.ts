@@ -82,6 +82,8 @@ export const DatasetFactsShape = {
   legalBasis: Text,
   /** The column that names the person or firm that a row is about. */
   privacyUnit: NameSchema.optional(),
+  /** Datasets about the same persons share a privacy budget; absent: all that name none share one. */
+  privacyNamespace: NameSchema.optional(),
   /** Rows count only where this column has one of the listed values. */
   consent: z
     .strictObject({ column: NameSchema, granted: z.array(LabelSchema).min(1).max(100) })

@@ -4,7 +4,14 @@
  */
 import type { DatasetBody } from '../contracts/api.ts';
 import { type Contract, ContractSchema, type Party } from '../contracts/contract.ts';
-import { DEFAULT_LIMITS, DEFAULT_PRICE, DEFAULT_TIME_ZONE } from '../contracts/default-terms.ts';
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_NOISE,
+  DEFAULT_NOISED_RUNS,
+  DEFAULT_PRICE,
+  DEFAULT_TIME_ZONE,
+} from '../contracts/default-terms.ts';
+import type { NoiseTerms } from '../contracts/noise.ts';
 import { aggregatePlanOf } from '../contracts/plan-fits.ts';
 import type { Parameter, Plan } from '../contracts/plan.ts';
 import { InputError } from '../errors.ts';
@@ -21,6 +28,8 @@ export interface DraftTerms {
   readonly notBefore: Date;
   readonly validDays: number;
   readonly resultRetentionS: number;
+  /** Noise of each run; where a dataset is important and nothing is stated, a modest default. */
+  readonly noise?: NoiseTerms;
   /** A secure sum unless stated otherwise. */
   readonly protocol?: Contract['protocol'];
 }
@@ -52,6 +61,7 @@ export function draftContract(input: DraftInput): Contract {
       remedy: '`weir catalog` lists what is published.',
     });
   }
+  const disclosure = disclosureOf(datasets, terms);
   const rowsMaxSum = datasets.reduce((sum, dataset) => sum + dataset.rowsMax, 0);
   const runsTotal = terms.limits.runsTotal ?? DEFAULT_LIMITS.runsTotal;
   const measured = [
@@ -85,12 +95,10 @@ export function draftContract(input: DraftInput): Contract {
     ),
     protocol: terms.protocol ?? { name: 'secure-sum' },
     recipient: input.recipient,
-    disclosure: {
-      smallestCell: 3, // With fewer than three, one contributor could subtract itself and read the other.
-      smallestContributors: Math.min(3, datasets.length),
-    },
+    disclosure,
     limits: {
       ...DEFAULT_LIMITS,
+      microRhoTotal: (disclosure.noise?.microRhoPerRun ?? 0) * DEFAULT_NOISED_RUNS,
       rowsTotal: rowsMaxSum * runsTotal,
       ...terms.limits,
     },
@@ -103,6 +111,17 @@ export function draftContract(input: DraftInput): Contract {
     price: DEFAULT_PRICE,
     minimumParties: terms.minimumParties ?? Math.max(2, datasets.length),
   });
+}
+
+/** The strictest holder's rules, and noise wherever one needs it. */
+function disclosureOf(datasets: readonly DatasetBody[], terms: DraftTerms): Contract['disclosure'] {
+  const isImportant = datasets.some((dataset) => dataset.grade === 'important');
+  // With fewer than three, one contributor could subtract itself and read the other.
+  const smallestContributors = Math.min(3, datasets.length);
+  const rules = { smallestCell: isImportant ? 10 : 3, smallestContributors };
+  const honestDomains = Math.max(1, Math.min(2, datasets.length - 1));
+  const noise = terms.noise ?? (isImportant ? { ...DEFAULT_NOISE, honestDomains } : undefined);
+  return noise === undefined ? rules : { ...rules, noise };
 }
 
 /** What all holders publish alike for a column; a difference between them names the column. */

@@ -7,6 +7,7 @@ import type { Contract } from '../contracts/contract.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import type { DataSource } from '../catalog/data-source.ts';
+import type { WordStream } from '../disclosure/noise-stream.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
 import type { RunChannel, SealedChannel } from '../link/channel.ts';
@@ -15,11 +16,24 @@ import type { PartyId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { Random } from '../system/random.ts';
 
+/** What a noised answer costs each privacy unit, and how far off it is to be expected. */
+export interface NoiseEstimate {
+  readonly mechanism: string;
+  readonly microRho: number;
+  /** The ε that ρ implies at δ, of this run alone. */
+  readonly epsilon: number;
+  readonly delta: string;
+  /** Standard deviations, if every holder of the contract takes part. */
+  readonly deviations: readonly { readonly of: string; readonly deviation: number }[];
+}
+
 /** What a computation costs and shows, from the plan, rules and published facts alone. */
 export interface Estimate {
   readonly protocol: string;
   readonly engine: string;
   readonly exact: boolean;
+  /** Of a noised answer alone. */
+  readonly noise?: NoiseEstimate | undefined;
   readonly cells: number;
   readonly lanes: number;
   readonly units: Readonly<Partial<Record<Dimension, Units>>>;
@@ -59,6 +73,8 @@ export interface DomainRole {
   sealedTo(peer: PartyId): SealedChannel;
   readonly source: DataSource;
   readonly stages: readonly DisclosureStage[];
+  /** This domain's noise for a named vector of the run's question; undefined where it is exact. */
+  readonly noiseOf: ((label: string) => WordStream) | undefined;
   readonly pool: Pool;
   readonly random: Random;
   /** Reached before each message derived from data leaves: a place for crash tests. */

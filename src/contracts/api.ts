@@ -115,6 +115,16 @@ export const ExplainBodySchema = z.object({
   protocol: z.string(),
   engine: z.string(),
   exact: z.boolean(),
+  /** Of a noised answer: its cost in privacy, and standard deviations of what is added. */
+  noise: z
+    .object({
+      mechanism: z.string(),
+      microRho: z.int(),
+      epsilon: z.number(),
+      delta: z.string(),
+      deviations: z.array(z.object({ of: z.string(), deviation: z.number() })),
+    })
+    .exactOptional(),
   cells: z.int(),
   lanes: z.int(),
   units: Units,

@@ -32,7 +32,11 @@ export function checkContract(contract: Contract): void {
 export function checkPlanned(contract: Contract): void {
   checkDatasets(contract);
   const { plan } = contract;
+  if (contract.disclosure.noise !== undefined && contract.protocol.name !== 'secure-sum') {
+    refuse('only a secure sum is noised as the contract says');
+  }
   if (plan.kind === 'match') return checkMatch(contract, plan);
+  checkNoise(contract);
   if (contract.protocol.name === 'psi') refuse('the protocol psi is for plans that match');
   checkColumns(contract, plan);
   checkSelections(contract, plan);
@@ -72,6 +76,18 @@ function checkPrice({ price }: Contract): void {
       tier.perComputeUnitMicros > before.perComputeUnitMicros;
     if (dearer) refuse('a later price tier is dearer than the one before');
     before = { ...before, ...tier };
+  }
+}
+
+/** A domain knows its own noise: only what the others added stands between it and their data. */
+function checkNoise({ disclosure, minimumParties, limits }: Contract): void {
+  const { noise } = disclosure;
+  if (noise === undefined) return;
+  if (noise.honestDomains > minimumParties - 1) {
+    refuse('noise counts on more honest domains than take part besides one of them');
+  }
+  if (limits.microRhoTotal < noise.microRhoPerRun) {
+    refuse('the budget in all is below that of one run');
   }
 }
 

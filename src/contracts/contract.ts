@@ -1,6 +1,7 @@
 /** The digital contract (数字合约): what was agreed, by whom, within which bounds. */
 import { z } from 'zod';
 import { ContractIdSchema, HashSchema, NameSchema, PartyIdSchema } from '../system/ids.ts';
+import { NoiseTermsSchema } from './noise.ts';
 import { ParameterSchema, PlanSchema, DICTIONARY_MAX, GROUPS_MAX, MEASURES_MAX } from './plan.ts';
 
 export const HOLDERS_MAX = 256;
@@ -113,6 +114,8 @@ export const ContractSchema = z.strictObject({
   disclosure: z.strictObject({
     smallestCell: z.int().min(3).max(1_000_000),
     smallestContributors: z.int().min(1).max(HOLDERS_MAX),
+    /** Absent: the answer is exact. */
+    noise: NoiseTermsSchema.exactOptional(),
   }),
   limits: LimitsSchema,
   /** Days and months of the limits are calendar ones in this IANA time zone. */

@@ -1,5 +1,6 @@
 /** Terms of a draft where its analyst states no others: modest, to be changed before signing. */
 import type { Contract } from './contract.ts';
+import type { NoiseTerms } from './noise.ts';
 
 /** `rowsTotal` follows from the datasets: every run may read all of them. */
 export const DEFAULT_LIMITS = {
@@ -19,3 +20,15 @@ export const DEFAULT_PRICE = {
   perRunMicros: 1_000_000,
   perComputeUnitMicros: 100_000,
 } as const satisfies Contract['price'];
+
+/** Where a dataset needs noise: ε of about 0.8 at δ = 10^−9 a run, if two other domains are honest. */
+export const DEFAULT_NOISE = {
+  mechanism: 'discrete-gaussian',
+  microRhoPerRun: 10_000,
+  deltaExponent: 9,
+  cellsPerUnit: 4,
+  rowsPerCell: 1,
+  honestDomains: 2,
+} as const satisfies NoiseTerms;
+
+export const DEFAULT_NOISED_RUNS = 20;

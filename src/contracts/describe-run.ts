@@ -6,6 +6,7 @@ import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash, RunId } from '../system/ids.ts';
 import type { Contract } from './contract.ts';
 import type { Descriptor, DescriptorPartySchema } from './descriptor.ts';
+import { noiseOf } from './noise.ts';
 import type { RunRequest } from './request.ts';
 import { contractHash, requestHash } from './signed-documents.ts';
 import type { z } from 'zod';
@@ -42,7 +43,7 @@ export function describeRun(facts: RunFacts): Descriptor {
     parties: parties.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
     dictionariesHash: dictionariesHash(contract),
     shape: { cells: shape.cells, lanes: shape.lanes },
-    noise: 'none',
+    noise: noiseOf(contract),
     engine: shape.engine,
   };
 }

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { HashSchema, PartyIdSchema, RunIdSchema } from '../system/ids.ts';
 import { HOLDERS_MAX, PublicKeySchema } from './contract.ts';
+import { DescriptorNoiseSchema } from './noise.ts';
 import { ArgumentsSchema } from './plan.ts';
 
 export const ATTEMPTS_MAX = 8;
@@ -29,7 +30,7 @@ export const DescriptorSchema = z.strictObject({
   /** SHA-256 of the contract's dictionaries in canonical form. */
   dictionariesHash: HashSchema,
   shape: z.strictObject({ cells: z.int().min(1), lanes: z.int().min(1) }),
-  noise: z.literal('none'),
+  noise: DescriptorNoiseSchema,
   engine: z.string().max(64),
 });
 export type Descriptor = z.infer<typeof DescriptorSchema>;

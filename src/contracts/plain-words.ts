@@ -224,6 +224,22 @@ function boundsLine({ column, minimum, maximum, scale }: ColumnBounds): PlainLin
   );
 }
 
+function noiseLines(noise: Contract['disclosure']['noise']): PlainLine[] {
+  if (noise === undefined)
+    return [line('结果是精确值，不加噪声', 'The answer is exact: no noise is added')];
+  const rho = decimal(String(noise.microRhoPerRun), 6);
+  return [
+    line(
+      `每个格子加离散高斯噪声，每次消耗每个隐私单位 ${rho} ρ（δ = 10^-${noise.deltaExponent}）；假定至少 ${noise.honestDomains} 个其他持有方不泄露自己的噪声`,
+      `Every cell gets discrete Gaussian noise; a run costs each privacy unit ${rho} ρ (δ = 10^-${noise.deltaExponent}), if at least ${noise.honestDomains} other holders keep their noise to themselves`,
+    ),
+    line(
+      `每个隐私单位在每个持有方最多计入 ${noise.cellsPerUnit} 个格子，每格最多 ${noise.rowsPerCell} 行`,
+      `A privacy unit counts in at most ${noise.cellsPerUnit} cells at each holder, with at most ${noise.rowsPerCell} rows in each`,
+    ),
+  ];
+}
+
 function outcomeLines(contract: Contract): PlainLine[] {
   const { recipient, disclosure, resultRetentionS, price } = contract;
   const key = keyFingerprint(recipient.encryptionKey);
@@ -243,6 +259,7 @@ function outcomeLines(contract: Contract): PlainLine[] {
       `少于 ${disclosure.smallestContributors} 个持有方有数据的格子不公布`,
       `A cell to which fewer than ${disclosure.smallestContributors} holders contribute is not released`,
     ),
+    ...noiseLines(disclosure.noise),
     line(
       `加密的结果保存 ${resultRetentionS} 秒，之后删除`,
       `The encrypted result is kept for ${resultRetentionS} seconds, then deleted`,

@@ -7,6 +7,7 @@ import type { ContractId, PartyId } from '../system/ids.ts';
 import type { Contract, Party } from './contract.ts';
 import {
   DEFAULT_LIMITS,
+  DEFAULT_NOISED_RUNS,
   DEFAULT_PRICE,
   DEFAULT_RETENTION_S,
   DEFAULT_TIME_ZONE,
@@ -46,7 +47,11 @@ export function provisionalContract(
     analyst: { id: analyst, name: { zh: analyst, en: analyst }, signKey: NO_KEY },
     holders: [...holders],
     recipient: { id: analyst, encryptionKey: NO_KEY },
-    limits: { ...DEFAULT_LIMITS, rowsTotal: rows * DEFAULT_LIMITS.runsTotal },
+    limits: {
+      ...DEFAULT_LIMITS,
+      rowsTotal: rows * DEFAULT_LIMITS.runsTotal,
+      microRhoTotal: (planned.disclosure.noise?.microRhoPerRun ?? 0) * DEFAULT_NOISED_RUNS,
+    },
     timeZone: DEFAULT_TIME_ZONE,
     validity: {
       notBefore: new Date(nowMs).toISOString(),

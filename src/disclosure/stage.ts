@@ -21,5 +21,7 @@ export interface StageRules {
  */
 export interface DisclosureStage {
   readonly name: string;
+  /** True where noise does what the stage is for: then a noised answer passes without it. */
+  readonly exactOnly?: true;
   apply(cells: CountedCells, rules: StageRules, permitted: Uint8Array): void;
 }

@@ -30,6 +30,8 @@ export const DomainConfigSchema = z.strictObject({
     .default(DEFAULT_ENGINE_LIMITS),
   /** The holder's own floor under every contract's minimum of parties. */
   minimumParties: z.int().min(2).max(256).default(2),
+  /** ρ in millionths that each namespace of privacy units may lose to noised answers, in all. */
+  noiseBudgetMicroRho: z.int().min(0).max(1_000_000_000).default(1_000_000),
   workers: z.int().min(1).max(64).default(2),
   log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });

@@ -27,6 +27,7 @@ import { openFileArtifactStore } from './file-artifact-store.ts';
 import { GatewayLog } from './gateway-log.ts';
 import { officerActions } from './officer.ts';
 import { hearRevocation, tellRevocations } from './revocations.ts';
+import { openNoiseBook } from './noise-book.ts';
 import { RunSessions } from './run-sessions.ts';
 
 /** How often a domain looks whether its data changed, and publishes it anew if so. */
@@ -77,6 +78,7 @@ export async function openDomain(options: DomainOptions): Promise<Domain> {
     random,
     log,
     counters: state.counters,
+    noise: openNoiseBook(state, BigInt(config.noiseBudgetMicroRho)),
     datasets,
     computations: new Map(options.computations.map((one) => [one.name, one])),
     stages: options.stages,

@@ -8,6 +8,7 @@ import type { KeyPair } from '../system/signature-suite.ts';
 import { type Anchor, openAnchor } from './anchor.ts';
 import { COUNTER_MIGRATIONS } from './counter-rows.ts';
 import { type Counters, openCounters } from './counters.ts';
+import { NOISE_MIGRATIONS } from './noise-book.ts';
 import { openPins, type Pins } from './pins.ts';
 import { SIGNED_CONTRACT_MIGRATIONS } from './signed-contracts.ts';
 import { LOG_WITNESS_MIGRATIONS, openLogWitness, type LogWitness } from './log-witness.ts';
@@ -21,6 +22,8 @@ import {
 export interface DomainState {
   readonly identity: KeyPair;
   readonly fingerprintSecret: Uint8Array;
+  /** Keys all noise of this domain. */
+  readonly noiseSecret: Uint8Array;
   readonly store: SqliteStore;
   readonly anchor: Anchor;
   readonly counters: Counters;
@@ -35,6 +38,7 @@ export interface DomainState {
 export function domainPaths(directory: string): {
   readonly identity: string;
   readonly fingerprintSecret: string;
+  readonly noiseSecret: string;
   readonly database: string;
   readonly anchor: string;
   readonly pins: string;
@@ -43,6 +47,7 @@ export function domainPaths(directory: string): {
   return {
     identity: join(directory, 'keys', 'identity.key'),
     fingerprintSecret: join(directory, 'keys', 'fingerprint.key'),
+    noiseSecret: join(directory, 'keys', 'noise.key'),
     database: join(directory, 'state', 'domain.sqlite'),
     // Beside the state, in no backup: a restored database must not bring its own witness along.
     anchor: join(directory, 'keys', 'counter.anchor'),
@@ -60,6 +65,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
     file: paths.database,
     migrations: [
       COUNTER_MIGRATIONS,
+      NOISE_MIGRATIONS,
       STANDING_MIGRATIONS,
       SIGNED_CONTRACT_MIGRATIONS,
       SPEND_WITNESS_MIGRATIONS,
@@ -72,6 +78,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
   return {
     identity,
     fingerprintSecret,
+    noiseSecret: readOrCreateSecret(paths.noiseSecret),
     store,
     anchor,
     counters,
@@ -86,7 +93,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
   };
 }
 
-/** 32 random bytes that key the dataset fingerprints; kept in the shape of a key file. */
+/** 32 random bytes that key the dataset fingerprints, or the noise; kept in the shape of a key file. */
 function readOrCreateSecret(path: string): Uint8Array {
   try {
     return readKeyFile(path, 'x25519').secretKey;

@@ -91,6 +91,9 @@ export function explainBody(answer: ExplainAnswer): ExplainBody {
     protocol: answer.protocol,
     engine: answer.engine,
     exact: answer.exact,
+    ...(answer.noise === undefined
+      ? {}
+      : { noise: { ...answer.noise, deviations: [...answer.noise.deviations] } }),
     cells: answer.cells,
     lanes: answer.lanes,
     units: amounts(answer.units),

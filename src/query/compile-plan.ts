@@ -5,6 +5,7 @@
  */
 import type { PlanDraft } from '../catalog/check-plan.ts';
 import { planRefusals, SMALLEST_CELL } from '../catalog/check-plan.ts';
+import { DEFAULT_NOISE } from '../contracts/default-terms.ts';
 import type { PublishedColumn } from '../catalog/dataset.ts';
 import type { PublishedDataset } from '../catalog/published.ts';
 import {
@@ -339,7 +340,13 @@ function draftOf(
       version: 'any' as const,
       rowsMax: dataset.rowsMax,
     })),
-    disclosure: { smallestCell: Math.max(3, ...smallest), smallestContributors: 1 },
+    disclosure: {
+      smallestCell: Math.max(3, ...smallest),
+      smallestContributors: 1,
+      ...(datasets.some(({ grade }) => grade === 'important')
+        ? { noise: { ...DEFAULT_NOISE, honestDomains: 1 } }
+        : {}),
+    },
     protocol: { name: 'secure-sum' },
   };
 }

@@ -13,6 +13,7 @@ import {
   type SignedRunKey,
   SignedRunKeySchema,
 } from '../contracts/descriptor.ts';
+import { noiseOf } from '../contracts/noise.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import { type Agree, type Prepare, RUN_METHODS } from '../contracts/run-messages.ts';
 import { AbortError, type WeirError } from '../errors.ts';
@@ -139,7 +140,7 @@ async function agreeAll(
     parties: parties.map((party) => prepared.get(party)?.runKey.party),
     dictionariesHash: canonicalHash(contract.dictionaries),
     shape: { cells: input.estimate.cells, lanes: input.estimate.lanes },
-    noise: 'none',
+    noise: noiseOf(contract),
     engine: input.estimate.engine,
   });
   const body: Agree = { descriptor, runKeys: [...prepared.values()] };

@@ -170,6 +170,33 @@ describe('plan check', () => {
     checkPlan(contract, published.slice(0, 1), [first]);
   });
 
+  it('admits important data with noise over a privacy unit, in any partition, and not without', () => {
+    const noise = {
+      mechanism: 'discrete-gaussian' as const,
+      microRhoPerRun: 10_000,
+      deltaExponent: 9,
+      cellsPerUnit: 4,
+      rowsPerCell: 1,
+      honestDomains: 2,
+    };
+    const noised = {
+      ...contract,
+      disclosure: { ...contract.disclosure, smallestCell: 10, noise },
+    };
+    const without = HOLDERS.map((holder) =>
+      publishFlights(holder, { grade: 'important', partitions: [] }),
+    );
+    const units = without.map((dataset) => ({ ...dataset, privacyUnit: 'delay' }));
+    checkPlan(noised, units);
+    expect(() => checkPlan(noised, without)).toThrow(/names none/);
+    expect(() => checkPlan({ ...noised, disclosure: contract.disclosure }, units)).toThrow(
+      /noised/,
+    );
+    expect(() =>
+      checkPlan({ ...noised, disclosure: { ...noised.disclosure, smallestCell: 9 } }, units),
+    ).toThrow(/smallest cell/);
+  });
+
   it.each<[string, () => [Contract, typeof published], object]>([
     [
       'an unpublished dataset',

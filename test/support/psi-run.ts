@@ -113,6 +113,7 @@ export async function runMatch(
         sealedTo: (peer) => network.sealed(self, peer),
         source: sources.get(self)!,
         stages: DISCLOSURE_STAGES,
+        noiseOf: undefined,
         pool,
         random: systemRandom,
         step: async (name) => {

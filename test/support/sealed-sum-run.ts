@@ -117,6 +117,7 @@ export async function runSealed(
         sealedTo: (peer) => network.sealed(id, peer),
         source: laneSource(run, run.parts[index] ?? [], prepared.cells),
         stages: DISCLOSURE_STAGES,
+        noiseOf: undefined,
         pool,
         random: seededRandom(`${run.seed} ${id}`),
         step: async (name) => {

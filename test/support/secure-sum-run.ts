@@ -8,6 +8,8 @@ import { secureSum } from '../../src/computations/secure-sum/secure-sum.ts';
 import { ContractSchema, type Contract } from '../../src/contracts/contract.ts';
 import { DescriptorSchema, type Descriptor } from '../../src/contracts/descriptor.ts';
 import type { Arguments } from '../../src/contracts/plan.ts';
+import { noiseOf } from '../../src/contracts/noise.ts';
+import { wordStream, type WordStream } from '../../src/disclosure/noise-stream.ts';
 import { DISCLOSURE_STAGES } from '../../src/disclosure/stages.ts';
 import { GATEWAY, type PartyId } from '../../src/system/ids.ts';
 import { eddsaSuite, type KeyPair } from '../../src/system/signature-suite.ts';
@@ -35,6 +37,8 @@ export interface RunCase {
   readonly smallestCell: number;
   readonly smallestContributors: number;
   readonly seed: number;
+  /** Of a contract with noise: what every domain's noise is drawn from. */
+  readonly noiseSeed?: string;
 }
 
 export interface Prepared {
@@ -59,6 +63,12 @@ export function seededRandom(seed: string): Random {
       return out;
     },
   };
+}
+
+/** A party's noise in a case. */
+export function caseNoise(seed: string, party: string): (label: string) => WordStream {
+  return (label) =>
+    wordStream(new Uint8Array(createHash('sha256').update(`${seed} ${party} ${label}`).digest()));
 }
 
 /** Contract and descriptor of a case, keys drawn from its seed. */
@@ -145,7 +155,7 @@ export function prepare(run: RunCase, args: Arguments = {}, change?: Partial<Con
     })),
     dictionariesHash: hash,
     shape: { cells: estimate.cells, lanes: estimate.lanes },
-    noise: 'none',
+    noise: noiseOf(contract),
     engine: estimate.engine,
   });
   // Any 32 bytes serve the drivers: a descriptor that gains a field leaves the fixed transcript alone.
@@ -287,6 +297,7 @@ export function startDomains(
       sealedTo: (peer: PartyId) => network.sealed(id, peer),
       source: sources[index]!,
       stages: DISCLOSURE_STAGES,
+      noiseOf: run.noiseSeed === undefined ? undefined : caseNoise(run.noiseSeed, id),
       pool,
       random: seededRandom(`${run.seed} ${id}`),
       step: async (name) => {

@@ -17,6 +17,7 @@ import { checkArguments } from '../../contracts/plan-fits.ts';
 import type { Arguments } from '../../contracts/plan.ts';
 import { provisionalContract, type ProvisionalPlan } from '../../contracts/provisional.ts';
 import { contractHash, descriptorHash } from '../../contracts/signed-documents.ts';
+import { noiseKey, wordStream } from '../../disclosure/noise-stream.ts';
 import { DISCLOSURE_STAGES } from '../../disclosure/stages.ts';
 import { DEFAULT_ENGINE_LIMITS } from '../../domain/sources/duckdb-engine.ts';
 import { openDuckDbSource } from '../../domain/sources/duckdb-source.ts';
@@ -174,6 +175,7 @@ async function runAll(
   pool: Pool,
 ): Promise<Release> {
   const network = localNetwork();
+  const question = descriptor.runId;
   const hash = new Uint8Array(Buffer.from(descriptorHash(descriptor), 'hex'));
   const release = endingOnFailure(
     network,
@@ -199,6 +201,7 @@ async function runAll(
         sealedTo: (peer) => network.sealed(party, peer),
         source,
         stages: DISCLOSURE_STAGES,
+        noiseOf: (label) => wordStream(noiseKey(exchange.secretKey, question, label)),
         pool,
         random: systemRandom,
         step: () => Promise.resolve(),

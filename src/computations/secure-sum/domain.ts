@@ -29,6 +29,7 @@ import type {
 import type { DomainRole } from '../computation.ts';
 import { ENGINE } from './estimate.ts';
 import { countedLanes, measuredLanes, measuredMaps, verifyAnswer } from './lanes.ts';
+import { noisedAnswer, offsetCountMax, offsetCounts, withoutOffsets } from './noised-answer.ts';
 import { agreeOnOrder } from './neighbour-round.ts';
 import { shapeOf, type Shape } from './shape.ts';
 import { signMaps, suppressionMaps, verifyMaps } from './suppression.ts';
@@ -128,15 +129,24 @@ async function shareSeed(role: DomainRole, selfIndex: number): Promise<Uint8Arra
   return seed;
 }
 
+/** Where the contract asks for noise, nobody ever holds the answer without it once this is through. */
 async function aggregate(role: DomainRole, shape: Shape): Promise<AggregateAnswer> {
-  const { groups, chosen, columns } = shape;
+  const { groups, chosen, columns, noise } = shape;
+  const perUnit =
+    noise === undefined
+      ? undefined
+      : { cellsMax: noise.terms.cellsPerUnit, rowsPerCellMax: noise.terms.rowsPerCell };
   const dataset = role.contract.datasets.find(({ holder }) => holder === role.self);
   const answer = await role.source.aggregate(
-    { groups, chosen, sums: columns },
+    { groups, chosen, sums: columns, perUnit },
     role.channel.signal,
   );
   verifyAnswer(shape, answer, dataset?.rowsMax ?? 0);
-  return answer;
+  if (noise === undefined) return answer;
+  if (role.noiseOf === undefined) {
+    throw new InvariantError('internal', 'a contract with noise runs without its source');
+  }
+  return noisedAnswer(shape, noise, answer, role.noiseOf);
 }
 
 async function deriveKeys(
@@ -188,7 +198,8 @@ async function sendCounts(
   failed: AbortSignal,
 ): Promise<void> {
   const layout = shape.counts;
-  const vectors = countedLanes(answer);
+  const vectors =
+    shape.noise === undefined ? countedLanes(answer) : offsetCounts(shape.noise, answer);
   const produce = (block: number): Promise<Uint8Array> => {
     const { start, end } = blockRange(layout, block);
     const counted = vectors.map((lanes) => lanes.slice(start * 8, end * 8));
@@ -210,6 +221,11 @@ async function sendCounts(
 
 async function openTotals({ role, shape, keys }: Session): Promise<readonly CountedCells[]> {
   const layout = shape.counts;
+  const parties = role.descriptor.parties.length;
+  const countMax =
+    shape.noise === undefined
+      ? shape.rowsMaxTotal
+      : offsetCountMax(shape.noise, shape.rowsMaxTotal, parties);
   const all: OpenedCounts[] = Array.from({ length: shape.columns.length + 1 }, () => ({
     counts: new Float64Array(shape.cells),
     contributors: new Uint16Array(shape.cells),
@@ -223,8 +239,8 @@ async function openTotals({ role, shape, keys }: Session): Promise<readonly Coun
       keys: keys.open,
       totals,
       factors: keys.factors,
-      countMax: shape.rowsMaxTotal,
-      parties: role.descriptor.parties.length,
+      countMax,
+      parties,
     };
     const opened = await role.pool.run<readonly OpenedCounts[]>(
       WORKER,
@@ -238,7 +254,7 @@ async function openTotals({ role, shape, keys }: Session): Promise<readonly Coun
       all[index]?.contributors.set(contributors, start);
     }
   }
-  return all;
+  return shape.noise === undefined ? all : withoutOffsets(shape.noise, all, parties);
 }
 
 /** Nothing of round 2 leaves before every party has signed the same maps. */

@@ -17,6 +17,7 @@ import type { Arguments } from '../../contracts/plan.ts';
 import type { Units } from '../../contracts/units.ts';
 import type { Estimate } from '../computation.ts';
 import { degreeOf } from '../../../protocols/secure-sum/neighbours.ts';
+import { expectedError } from './expected-error.ts';
 import { shapeOf, type Shape } from './shape.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
@@ -31,17 +32,19 @@ const LANE_BYTES = 8n;
 /** @see Computation.estimate */
 export function estimateSecureSum(contract: Contract, args: Arguments): Estimate {
   const shape = shapeOf(contract, args);
+  const noise = expectedError(contract, shape);
   return {
     protocol: 'secure-sum',
     engine: ENGINE,
-    exact: true,
+    exact: noise === undefined,
+    noise,
     cells: shape.cells,
     lanes: shape.lanes,
     units: {
       runs: 1n as Units,
       rows: BigInt(shape.rowsMaxTotal) as Units,
       'compute-milli-units': computeMilliUnits(shape, contract.holders.length) as Units,
-      'micro-rho': 0n as Units,
+      'micro-rho': BigInt(noise?.microRho ?? 0) as Units,
     },
     learns: learns(contract),
   };
@@ -59,8 +62,31 @@ function computeMilliUnits(shape: Shape, holders: number): bigint {
   return milli > 0n ? milli : 1n;
 }
 
+/** Every count that anyone opens is noised by all domains together, and so is every sum. */
+function learnsNoised(contract: Contract): Estimate['learns'] {
+  const { smallestCell } = contract.disclosure;
+  return [
+    {
+      party: 'gateway',
+      zh: `网关获知可发布单元格的加噪合计值；加噪后少于 ${smallestCell} 行的单元格，它只知其被抑制。`,
+      en: `The gateway learns noised totals of cells that may be released; of cells under ${smallestCell} rows after noise it learns only that they are suppressed.`,
+    },
+    ...contract.holders.map(({ id }) => ({
+      party: id,
+      zh: '数据方获知每个单元格加噪后的总行数和各列非空值总数；不获知未加噪的值，也不获知其他方各自的数值。',
+      en: "This holder learns every cell's noised total rows and non-null values; nothing without noise, and no other holder's own values.",
+    })),
+    {
+      party: contract.recipient.id,
+      zh: '接收方获知可发布单元格的加噪结果和被抑制单元格的数目。',
+      en: 'The recipient learns the noised results of the cells that may be released, and how many were suppressed.',
+    },
+  ];
+}
+
 function learns(contract: Contract): Estimate['learns'] {
-  const { smallestCell, smallestContributors } = contract.disclosure;
+  const { smallestCell, smallestContributors, noise } = contract.disclosure;
+  if (noise !== undefined) return learnsNoised(contract);
   const recipient = contract.recipient.id;
   return [
     {

@@ -24,12 +24,15 @@ interface ColumnTotal {
  * rational, rounded once.
  *
  * @param totals - vectors of round 2 over all cells.
+ * Of noised totals only the counts are held against anything.
  * @throws AbortError `transcript-mismatch` where the totals cannot be sums of what was declared:
  *   a party's masks did not cancel.
  */
 export function finalize(contract: Contract, shape: Shape, totals: readonly Uint8Array[]): Release {
   const views = totals.map(viewOf);
   const selected = selectedCells(shape);
+  const parties = contract.holders.length;
+  const rowsMost = shape.rowsMaxTotal + parties * Number(shape.noise?.rows.tail ?? 0n);
   const rows: (string | number | null)[][] = [];
   let selectedCount = 0;
   for (let cell = 0; cell < selected.length; cell++) {
@@ -38,8 +41,12 @@ export function finalize(contract: Contract, shape: Shape, totals: readonly Uint
     if (isSelected) selectedCount++;
     const isReleased = count > 0;
     if (isReleased && (!isSelected || count < contract.disclosure.smallestCell)) throw impossible();
-    if (count > shape.rowsMaxTotal) throw impossible();
-    const columns = shape.columns.map((column) => totalOf(column, views, cell, count));
+    if (count > rowsMost) throw impossible();
+    const columns = shape.columns.map((column) =>
+      shape.noise === undefined
+        ? totalOf(column, views, cell, count)
+        : noisedTotalOf(column, views, cell),
+    );
     if (!isReleased) continue;
     rows.push([
       ...labelsOf(shape, cell),
@@ -75,7 +82,8 @@ function valueOf(
     case 'var': {
       if (squares === undefined || nonNull < 2n) return null;
       const spread = nonNull * squares - sum * sum;
-      return roundedQuotient(spread, nonNull * (nonNull - 1n) * unit * unit);
+      // Only noise makes it negative: the nearest variance there is.
+      return roundedQuotient(spread < 0n ? 0n : spread, nonNull * (nonNull - 1n) * unit * unit);
     }
   }
 }
@@ -108,6 +116,21 @@ function totalOf(
   // Cauchy and Schwarz: no values have a sum this large beside squares this small.
   if (nonNull * squares < sum * sum) throw impossible();
   return { column, nonNull, sum, squares };
+}
+
+/** A noised column's totals of a cell: noise leaves no bound between them to check. */
+function noisedTotalOf(
+  column: MeasuredColumn,
+  views: readonly DataView[],
+  cell: number,
+): ColumnTotal {
+  const nonNull = views[column.sumVector - 1]?.getBigInt64(cell * 8, true) ?? 0n;
+  const sum = views[column.sumVector]?.getBigInt64(cell * 8, true) ?? 0n;
+  if (nonNull < 0n) throw impossible();
+  const view = column.squares ? views[column.sumVector + 1] : undefined;
+  if (view === undefined) return { column, nonNull, sum, squares: undefined };
+  const low = view.getBigUint64(cell * 16, true);
+  return { column, nonNull, sum, squares: (view.getBigInt64(cell * 16 + 8, true) << 64n) | low };
 }
 
 function labelsOf(shape: Shape, cell: number): string[] {

@@ -4,6 +4,7 @@ import { aggregatePlanOf } from '../../contracts/plan-fits.ts';
 import type { Arguments } from '../../contracts/plan.ts';
 import type { ColumnBounds, Contract, Dictionary } from '../../contracts/contract.ts';
 import { InputError } from '../../errors.ts';
+import { noisePlan, type NoisePlan } from '../../disclosure/noise-plan.ts';
 import { laneBytes } from '../../../protocols/common/rings.ts';
 import {
   countsLayout,
@@ -33,6 +34,8 @@ export interface Shape {
   readonly cells: number;
   readonly columns: readonly MeasuredColumn[];
   readonly rowsMaxTotal: number;
+  /** Noise that each domain adds; undefined where the answer is exact. */
+  readonly noise: NoisePlan | undefined;
   readonly counts: Layout;
   readonly measures: Layout;
   /** 64-bit lanes that a party sends over both rounds. */
@@ -59,7 +62,11 @@ export function shapeOf(contract: Contract, args: Arguments): Shape {
   if (cells > CELLS_MAX) throw tooManyCells(cells);
   const rowsMaxTotal = contract.datasets.reduce((sum, dataset) => sum + dataset.rowsMax, 0);
   const columns = measuredColumns(contract);
-  for (const column of columns) proveNoOverflow(column, BigInt(rowsMaxTotal));
+  const { noise: terms } = contract.disclosure;
+  const noise = terms === undefined ? undefined : noisePlan(terms, columns, cells);
+  for (const [index, column] of columns.entries()) {
+    proveNoOverflow(column, BigInt(rowsMaxTotal), tailsOf(noise, index, contract.holders.length));
+  }
   const counts = countsLayout(cells, columns.length + 1);
   const measures = measuresLayout(
     cells,
@@ -68,7 +75,7 @@ export function shapeOf(contract: Contract, args: Arguments): Shape {
   const roundLanes = [lanesOf(counts), lanesOf(measures)] as const;
   if (Math.max(...roundLanes) > ROUND_LANES_MAX) throw tooManyCells(cells);
   const lanes = roundLanes[0] + roundLanes[1];
-  return { groups, chosen, radices, cells, columns, rowsMaxTotal, counts, measures, lanes };
+  return { groups, chosen, radices, cells, columns, rowsMaxTotal, noise, counts, measures, lanes };
 }
 
 function dictionaryOf(contract: Contract, column: string): Dictionary {
@@ -111,8 +118,22 @@ function measuredColumns(contract: Contract): readonly MeasuredColumn[] {
   });
 }
 
+/** The most that all holders' noise together can add to a column's sums. */
+interface Tails {
+  readonly sum: bigint;
+  readonly squares: bigint;
+}
+
+function tailsOf(noise: NoisePlan | undefined, column: number, holders: number): Tails {
+  const own = noise?.columns[column];
+  return {
+    sum: (own?.sum.tail ?? 0n) * BigInt(holders),
+    squares: (own?.squares?.tail ?? 0n) * BigInt(holders),
+  };
+}
+
 /** Every partial sum, of any holders and cells, stays inside the ring: nothing can wrap unseen. */
-function proveNoOverflow(column: MeasuredColumn, rows: bigint): void {
+function proveNoOverflow(column: MeasuredColumn, rows: bigint, tails: Tails): void {
   const [minimum, maximum] = [BigInt(column.minimum), BigInt(column.maximum)];
   if (minimum > maximum) {
     throw new InputError('parameter-invalid', `The bounds of ${column.column} are reversed.`, {
@@ -120,15 +141,15 @@ function proveNoOverflow(column: MeasuredColumn, rows: bigint): void {
     });
   }
   const bound = -minimum > maximum ? -minimum : maximum;
-  const sumFits = rows * bound < SUM_LIMIT;
-  const squaresFit = !column.squares || rows * bound * bound < SQUARES_LIMIT;
+  const sumFits = rows * bound + tails.sum < SUM_LIMIT;
+  const squaresFit = !column.squares || rows * bound * bound + tails.squares < SQUARES_LIMIT;
   if (sumFits && squaresFit) return;
   throw new InputError(
     'overflow-possible',
     `A ${sumFits ? 'sum of squares' : 'sum'} of ${column.column} could exceed what it is held in.`,
     {
       column: column.column,
-      rule: sumFits ? 'rows · bound² < 2^127' : 'rows · bound < 2^63',
+      rule: sumFits ? 'rows · bound² + noise tails < 2^127' : 'rows · bound + noise tails < 2^63',
       remedy: 'Declare tighter bounds, a smaller scale or smaller row caps.',
     },
   );

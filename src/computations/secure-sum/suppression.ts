@@ -45,7 +45,11 @@ export function suppressionMaps(
   let rows: Uint8Array = selected;
   return opened.map((cells, index) => {
     const permitted = rows.slice();
-    for (const stage of stages) stage.apply(cells, rules, permitted);
+    for (const stage of stages) {
+      if (shape.noise === undefined || stage.exactOnly !== true) {
+        stage.apply(cells, rules, permitted);
+      }
+    }
     // A stage only clears: one that set an entry again would release a cell another one withheld.
     for (let cell = 0; cell < permitted.length; cell++) {
       if (rows[cell] !== 1) permitted[cell] = 0;

@@ -6,6 +6,7 @@
 import type { AggregateQuery } from '../../catalog/data-source.ts';
 import { CELLS_MAX, OTHER_LABEL } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
+import { boundedTotals } from './bounded-sql.ts';
 import {
   columnOf,
   groupSql,
@@ -68,7 +69,6 @@ export function aggregateStatement(
   const tables = query.groups.map((group, index) =>
     dictionaryTable(group.labels, query.chosen[index], index),
   );
-  const inner = innerStatement(book, relation, query, groups);
   const cell = cellSql(query, tables);
   const joins = tables.map((table, index) => {
     const text = groups[index]?.text(numbered('g', index)) ?? numbered('g', index);
@@ -84,8 +84,12 @@ export function aggregateStatement(
     totals.push(sql`coalesce(sum(${q}), 0) AS ${q}`);
     words.push(...wordsSql(q, SQUARE_WORDS));
   }
+  const summed =
+    query.perUnit === undefined
+      ? sql`SELECT ${cell} AS cell, ${list(totals)} FROM (${innerStatement(book, relation, query, groups)}) ${concat(joins)} GROUP BY cell`
+      : boundedTotals(book, query, query.perUnit, { relation, groups, joins, cell });
   const statement = sql`SELECT cell, ${list(words)} FROM (
-    SELECT ${cell} AS cell, ${list(totals)} FROM (${inner}) ${concat(joins)} GROUP BY cell
+    ${summed}
   ) WHERE cell IS NOT NULL AND n IS NOT NULL`;
   return { statement, tables, cells };
 }

@@ -40,6 +40,8 @@ export interface StoredColumn {
 /** Every column a query may name, with the stored column it comes from. */
 export interface ColumnBook {
   readonly byName: ReadonlyMap<string, StoredColumn & { readonly derived?: Derivation }>;
+  /** The column that names a person or firm. */
+  readonly privacyUnit: string | undefined;
 }
 
 /** The book of a registration whose files store each column as `kinds` says. */
@@ -60,7 +62,7 @@ export function columnBook(
     const from = stored.get(column.derived.from);
     if (from !== undefined) byName.set(column.name, { ...from, derived: column.derived });
   }
-  return { byName };
+  return { byName, privacyUnit: registration.privacyUnit };
 }
 
 /**

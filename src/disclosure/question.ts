@@ -1,0 +1,55 @@
+/**
+ * What makes two runs the same question. The same one gets the same noise and costs no budget a
+ * second time; so everything that decides the answer before noise is in it, and nothing that does
+ * not: names of result columns, order of groups, measures and labels, thresholds, and who asks.
+ */
+import type { Contract } from '../contracts/contract.ts';
+import type { Descriptor } from '../contracts/descriptor.ts';
+import { aggregatePlanOf, dictionaryOf, resolveSelection } from '../contracts/plan-fits.ts';
+import { canonicalHash } from '../system/canonical-json.ts';
+import type { Hash } from '../system/ids.ts';
+
+/** Groups in the order of their names: what cells are numbered by in every derivation. */
+export function canonicalGroups(contract: Contract): readonly string[] {
+  return aggregatePlanOf(contract)
+    .groups.map(({ column }) => column)
+    .toSorted();
+}
+
+/**
+ * The question's hash. Fingerprints are of the data after consent exclusion, of every party: other
+ * data or other parties are another question, with fresh noise and a fresh charge.
+ */
+export function questionOf(
+  contract: Contract,
+  descriptor: Pick<Descriptor, 'arguments' | 'parties' | 'noise' | 'engine'>,
+): Hash {
+  const plan = aggregatePlanOf(contract);
+  const selection = resolveSelection(contract, descriptor.arguments);
+  const groups = plan.groups.map(({ column }, index) => ({
+    column,
+    labels: dictionaryOf(contract, column).labels,
+    chosen: selection[index] ?? null,
+  }));
+  const squared = new Set(
+    plan.measures.flatMap((measure) => (measure.fn === 'var' ? [measure.column] : [])),
+  );
+  const byColumn = (a: { column: string }, b: { column: string }): number =>
+    a.column < b.column ? -1 : 1;
+  return canonicalHash({
+    format: 'weir-question/1',
+    engine: descriptor.engine,
+    groups: groups.toSorted(byColumn),
+    columns: contract.bounds
+      .map(({ column, minimum, maximum, scale }) => ({
+        column,
+        minimum: BigInt(minimum).toString(),
+        maximum: BigInt(maximum).toString(),
+        scale,
+        squares: squared.has(column),
+      }))
+      .toSorted(byColumn),
+    noise: descriptor.noise === 'none' ? 'none' : { ...descriptor.noise, deltaExponent: 0 },
+    parties: descriptor.parties.map(({ id, datasetFingerprint }) => ({ id, datasetFingerprint })),
+  });
+}
