@@ -8,12 +8,28 @@ import { CONTRACT_MIGRATIONS } from '../contracts/contract-book.ts';
 import type { LedgerStore } from '../ledger/ledger-store.ts';
 import { LEDGER_MIGRATIONS } from '../ledger/ledger-schema.ts';
 import { LEDGER_PROGRAMS, sqliteLedger } from '../ledger/sqlite-ledger.ts';
+import { WEBHOOK_MIGRATIONS } from '../ledger/webhook-rows.ts';
 import { RUN_MIGRATIONS } from '../runs/run-rows.ts';
 import { SPEND_WITNESS_MIGRATIONS } from '../contracts/spend-witness.ts';
+import type { MigrationList } from '../store/migrations.ts';
 import { openSqliteStore, type SqliteStore } from '../store/sqlite-store.ts';
 import { DOMAIN_MIGRATIONS } from './domains.ts';
 import { ENROLMENT_MIGRATIONS } from './enrolment.ts';
 import { TOKEN_MIGRATIONS } from './tokens.ts';
+
+/** Every table of a gateway, on either store. */
+export const GATEWAY_MIGRATIONS: readonly MigrationList[] = [
+  AUDIT_MIGRATIONS,
+  LEDGER_MIGRATIONS,
+  CONTRACT_MIGRATIONS,
+  CATALOG_MIGRATIONS,
+  RUN_MIGRATIONS,
+  SPEND_WITNESS_MIGRATIONS,
+  TOKEN_MIGRATIONS,
+  DOMAIN_MIGRATIONS,
+  ENROLMENT_MIGRATIONS,
+  WEBHOOK_MIGRATIONS,
+];
 
 export interface GatewayState {
   readonly store: SqliteStore;
@@ -33,17 +49,7 @@ export function databaseFile(directory: string): string {
 export async function openGatewayState(directory: string): Promise<GatewayState> {
   const store = await openSqliteStore({
     file: databaseFile(directory),
-    migrations: [
-      AUDIT_MIGRATIONS,
-      LEDGER_MIGRATIONS,
-      CONTRACT_MIGRATIONS,
-      CATALOG_MIGRATIONS,
-      RUN_MIGRATIONS,
-      SPEND_WITNESS_MIGRATIONS,
-      TOKEN_MIGRATIONS,
-      DOMAIN_MIGRATIONS,
-      ENROLMENT_MIGRATIONS,
-    ],
+    migrations: GATEWAY_MIGRATIONS,
     programs: { ...LEDGER_PROGRAMS, ...AUDIT_PROGRAMS },
   });
   return { store, ledger: sqliteLedger(store), audit: sqliteAudit(store) };

@@ -1,5 +1,6 @@
 /** What every `Store` promises, asked of both. */
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { GATEWAY_MIGRATIONS } from '../../src/gateway/gateway-state.ts';
 import type { MigrationList } from '../../src/store/migrations.ts';
 import { openPostgresStore } from '../../src/store/postgres-store.ts';
 import { StoreConflict, type Store } from '../../src/store/store.ts';
@@ -108,6 +109,21 @@ describe.skipIf(postgres.missing !== undefined)('store on PostgreSQL', () => {
           SetupError,
         );
       }
+    } finally {
+      await dropSchema(found.url, options.schema);
+      await found.server?.stop();
+    }
+  });
+
+  it('holds every table of a gateway', async () => {
+    const found = await findServer();
+    if (found === undefined) throw new Error('the server is gone');
+    const options = { url: found.url, schema: 'weir_test_gateway' };
+    try {
+      const store = await openPostgresStore({ ...options, migrations: GATEWAY_MIGRATIONS });
+      const rows = await store.query('SELECT area FROM schema_migration GROUP BY area');
+      expect(rows).toHaveLength(GATEWAY_MIGRATIONS.length);
+      await store.close();
     } finally {
       await dropSchema(found.url, options.schema);
       await found.server?.stop();
