@@ -1,7 +1,7 @@
-/** The three messages of PSI as bytes. All numbers little-endian. The README numbers them. */
+/** The messages of PSI as bytes. All numbers little-endian. The README numbers them. */
 import { equalBytes, viewOf } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
-import { CONTEXT_BYTES, chunkCount, wireItems, type PsiMode, type PsiParams } from './params.ts';
+import { CONTEXT_BYTES, wireItems, type PsiMode, type PsiParams } from './params.ts';
 
 /** Kinds under which the messages travel. */
 export const HELLO = 'psi.hello';
@@ -9,7 +9,7 @@ export const POINTS = 'psi.points';
 export const EVALUATED = 'psi.evaluated';
 
 const VERSION = 1;
-const MODES: Readonly<Record<PsiMode, number>> = { intersection: 1, cardinality: 2 };
+const MODES: Readonly<Record<PsiMode, number>> = { intersection: 1, cardinality: 2, sum: 3 };
 const DUPLICATES: Readonly<Record<PsiParams['duplicates'], number>> = {
   multiplicity: 1,
   distinct: 2,
@@ -77,6 +77,20 @@ export function parseChunk(
   recordBytes: number,
   message: Uint8Array,
 ): Uint8Array {
+  const left = items - index * params.chunkItems;
+  return parseChunkOf(message, index, Math.min(params.chunkItems, left), recordBytes);
+}
+
+/**
+ * The records of a chunk that must have this index and so many of them.
+ * @throws as `parseChunk`
+ */
+export function parseChunkOf(
+  message: Uint8Array,
+  index: number,
+  due: number,
+  recordBytes: number,
+): Uint8Array {
   if (message.length < CHUNK_HEAD_BYTES) {
     throw new ProtocolError('length-wrong', 'a chunk is shorter than its head');
   }
@@ -84,8 +98,7 @@ export function parseChunk(
   if (view.getUint32(0, true) !== index) {
     throw new ProtocolError('message-unexpected', `chunk ${index} was due`);
   }
-  const due = Math.min(params.chunkItems, items - index * params.chunkItems);
-  const isDue = index < chunkCount(params, items) && view.getUint32(4, true) === due;
+  const isDue = view.getUint32(4, true) === due;
   if (!isDue || message.length !== CHUNK_HEAD_BYTES + due * recordBytes) {
     throw new ProtocolError('length-wrong', `chunk ${index} does not have its ${due} items`);
   }

@@ -1,8 +1,11 @@
 /** What both parties of a PSI agree on before anything moves, and the sizes that follow from it. */
 import { ProtocolError } from '../common/protocol-error.ts';
 
-/** `intersection`: the receiver learns which of its items are shared; `cardinality`: how many. */
-export type PsiMode = 'intersection' | 'cardinality';
+/**
+ * `intersection`: the receiver learns which of its items are shared; `cardinality`: how many; `sum`:
+ * how many, and both parties get a half of what the sender's values sum to over them.
+ */
+export type PsiMode = 'intersection' | 'cardinality' | 'sum';
 
 export interface PsiParams {
   readonly mode: PsiMode;

@@ -16,12 +16,20 @@ import { EVALUATED_BYTES, POINT_BYTES, type PsiParams } from './params.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import { SortedList } from './sorted-list.ts';
 
+/** Bytes of a place in the sender's list. */
+const PLACE_BYTES = 4;
+
 /** What the receiver knows afterwards. */
 export interface ReceiverOutcome {
   /** Shared items, duplicates counted as the parameters say. */
   readonly shared: number;
   /** Intersection only: row numbers of the own items that are shared, ascending. */
   readonly rows: Uint32Array | undefined;
+  /**
+   * Sum only: a bit for each of the sender's items, in the order of its points, 1 where it is
+   * shared. Secret: it goes into the choice of values and nowhere else.
+   */
+  readonly places: Uint8Array | undefined;
   /** Padded size of the sender's set. */
   readonly peerItems: number;
 }
@@ -37,8 +45,9 @@ export async function runReceiver(
   set: BlindedSet,
 ): Promise<ReceiverOutcome> {
   const peerItems = await greet(channel, params, 'receiver', set.wireItems);
+  const tailBytes = params.mode === 'sum' ? PLACE_BYTES : 0;
   const theirs = new SortedList(
-    { recordBytes: EVALUATED_BYTES, keyBytes: EVALUATED_BYTES },
+    { recordBytes: EVALUATED_BYTES + tailBytes, keyBytes: EVALUATED_BYTES },
     machine.openSpill,
   );
   try {
@@ -46,18 +55,20 @@ export async function runReceiver(
       const pieces = receiveEvaluated(channel, params, machine, set.secret, peerItems);
       for await (const piece of pieces) {
         if (stop.isStopped) return;
-        await theirs.add(piece);
+        const records = tailBytes === 0 ? piece : withPlaces(piece, theirs.size);
+        await theirs.add(records);
         releaseBytes(piece);
+        releaseBytes(records);
         machine.onProgress?.(theirs.size, peerItems);
       }
     };
     await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
     const ours = receiveChunks(channel, params, EVALUATED, set.wireItems, EVALUATED_BYTES);
-    if (params.mode === 'cardinality') {
-      return { shared: await countShared(ours, theirs), rows: undefined, peerItems };
-    }
+    const none = { rows: undefined, places: undefined, peerItems };
+    if (params.mode === 'cardinality') return { ...none, shared: await countShared(ours, theirs) };
+    if (params.mode === 'sum') return { ...none, ...(await sharedPlaces(ours, theirs)) };
     const rows = await sharedRows(ours, theirs, set, machine);
-    return { shared: rows.length, rows, peerItems };
+    return { ...none, shared: rows.length, rows };
   } finally {
     await theirs.close();
   }
@@ -83,6 +94,41 @@ async function countShared(ours: AsyncIterable<Uint8Array>, theirs: SortedList):
     },
   );
   return shared;
+}
+
+/** The sender's items that are shared, as bits by their places. */
+async function sharedPlaces(
+  ours: AsyncIterable<Uint8Array>,
+  theirs: SortedList,
+): Promise<{ shared: number; places: Uint8Array }> {
+  const { recordBytes } = theirs.shape;
+  const places = new Uint8Array(Math.ceil(theirs.size / 8));
+  let shared = 0;
+  await matchSorted(
+    { records: checked(theirs.sorted(), recordBytes), recordBytes },
+    { records: checked(ours, EVALUATED_BYTES), recordBytes: EVALUATED_BYTES },
+    EVALUATED_BYTES,
+    (piece, at) => {
+      const place = viewOf(piece).getUint32(at + EVALUATED_BYTES, true);
+      places[place >> 3] = (places[place >> 3] ?? 0) | (1 << (place & 7));
+      shared += 1;
+    },
+  );
+  return { shared, places };
+}
+
+/** Each evaluated point followed by its place in the sender's list. */
+function withPlaces(evaluated: Uint8Array, first: number): Uint8Array {
+  const recordBytes = EVALUATED_BYTES + PLACE_BYTES;
+  const count = evaluated.length / EVALUATED_BYTES;
+  const out = new Uint8Array(count * recordBytes);
+  const view = viewOf(out);
+  for (let i = 0; i < count; i++) {
+    const at = i * recordBytes;
+    out.set(evaluated.subarray(i * EVALUATED_BYTES, (i + 1) * EVALUATED_BYTES), at);
+    view.setUint32(at + EVALUATED_BYTES, first + i, true);
+  }
+  return out;
 }
 
 /** Puts the own rows back behind the evaluated points, which come in the order these were sent. */

@@ -24,7 +24,7 @@ export interface SenderOutcome {
 /**
  * Runs the sender's part over a prepared set.
  *
- * Cardinality: nothing that depends on the receiver's points is answered before all of them have
+ * Cardinality and sum: nothing that depends on the receiver's points is answered before all of them have
  * arrived and proved distinct, and the answer is in the order of its own values, so that no place
  * tells which point of the receiver it came from. Intersection: the answer is in the order the
  * points came, for the receiver to know them again.
@@ -37,7 +37,7 @@ export async function runSender(
   set: BlindedSet,
 ): Promise<SenderOutcome> {
   const peerItems = await greet(channel, params, 'sender', set.wireItems);
-  const evaluated = params.mode === 'cardinality' ? byValue(machine) : byArrival(machine);
+  const evaluated = params.mode === 'intersection' ? byArrival(machine) : byValue(machine);
   try {
     const receive = async (stop: StopFlag): Promise<void> => {
       let done = 0;

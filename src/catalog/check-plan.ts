@@ -75,7 +75,7 @@ function datasetRefusals(
     ...versionRefusals(entry, dataset),
     ...cellRefusals(contract, dataset),
     ...(contract.plan.kind === 'match'
-      ? matchRefusals(contract.plan, dataset)
+      ? matchRefusals(contract, contract.plan, dataset)
       : aggregateRefusals(contract, contract.plan, dataset)),
   ];
 }
@@ -103,7 +103,37 @@ const KEY_TYPES: Readonly<Record<MatchPlan['key'][number]['type'], readonly stri
 };
 
 /** A shared key shows that both holders have it, so both must let it be revealed. */
-function matchRefusals(plan: MatchPlan, dataset: PublishedDataset): WeirError[] {
+function matchRefusals(
+  contract: PlanDraft,
+  plan: MatchPlan,
+  dataset: PublishedDataset,
+): WeirError[] {
+  return [...keyRefusals(plan, dataset), ...summedRefusals(contract, plan, dataset)];
+}
+
+/** The summed column is the other holder's, not the receiver's. */
+function summedRefusals(
+  contract: PlanDraft,
+  plan: MatchPlan,
+  dataset: PublishedDataset,
+): WeirError[] {
+  if (plan.sum === undefined || dataset.holder === plan.receiver) return [];
+  const { column: name } = plan.sum;
+  return withColumn(dataset, name, 'sum', (column) =>
+    column.type === 'integer'
+      ? boundsRefusals(contract, dataset, name)
+      : [
+          new InputError('parameter-invalid', 'Only whole numbers are summed over a join.', {
+            column: name,
+            party: dataset.holder,
+            rule: `type ${column.type}`,
+            remedy: 'A column of type integer.',
+          }),
+        ],
+  );
+}
+
+function keyRefusals(plan: MatchPlan, dataset: PublishedDataset): WeirError[] {
   return plan.key.flatMap(({ columns, type }) =>
     columns
       .filter((entry) => entry.holder === dataset.holder)
@@ -120,7 +150,7 @@ function matchRefusals(plan: MatchPlan, dataset: PublishedDataset): WeirError[] 
                 }),
               ],
         );
-        if (plan.ask === 'cardinality' || typed.length > 0) return typed;
+        if (plan.ask !== 'intersection' || typed.length > 0) return typed;
         return withColumn(dataset, name, 'reveal', () => []);
       }),
   );

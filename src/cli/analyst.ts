@@ -11,6 +11,7 @@ import {
 } from '../client/analyst.ts';
 import { draftContract, type DraftTerms } from '../client/draft-contract.ts';
 import { draftMatch } from '../client/draft-match.ts';
+import { openMatch } from '../client/match-opener.ts';
 import { openSealedSum } from '../client/sealed-opener.ts';
 import type { SealingKey } from '../client/sealing-key.ts';
 import { WeirClient } from '../client/weir-client.ts';
@@ -201,6 +202,12 @@ export class Analyst {
     } finally {
       await pool.close();
     }
+  }
+
+  /** Opens what the holders of a match sealed to this analyst. @throws as `openMatch` */
+  openMatch(contract: Contract, run: FinishedRun): Promise<Release> {
+    const { release, runId, contractHash } = run.result;
+    return openMatch(release, { runId, contractHash }, contract, this.#keys.encryption);
   }
 
   #requestFile(runId: RunId): string {

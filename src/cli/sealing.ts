@@ -9,6 +9,7 @@ import {
   sealingKeyText,
 } from '../client/sealing-key.ts';
 import type { FinishedRun } from '../client/analyst.ts';
+import { isSealedMatch } from '../client/match-opener.ts';
 import { residuesNeeded } from '../computations/sealed-sum/shape.ts';
 import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
 import { type Contract, ContractSchema } from '../contracts/contract.ts';
@@ -79,8 +80,10 @@ export async function openedRun(
   key: () => SealingKey,
 ): Promise<FinishedRun> {
   const { release } = run.result;
-  if (!isSealedRelease(release)) return run;
-  const { columns, rows, ...cells } = await analyst.openSealed(contract, run, key());
+  if (!isSealedRelease(release) && !isSealedMatch(release)) return run;
+  const { columns, rows, ...cells } = isSealedMatch(release)
+    ? await analyst.openMatch(contract, run)
+    : await analyst.openSealed(contract, run, key());
   const opened = { columns: [...columns], rows: rows.map((row) => [...row]), ...cells };
   return { ...run, result: { ...run.result, release: opened } };
 }

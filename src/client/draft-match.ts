@@ -26,7 +26,10 @@ const DEFAULT_LIMITS = {
   microRhoTotal: 0,
 } as const;
 
-/** @throws InputError `dataset-unknown` where a holder publishes no such dataset. */
+/**
+ * @throws InputError `dataset-unknown` where a holder publishes no such dataset, `column-unknown`
+ *   where the summed column has no bounds.
+ */
 export function draftMatch(input: MatchDraftInput): Contract {
   const { plan, terms } = input;
   const datasets = [...input.tables]
@@ -60,7 +63,7 @@ export function draftMatch(input: MatchDraftInput): Contract {
     plan,
     parameters: {},
     dictionaries: [],
-    bounds: [],
+    bounds: boundsOf(plan, datasets),
     protocol: { name: 'psi' },
     recipient: input.recipient,
     disclosure: { smallestCell: 3, smallestContributors: 2 },
@@ -73,5 +76,19 @@ export function draftMatch(input: MatchDraftInput): Contract {
     resultRetentionS: terms.resultRetentionS,
     price: { currency: 'CNY', perRunMicros: 1_000_000, perComputeUnitMicros: 100_000 },
     minimumParties: 2,
+  });
+}
+
+/** Those that the holder of the summed column publishes. */
+function boundsOf(plan: MatchPlan, datasets: readonly DatasetBody[]): Contract['bounds'] {
+  if (plan.sum === undefined) return [];
+  const { column } = plan.sum;
+  const sender = datasets.find(({ holder }) => holder !== plan.receiver);
+  const bounds = sender?.bounds.find((entry) => entry.column === column);
+  if (bounds !== undefined) return [bounds];
+  throw new InputError('column-unknown', `No bounds are published for ${column}.`, {
+    column,
+    ...(sender === undefined ? {} : { party: sender.holder }),
+    remedy: 'Sum a column with bounds.',
   });
 }

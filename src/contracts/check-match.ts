@@ -17,6 +17,9 @@ export function checkMatch(contract: Contract, plan: MatchPlan): void {
   if (!holders.includes(plan.receiver)) {
     refuse('the receiver is not one of the holders', { party: plan.receiver });
   }
+  if ((plan.ask === 'sum') !== (plan.sum !== undefined)) {
+    refuse('a summed column is named where a sum is asked for, and nowhere else');
+  }
   const names = plan.key.map((column) => column.as);
   if (new Set(names).size !== names.length) refuse('a key column is repeated');
   for (const { as: column, type, columns } of plan.key) {
@@ -29,9 +32,21 @@ export function checkMatch(contract: Contract, plan: MatchPlan): void {
       refuse('only dates have a date format', { column });
     }
   }
-  const idle =
-    contract.dictionaries.length + contract.bounds.length + Object.keys(contract.parameters).length;
-  if (idle > 0) refuse('a plan that matches has no dictionaries, bounds or parameters');
+  const idle = contract.dictionaries.length + Object.keys(contract.parameters).length;
+  if (idle > 0) refuse('a plan that matches has no dictionaries or parameters');
+  checkBounds(contract, plan);
+}
+
+/** Of the summed column, and of no other. */
+function checkBounds(contract: Contract, plan: MatchPlan): void {
+  const needed = plan.sum === undefined ? [] : [plan.sum.column];
+  const given = contract.bounds.map(({ column }) => column);
+  if (given.length !== needed.length || given[0] !== needed[0]) {
+    refuse('bounds are given for the summed column and no other');
+  }
+  for (const { column, minimum, maximum } of contract.bounds) {
+    if (BigInt(minimum) > BigInt(maximum)) refuse('a minimum exceeds its maximum', { column });
+  }
 }
 
 function refuse(rule: string, facts: ErrorFacts = {}): never {

@@ -107,8 +107,8 @@ function planLines(contract: Contract): PlainLine[] {
 }
 
 function matchLines(plan: MatchPlan): PlainLine[] {
-  const { receiver, ask, duplicates } = plan;
-  const isCount = ask === 'cardinality';
+  const { receiver, ask, duplicates, sum } = plan;
+  const isCount = ask !== 'intersection';
   const isOnce = duplicates === 'distinct';
   return [
     line(
@@ -129,6 +129,14 @@ function matchLines(plan: MatchPlan): PlainLine[] {
         ? 'A repeated key counts once'
         : 'A repeated key counts as often as it occurs on both sides',
     ),
+    ...(sum === undefined
+      ? []
+      : [
+          line(
+            `${sum.as} = 另一方的 ${sum.column} 在共有键上的合计`,
+            `${sum.as} = sum of the other holder’s ${sum.column} over the shared keys`,
+          ),
+        ]),
     ...plan.key.map(({ as, type, columns }) => {
       const named = columns
         .map(({ holder, column, dateFormat }) =>

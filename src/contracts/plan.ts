@@ -63,15 +63,17 @@ export const KeyColumnSchema = z.strictObject({
     .length(2),
 });
 
-/** How many join keys two holders share, or which ones. */
+/** How many join keys two holders share, or which ones, or what values sum to over them. */
 export const MatchPlanSchema = z.strictObject({
   kind: z.literal('match'),
-  ask: z.enum(['cardinality', 'intersection']),
+  ask: z.enum(['cardinality', 'intersection', 'sum']),
   /** The holder that matches: it learns the exact number, or the shared keys, before anyone. */
   receiver: PartyIdSchema,
   key: z.array(KeyColumnSchema).min(1).max(KEY_COLUMNS_MAX),
   /** Whether a key counts once, or as often as it occurs on both sides. */
   duplicates: z.enum(['multiplicity', 'distinct']),
+  /** With `sum`: whole numbers of the holder that is not the receiver. */
+  sum: z.strictObject({ as: NameSchema, column: NameSchema }).optional(),
 });
 export type MatchPlan = z.infer<typeof MatchPlanSchema>;
 

@@ -12,6 +12,7 @@ const WORKERS = {
   'ledger-program': '../ledger/sqlite-program',
   homomorphic: '../../workers/homomorphic',
   psi: '../../workers/psi',
+  'psi-sum': '../../workers/psi-sum',
   'secure-sum': '../../workers/secure-sum',
 } as const;
 

@@ -21,10 +21,19 @@ const codeOf = (work: () => unknown): string => {
 const [day, route] = MATCH_PLAN.key;
 if (day === undefined || route === undefined) throw new Error('no key');
 
+const SUMMED = { as: 'total', column: 'delay' };
+const DELAYS: Contract['bounds'] = [{ column: 'delay', minimum: '-60', maximum: '60', scale: 0 }];
+const REVERSED: Contract['bounds'] = [{ column: 'delay', minimum: '1', maximum: '0', scale: 0 }];
+
 describe('a contract to match', () => {
   it('is accepted as the fixture has it', () => {
     expect(codeOf(() => checkContract(matchContract()))).toBe('accepted');
     expect(codeOf(() => checkContract(matchContract({ ask: 'intersection' })))).toBe('accepted');
+    const summed = matchContract({ ask: 'sum', sum: SUMMED }, { bounds: DELAYS });
+    expect(codeOf(() => checkContract(summed))).toBe('accepted');
+    expect(plainText(describeContract(summed), 'en')).toContain(
+      'total = sum of the other holder’s delay',
+    );
   });
 
   it.each([
@@ -43,6 +52,15 @@ describe('a contract to match', () => {
       {},
       { bounds: [{ column: 'delay', minimum: '0', maximum: '1', scale: 0 }] },
     ],
+    ['a sum without a column', { ask: 'sum' }, {}],
+    ['a summed column that nobody asked for', { sum: SUMMED }, { bounds: DELAYS }],
+    ['a sum without bounds', { ask: 'sum', sum: SUMMED }, {}],
+    [
+      'a sum with bounds of two columns',
+      { ask: 'sum', sum: SUMMED },
+      { bounds: [...DELAYS, ...DELAYS] },
+    ],
+    ['a sum with bounds that are reversed', { ask: 'sum', sum: SUMMED }, { bounds: REVERSED }],
     ['dictionaries that nothing uses', {}, { dictionaries: [{ column: 'hour', labels: ['1'] }] }],
     [
       'parameters that nothing uses',
@@ -77,7 +95,7 @@ describe('a contract to match', () => {
     expect(parse(MATCH_PLAN)).toBe(true);
     expect(parse({ ...MATCH_PLAN, key: [] })).toBe(false);
     expect(parse({ ...MATCH_PLAN, key: Array(9).fill(day) })).toBe(false);
-    expect(parse({ ...MATCH_PLAN, ask: 'sum' })).toBe(false);
+    expect(parse({ ...MATCH_PLAN, ask: 'mean' })).toBe(false);
     expect(parse({ ...MATCH_PLAN, where: 'x' })).toBe(false);
   });
 

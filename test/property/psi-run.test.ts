@@ -8,14 +8,19 @@ import { psi } from '../../src/computations/psi/psi.ts';
 import type { DataSource } from '../../src/catalog/data-source.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
 import type { MatchPlan } from '../../src/contracts/plan.ts';
-import { openResult } from '../../src/contracts/sealed-result.ts';
+import { openMatch } from '../../src/client/match-opener.ts';
+import type { Release } from '../../src/computations/computation.ts';
+import { encodeStatement } from '../../src/computations/psi/statement.ts';
+import type { ResultPlace } from '../../src/contracts/sealed-result.ts';
+import { RunIdSchema } from '../../src/system/ids.ts';
+import { eddsaSuite } from '../../src/system/signature-suite.ts';
 import type { PartyId } from '../../src/system/ids.ts';
 import { openPool } from '../../src/pool/piscina-pool.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { ANALYST } from '../fixtures/contract.ts';
-import { EAST, WEST, matchContract } from '../fixtures/match.ts';
+import { ANALYST, makeCast } from '../fixtures/contract.ts';
+import { EAST, MATCHERS, WEST, matchContract } from '../fixtures/match.ts';
 import { describeMatch, rowSource, runMatch, type Rows } from '../support/psi-run.ts';
 
 let pool: Pool;
@@ -32,8 +37,17 @@ afterAll(async () => {
 const secretKey = systemRandom.bytes(32);
 const recipientKeys = { secretKey, publicKey: x25519.getPublicKey(secretKey) };
 const recipient = { id: ANALYST, encryptionKey: encodeBase64url(recipientKeys.publicKey) };
-const contractOf = (plan: Partial<MatchPlan>, smallestCell = 3): Contract =>
-  matchContract(plan, { recipient, disclosure: { smallestCell, smallestContributors: 1 } });
+const cast = makeCast(MATCHERS);
+const contractOf = (
+  plan: Partial<MatchPlan>,
+  smallestCell = 3,
+  bounds: Contract['bounds'] = [],
+): Contract =>
+  matchContract(
+    plan,
+    { recipient, bounds, disclosure: { smallestCell, smallestContributors: 1 } },
+    cast,
+  );
 
 /** East writes dates with dashes, west without: the same days and routes all the same. */
 const dashed = (day: number): string => `2001-01-${String(day).padStart(2, '0')}`;
@@ -69,7 +83,12 @@ const sources = (
 describe('a match of two holders', () => {
   it('counts shared keys whichever side matches; each side writes as it is used to', async () => {
     for (const receiver of [EAST, WEST]) {
-      const { release, domains, steps } = await runMatch(contractOf({ receiver }), sources(), pool);
+      const { release, domains, steps } = await runMatch(
+        contractOf({ receiver }),
+        sources(),
+        pool,
+        cast,
+      );
       expect(release).toMatchObject({
         value: { columns: ['shared'], rows: [[SHARED]], suppressedCells: 0, releasedCells: 1 },
       });
@@ -78,7 +97,12 @@ describe('a match of two holders', () => {
         [`${EAST} psi.points`, `${WEST} psi.points`, `${receiver} psi.result`].toSorted(),
       );
     }
-    const { release } = await runMatch(contractOf({ duplicates: 'distinct' }), sources(), pool);
+    const { release } = await runMatch(
+      contractOf({ duplicates: 'distinct' }),
+      sources(),
+      pool,
+      cast,
+    );
     expect(release).toMatchObject({ value: { rows: [[SHARED - 1]] } });
   });
 
@@ -107,6 +131,7 @@ describe('a match of two holders', () => {
             contractOf({}),
             sources(written(east, dashed), written(west, compact)),
             pool,
+            cast,
           );
           expect(release).toMatchObject({ value: { rows: [[naive < 3 ? null : naive]] } });
         },
@@ -120,7 +145,7 @@ describe('a match of two holders', () => {
       [SHARED, SHARED],
       [SHARED + 1, null],
     ] as const) {
-      const { release } = await runMatch(contractOf({}, smallestCell), sources(), pool);
+      const { release } = await runMatch(contractOf({}, smallestCell), sources(), pool, cast);
       expect(release).toMatchObject({
         value: { rows: [[shared]], suppressedCells: shared === null ? 1 : 0 },
       });
@@ -129,7 +154,7 @@ describe('a match of two holders', () => {
 
   it('shows nothing of any key to the gateway', async () => {
     for (const ask of ['cardinality', 'intersection'] as const) {
-      const { network, release } = await runMatch(contractOf({ ask }), sources(), pool);
+      const { network, release } = await runMatch(contractOf({ ask }), sources(), pool, cast);
       const seen = Buffer.concat(network.transcript.map(({ payload }) => Buffer.from(payload)));
       const text = `${seen.toString('latin1')} ${JSON.stringify(release)}`.toLowerCase();
       // Two frames in all: what the parties exchange is sealed and not of this channel.
@@ -143,36 +168,36 @@ describe('a match of two holders', () => {
   });
 });
 
+/** Runs a match whose result is sealed, and opens it as the recipient does. */
+async function openedRun(
+  contract: Contract,
+  sourcesOf: ReadonlyMap<PartyId, DataSource>,
+): Promise<{ release: Release; opened: Release; place: ResultPlace }> {
+  const descriptor = describeMatch(contract);
+  const { release } = await runMatch(contract, sourcesOf, pool, cast, { descriptor });
+  if (release.status !== 'fulfilled') throw release.reason as Error;
+  const { runId, contractHash } = descriptor;
+  const place = { runId, contractHash };
+  const opened = await openMatch(release.value, place, contract, recipientKeys);
+  return { release: release.value, opened, place };
+}
+
 describe('an intersection', () => {
-  const open = async (contract: Contract, sourcesOf: ReadonlyMap<PartyId, DataSource>) => {
-    const descriptor = describeMatch(contract);
-    const { release } = await runMatch(contract, sourcesOf, pool, { descriptor });
-    if (release.status !== 'fulfilled') throw release.reason as Error;
-    expect(release.value.columns).toEqual(['psi-keys/1']);
-    const sealed = String(release.value.rows[0]?.[0]);
-    const { runId, contractHash } = descriptor;
-    return {
-      sealed,
-      place: { runId, contractHash },
-      opened: await openResult(sealed, { runId, contractHash }, recipientKeys),
-    };
-  };
   const EXPECTED = [1, 1, 3, 4, 5, 6].map((day) => [dashed(day), 'jfkennedy']);
 
   it('is the shared keys in canonical form, which only the recipient opens', async () => {
     for (const receiver of [EAST, WEST]) {
-      const { opened, sealed, place } = await open(
-        contractOf({ ask: 'intersection', receiver }),
-        sources(),
-      );
-      expect(opened.release).toEqual({
+      const contract = contractOf({ ask: 'intersection', receiver });
+      const { opened, release, place } = await openedRun(contract, sources());
+      expect(release.columns).toEqual(['psi-keys/1']);
+      expect(opened).toEqual({
         columns: ['day', 'route'],
         rows: EXPECTED,
         suppressedCells: 0,
         releasedCells: EXPECTED.length,
       });
       const other = { secretKey: systemRandom.bytes(32), publicKey: recipientKeys.publicKey };
-      await expect(openResult(sealed, place, other)).rejects.toMatchObject({
+      await expect(openMatch(release, place, contract, other)).rejects.toMatchObject({
         code: 'decryption-failed',
       });
     }
@@ -182,13 +207,90 @@ describe('an intersection', () => {
     const turned = sources(EAST_ROWS, WEST_ROWS, (rows, reading) =>
       reading > 0 ? rows.toReversed() : rows,
     );
-    const { opened } = await open(contractOf({ ask: 'intersection' }), turned);
-    expect(opened.release.rows).toEqual(EXPECTED);
+    const { opened } = await openedRun(contractOf({ ask: 'intersection' }), turned);
+    expect(opened.rows).toEqual(EXPECTED);
   });
 
   it('of fewer keys than the smallest cell is sealed and empty', async () => {
-    const { opened } = await open(contractOf({ ask: 'intersection' }, 7), sources());
-    expect(opened.release).toMatchObject({ rows: [], suppressedCells: 1 });
+    const { opened } = await openedRun(contractOf({ ask: 'intersection' }, 7), sources());
+    expect(opened).toMatchObject({ rows: [], suppressedCells: 1 });
+  });
+});
+
+describe('a sum over the join', () => {
+  const BOUNDS: Contract['bounds'] = [
+    { column: 'delay', minimum: '-500', maximum: '500', scale: 1 },
+  ];
+  const SUM = { ask: 'sum', receiver: WEST, sum: { as: 'total', column: 'delay' } } as const;
+  const delays = [7, -13, null, 4, 'x', 900, 2, 1, 1, 1] as const;
+  const east = EAST_ROWS.map((row, i) => [...row, delays[i] === null ? null : String(delays[i])]);
+  const summed = (rows: Rows): ReadonlyMap<PartyId, DataSource> =>
+    new Map([
+      [EAST, rowSource(['date', 'origin', 'delay'], rows, directory)],
+      [WEST, rowSource(['day', 'origin'], WEST_ROWS, directory)],
+    ]);
+
+  it('adds the shared items’ values, clamped, missing ones as zero, to the recipient alone', async () => {
+    // Days 1 (twice: 7 and 2), 3 (missing), 4 (4), 5 (no number), 6 (900, clamped to 50.0).
+    const { opened, release } = await openedRun(contractOf(SUM, 3, BOUNDS), summed(east));
+    expect(opened).toEqual({
+      columns: ['shared', 'total'],
+      rows: [[SHARED, '63.0']],
+      suppressedCells: 0,
+      releasedCells: 2,
+    });
+    expect(release.columns).toEqual(['psi-sum/1']);
+    expect(JSON.stringify(release)).not.toContain('63.0');
+    const negative = east.map(([day, route, delay]) => [
+      day ?? null,
+      route ?? null,
+      delay === '4' ? '-40' : (delay ?? null),
+    ]);
+    const { opened: below } = await openedRun(contractOf(SUM, 3, BOUNDS), summed(negative));
+    expect(below.rows).toEqual([[SHARED, '19.0']]);
+  });
+
+  it('is withheld with its number below the smallest cell', async () => {
+    const { opened } = await openedRun(contractOf(SUM, SHARED + 1, BOUNDS), summed(east));
+    expect(opened).toMatchObject({ rows: [[null, null]], suppressedCells: 2, releasedCells: 0 });
+  });
+
+  it('is not opened where a half is missing, exchanged, of another run, or made up by the gateway', async () => {
+    const contract = contractOf(SUM, 3, BOUNDS);
+    const { release, place } = await openedRun(contract, summed(east));
+    const open = (rows: Release['rows'], at = place): Promise<Release> =>
+      openMatch({ ...release, rows }, at, contract, recipientKeys);
+    await expect(open(release.rows)).resolves.toMatchObject({ releasedCells: 2 });
+    await expect(open(release.rows.slice(0, 1))).rejects.toMatchObject({
+      code: 'transcript-mismatch',
+    });
+    await expect(open(release.rows.toReversed())).rejects.toMatchObject({
+      code: 'signature-invalid',
+    });
+    const elsewhere = {
+      ...place,
+      runId: RunIdSchema.parse('01890a5d-ac96-774b-bcce-b302099a8059'),
+    };
+    await expect(open(release.rows, elsewhere)).rejects.toMatchObject({
+      code: 'transcript-mismatch',
+    });
+    const forged = await encodeStatement(
+      place,
+      EAST,
+      { columns: ['half'], rows: [['1']], suppressedCells: 0, releasedCells: 0 },
+      contract.recipient,
+      eddsaSuite.generate(systemRandom),
+    );
+    await expect(open([release.rows[0] ?? [], [forged]])).rejects.toMatchObject({
+      code: 'signature-invalid',
+    });
+  });
+
+  it('is refused before it runs where it could exceed what it is held in', () => {
+    const wide = [{ column: 'delay', minimum: '0', maximum: String(2 ** 26), scale: 0 }];
+    expect(() => psi.estimate(contractOf(SUM, 3, wide), {})).toThrow(/exceed 36 bits/);
+    const fits = [{ column: 'delay', minimum: '0', maximum: String(2 ** 24), scale: 0 }];
+    expect(psi.estimate(contractOf(SUM, 3, fits), {}).learns).toHaveLength(4);
   });
 });
 
@@ -201,7 +303,7 @@ describe('a match ends without a result', () => {
       { engine: 'psi-ecdh/0' },
       { shape: { cells: 1, lanes: 1 } },
     ]) {
-      const { release, domains } = await runMatch(contract, sources(), pool, {
+      const { release, domains } = await runMatch(contract, sources(), pool, cast, {
         descriptor: { ...planned, ...wrong },
       });
       expect(release.status).toBe('rejected');
@@ -215,7 +317,7 @@ describe('a match ends without a result', () => {
 
   it('when a holder has more rows than its cap allows for', async () => {
     const many = Array.from({ length: 1025 }, (_, i) => [dashed(1), `r${i}`]);
-    const { domains } = await runMatch(contractOf({}), sources(many), pool);
+    const { domains } = await runMatch(contractOf({}), sources(many), pool, cast);
     expect(domains.get(EAST)).toMatchObject({
       reason: { code: 'transcript-mismatch', facts: { rule: 'set-too-large' } },
     });
@@ -223,7 +325,7 @@ describe('a match ends without a result', () => {
 
   it('when a domain fails at any step, and leaves nothing on the disk', async () => {
     for (const at of ['psi.points', 'psi.result']) {
-      const { release } = await runMatch(contractOf({}), sources(), pool, {
+      const { release } = await runMatch(contractOf({}), sources(), pool, cast, {
         step: (_party, name) => {
           if (name === at) throw new Error('the domain dies here');
         },

@@ -13,7 +13,7 @@ import { DISCLOSURE_STAGES } from '../../src/disclosure/stages.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { GATEWAY, type PartyId } from '../../src/system/ids.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { eddsaSuite } from '../../src/system/signature-suite.ts';
+import type { Cast } from '../fixtures/contract.ts';
 import { memoryNetwork, timedOut, type MemoryNetwork } from './memory-network.ts';
 
 export type Rows = readonly (readonly (string | null)[])[];
@@ -81,6 +81,7 @@ export async function runMatch(
   contract: Contract,
   sources: ReadonlyMap<PartyId, DataSource>,
   pool: Pool,
+  cast: Cast,
   options: {
     readonly descriptor?: Descriptor;
     readonly network?: MemoryNetwork;
@@ -104,7 +105,7 @@ export async function runMatch(
     guarded(
       psi.runDomain({
         self,
-        identity: eddsaSuite.generate(systemRandom),
+        identity: cast.keyOf(self),
         ephemeralSecret: systemRandom.bytes(32),
         contract,
         descriptor,

@@ -67,7 +67,7 @@ export async function showRun(
   context: DemoContext,
   step: Pick<DemoStep, 'title'>,
   drafted: Contract,
-  sealing?: Sealing,
+  sealing?: Pick<Sealing, 'opened'>,
 ): Promise<readonly DemoRun[]> {
   const { analyst, print, progress } = context;
   print(`\n■ ${step.title.en}\n  ${step.title.zh}`);

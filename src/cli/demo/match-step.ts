@@ -1,6 +1,8 @@
-/** Two authorities count the flights that both of them handled, without showing a single one. */
+/** Two authorities count the flights that both handled and sum their delays, and show not a single one. */
 import type { MatchPlan } from '../../contracts/plan.ts';
+import { InvariantError } from '../../errors.ts';
 import { PartyIdSchema } from '../../system/ids.ts';
+import { openedRun } from '../sealing.ts';
 import { showRun } from './delay-steps.ts';
 import type { DemoStep } from './demo-step.ts';
 import { WEEK_TABLES } from './week-registration.ts';
@@ -16,7 +18,7 @@ const sameColumn = (name: string, type: 'date' | 'text'): MatchPlan['key'][numbe
 
 const PLAN: MatchPlan = {
   kind: 'match',
-  ask: 'cardinality',
+  ask: 'sum',
   receiver: EAST,
   key: [
     sameColumn('date', 'date'),
@@ -24,14 +26,15 @@ const PLAN: MatchPlan = {
     sameColumn('destination', 'text'),
   ],
   duplicates: 'multiplicity',
+  sum: { as: 'summed_delay', column: 'delay' },
 };
 
 /** By day, origin and destination; several flights a day on a route count as often as both have them. */
 export const sharedFlights: DemoStep = {
   name: 'shared-flights',
   title: {
-    zh: '隐私求交：两家管理机构共同经手了多少航班，一条记录也不出示',
-    en: 'Private set intersection: how many flights two authorities both handled, none of them shown',
+    zh: '隐私求交：两家管理机构共同经手了多少航班、合计延误多少分钟，一条记录也不出示',
+    en: 'Private set intersection: how many flights two authorities both handled, and their summed delay in minutes; not one is shown',
   },
   run: async (context) => {
     const { analyst } = context;
@@ -40,6 +43,12 @@ export const sharedFlights: DemoStep = {
       [EAST, WEEK_TABLES.east],
     ]);
     const drafted = await analyst.draftMatch(PLAN, tables, { title: sharedFlights.title });
-    return showRun(context, sharedFlights, drafted);
+    return showRun(context, sharedFlights, drafted, {
+      opened: (contract, run) => openedRun(analyst, contract, run, noSealingKey),
+    });
   },
 };
+
+function noSealingKey(): never {
+  throw new InvariantError('internal', 'a match is opened without a sealing key');
+}

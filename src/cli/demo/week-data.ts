@@ -14,7 +14,7 @@ import type { FlightsManifest, FlightsProgress } from './flights-data.ts';
 import { WEEK_TABLES, weekRegistration, type WeekHolder } from './week-registration.ts';
 
 /** Raised whenever the files or registrations made here would differ. */
-const RECIPE = 'weir-week/1';
+const RECIPE = 'weir-week/2';
 const MANIFEST = 'week.manifest.json';
 const HOLDERS: readonly WeekHolder[] = ['west', 'east'];
 const SOURCES: Record<WeekHolder, string> = { west: 'departures', east: 'arrivals' };
@@ -114,11 +114,11 @@ async function writeWeek(folder: string, holder: WeekHolder): Promise<void> {
 }
 
 function statementOf(holder: WeekHolder, path: string): string {
-  const week = `SELECT date, origin, destination, row_number() OVER (
+  const week = `SELECT date, delay, origin, destination, row_number() OVER (
       PARTITION BY date, origin, destination ORDER BY delay, distance) AS nth
     FROM read_parquet(${quoted(path)}) WHERE date < TIMESTAMP '2001-01-08 00:00:00'`;
-  const order = 'ORDER BY date, origin, destination';
-  if (holder === 'west') return `SELECT date, origin, destination FROM (${week}) ${order}`;
+  const order = 'ORDER BY date, origin, destination, nth';
+  if (holder === 'west') return `SELECT date, delay, origin, destination FROM (${week}) ${order}`;
   const drawn = `SELECT *, md5_number(concat_ws('|', ${quoted(WEEK_SEED)}, date, origin,
       destination, nth)) % 100 AS percent FROM (${week})`;
   const late = MISSING_PERCENT + SHIFTED_PERCENT;

@@ -16,6 +16,15 @@ const TITLES: Record<WeekHolder, { zh: string; en: string }> = {
   },
 };
 
+/** Minutes; only who saw a flight leave sums its delay. */
+const DELAY = {
+  name: 'delay',
+  title: { zh: '延误（分钟）', en: 'Delay (minutes)' },
+  type: 'integer',
+  usage: ['sum'],
+  bounds: { minimum: '-1440', maximum: '2880', scale: 0 },
+};
+
 /** The registration of one holder's week; it lies next to `<table>.parquet`. */
 export function weekRegistration(holder: WeekHolder): DatasetRegistration {
   const table = WEEK_TABLES[holder];
@@ -29,6 +38,7 @@ export function weekRegistration(holder: WeekHolder): DatasetRegistration {
     source: { kind: 'duckdb', format: 'parquet', files: [`${table}.parquet`] },
     partitions: [],
     columns: [
+      ...(holder === 'west' ? [DELAY] : []),
       {
         name: 'date',
         title: { zh: '起飞时间', en: 'Departure time' },

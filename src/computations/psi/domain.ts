@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { sealResult } from '../../contracts/sealed-result.ts';
 import { PolicyError, StateError } from '../../errors.ts';
 import { GATEWAY } from '../../system/ids.ts';
 import type { PartyId } from '../../system/ids.ts';
@@ -22,9 +21,11 @@ import type { PsiParams } from '../../../protocols/psi/params.ts';
 import { PieceLog } from '../../../protocols/psi/piece-log.ts';
 import { runReceiver, type ReceiverOutcome } from '../../../protocols/psi/receiver.ts';
 import { runSender } from '../../../protocols/psi/sender.ts';
+import { sendValues, sumShared, type SumEngine } from '../../../protocols/psi/sum-exchange.ts';
 import type { DomainRole, Release } from '../computation.ts';
 import { fileSpills } from './file-spill.ts';
 import { poolEngine } from './pool-engine.ts';
+import { RowValues } from './row-values.ts';
 import {
   ENGINE,
   keyColumnsOf,
@@ -33,12 +34,16 @@ import {
   REVEALED_KEYS_MAX,
   type MatchShape,
 } from './shape.ts';
+import { encodeStatement } from './statement.ts';
+import { poolSumEngine } from './sum-engine.ts';
 import { asPsiAbort, encodePsiResult, PSI_KINDS, type PsiResult } from './wire.ts';
 
 /** Reached, in this order, before the first message of each kind that depends on data leaves. */
 export const PSI_STEPS = ['psi.points', 'psi.result'] as const;
 
 const READ_ROWS = 4096;
+/** A half is no released cell by itself. */
+const HALF = { suppressedCells: 0, releasedCells: 0 };
 const HASH = {
   sha256: (message: Uint8Array): Uint8Array => createHash('sha256').update(message).digest(),
 };
@@ -56,7 +61,7 @@ export async function runPsiDomain(role: DomainRole): Promise<void> {
     };
     const log = new PieceLog(machine.openSpill);
     try {
-      await match(role, shape, params, machine, log);
+      await match({ role, shape, params, machine, log });
     } finally {
       await log.close();
       await rm(directory, { recursive: true, force: true });
@@ -64,23 +69,26 @@ export async function runPsiDomain(role: DomainRole): Promise<void> {
   });
 }
 
-async function match(
-  role: DomainRole,
-  shape: MatchShape,
-  params: PsiParams,
-  machine: PsiMachine,
-  log: PieceLog,
-): Promise<void> {
-  const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
-  const set = await prepareSet(
-    params,
-    machine,
-    digests(role, shape, isRevealing ? log : undefined),
-  );
+/** A run of this domain. */
+interface Matching {
+  readonly role: DomainRole;
+  readonly shape: MatchShape;
+  readonly params: PsiParams;
+  readonly machine: PsiMachine;
+  /** Digests of the own keys in the order of their rows; empty where none are revealed. */
+  readonly log: PieceLog;
+}
+
+async function match(matching: Matching): Promise<void> {
+  const { role, shape, params, machine } = matching;
+  const isSender = role.self === shape.sender;
+  const values =
+    isSender && shape.sumBounds !== undefined ? new RowValues(shape.sumBounds) : undefined;
+  const set = await prepareSet(params, machine, digests(matching, values));
   try {
     await role.step(PSI_STEPS[0]);
-    if (role.self === shape.sender) await send(role, shape, params, machine, set);
-    else await receive(role, shape, { params, machine, set, log });
+    if (isSender) await send(matching, set, values);
+    else await receive(matching, set);
   } finally {
     await set.close();
   }
@@ -104,47 +112,70 @@ function verifiedShape(role: DomainRole): MatchShape {
   throw new StateError('descriptor-mismatch', 'The descriptor is not of the run it was made for.');
 }
 
-/** Digests of the own join keys, in the order of the rows that have one; `log` keeps them too. */
+/** Digests of the own join keys, in the order of the rows that have one; with their values. */
 async function* digests(
-  role: DomainRole,
-  shape: MatchShape,
-  log?: PieceLog,
+  { role, shape, log }: Matching,
+  values: RowValues | undefined,
 ): AsyncGenerator<Uint8Array> {
   const { names, forms } = keyColumnsOf(shape.plan, role.self);
+  const columns =
+    values === undefined || shape.plan.sum === undefined
+      ? names
+      : [...names, shape.plan.sum.column];
+  const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
   const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
-  for await (const rows of role.source.streamColumns(names, READ_ROWS, role.channel.signal)) {
-    const piece = digestKeys(HASH, role.descriptorHash, forms, rows, tally);
-    await log?.add(piece);
+  for await (const rows of role.source.streamColumns(columns, READ_ROWS, role.channel.signal)) {
+    const keys = values === undefined ? rows : rows.map((row) => row.slice(0, names.length));
+    const piece = digestKeys(HASH, role.descriptorHash, forms, keys, tally, (index) =>
+      values?.add(rows[index]?.[names.length] ?? null),
+    );
+    if (isRevealing) await log.add(piece);
     yield piece;
   }
 }
 
 async function send(
-  role: DomainRole,
-  shape: MatchShape,
-  params: PsiParams,
-  machine: PsiMachine,
+  { role, shape, params, machine }: Matching,
   set: BlindedSet,
+  values: RowValues | undefined,
 ): Promise<void> {
-  await runSender(role.sealedTo(shape.receiver), params, machine, set);
-  await role.channel.send(GATEWAY, PSI_KINDS.done, new Uint8Array(0));
+  const channel = role.sealedTo(shape.receiver);
+  await runSender(channel, params, machine, set);
+  let done: Uint8Array = new Uint8Array(0);
+  if (values !== undefined) {
+    const engine = sumEngineOf(role);
+    const folded = await sendValues(channel, engine, set, (row) => values.at(row));
+    const release: Release = { ...HALF, columns: ['half'], rows: [[folded.toString()]] };
+    done = encodePsiResult({ ask: 'sum', statement: await stated(role, release) });
+  }
+  await role.channel.send(GATEWAY, PSI_KINDS.done, done);
 }
 
-interface Receiving {
-  readonly params: PsiParams;
-  readonly machine: PsiMachine;
-  readonly set: BlindedSet;
-  /** Digests of the own keys in the order of their rows; empty where none are revealed. */
-  readonly log: PieceLog;
-}
-
-async function receive(role: DomainRole, shape: MatchShape, receiving: Receiving): Promise<void> {
-  const { params, machine, set, log } = receiving;
-  const outcome = await runReceiver(role.sealedTo(shape.sender), params, machine, set);
+async function receive(matching: Matching, set: BlindedSet): Promise<void> {
+  const { role, shape, params, machine } = matching;
+  const channel = role.sealedTo(shape.sender);
+  const outcome = await runReceiver(channel, params, machine, set);
   const isPermitted = permits(role, outcome.shared);
-  const result = await resultOf(role, shape, outcome, isPermitted ? log : undefined);
+  const { peerItems, places } = outcome;
+  // Answered in any case: the sender is not to know whether the number passed.
+  const half =
+    places === undefined
+      ? undefined
+      : await sumShared(channel, sumEngineOf(role), machine, peerItems, places);
+  const result = await resultOf(matching, outcome, isPermitted, half);
   await role.step(PSI_STEPS[1]);
   await role.channel.send(GATEWAY, PSI_KINDS.result, encodePsiResult(result));
+}
+
+function sumEngineOf(role: DomainRole): SumEngine {
+  return poolSumEngine(role.pool, availableParallelism(), role.channel.signal);
+}
+
+/** A table for the recipient's eyes, with this domain's word for it. */
+function stated(role: DomainRole, release: Release): Promise<string> {
+  const { runId, contractHash } = role.descriptor;
+  const { recipient } = role.contract;
+  return encodeStatement({ runId, contractHash }, role.self, release, recipient, role.identity);
 }
 
 /** Disclosure control over the one number: one cell, to which both holders contribute. */
@@ -155,28 +186,29 @@ function permits(role: DomainRole, shared: number): boolean {
   return permitted[0] === 1;
 }
 
-/** @param log - absent where disclosure control withholds the result. */
 async function resultOf(
-  role: DomainRole,
-  shape: MatchShape,
+  matching: Matching,
   outcome: ReceiverOutcome,
-  log: PieceLog | undefined,
+  isPermitted: boolean,
+  half: bigint | undefined,
 ): Promise<PsiResult> {
-  if (shape.plan.ask === 'cardinality') {
-    return { ask: 'cardinality', shared: log === undefined ? null : outcome.shared };
+  const { role, shape } = matching;
+  const { ask } = shape.plan;
+  const { shared } = outcome;
+  if (ask === 'cardinality') return { ask, shared: isPermitted ? shared : null };
+  if (ask === 'sum') {
+    const rows = isPermitted && half !== undefined ? [[shared, half.toString()]] : [];
+    return { ask, statement: await stated(role, { ...HALF, columns: ['shared', 'half'], rows }) };
   }
   // Sealed also where nothing may be released, so that the gateway cannot tell by its absence.
-  const keys = log === undefined ? [] : await sharedKeys(role, shape, outcome, log);
+  const keys = isPermitted ? await sharedKeys(matching, outcome) : [];
   const release: Release = {
     columns: shape.plan.key.map(({ as }) => as),
     rows: keys,
-    suppressedCells: log === undefined ? 1 : 0,
+    suppressedCells: isPermitted ? 0 : 1,
     releasedCells: keys.length,
   };
-  const { runId, contractHash } = role.descriptor;
-  const { recipient } = role.contract;
-  const sealedKeys = await sealResult({ runId, contractHash }, release, recipient);
-  return { ask: 'intersection', sealedKeys };
+  return { ask, statement: await stated(role, release) };
 }
 
 /**
@@ -184,10 +216,8 @@ async function resultOf(
  * the source give its rows in another order now, no key that is not shared is revealed.
  */
 async function sharedKeys(
-  role: DomainRole,
-  shape: MatchShape,
+  { role, shape, log }: Matching,
   outcome: ReceiverOutcome,
-  log: PieceLog,
 ): Promise<readonly (readonly string[])[]> {
   const rowsShared = outcome.rows ?? new Uint32Array(0);
   if (rowsShared.length > REVEALED_KEYS_MAX) throw tooMany(role.self);

@@ -1,23 +1,33 @@
 /** The gateway's part of a match: it relays what it cannot read, and passes the release on. */
 import type { GatewayRole, Release } from '../computation.ts';
 import { matchShapeOf } from './shape.ts';
-import { asPsiAbort, parsePsiResult, PSI_KINDS, SEALED_KEYS_COLUMN } from './wire.ts';
+import {
+  asPsiAbort,
+  parsePsiResult,
+  PSI_KINDS,
+  SEALED_KEYS_COLUMN,
+  SEALED_SUM_COLUMN,
+} from './wire.ts';
 
 /** @see Computation.runGateway */
 export async function runPsiGateway(role: GatewayRole): Promise<Release> {
   return asPsiAbort(async () => {
     const shape = matchShapeOf(role.contract, role.descriptor.arguments);
     role.progress(0, 'The holders exchange blinded keys.');
-    const [message] = await Promise.all([
+    const [message, done] = await Promise.all([
       role.channel.receive(shape.receiver, PSI_KINDS.result),
       role.channel.receive(shape.sender, PSI_KINDS.done),
     ]);
     const result = parsePsiResult(message, shape.plan.ask);
     role.progress(1, 'The holders are done.');
-    if (result.ask === 'intersection') {
-      // How many keys there are is the recipient's to see.
-      const rows = result.sealedKeys === null ? [] : [[result.sealedKeys]];
-      return { columns: [SEALED_KEYS_COLUMN], rows, suppressedCells: 0, releasedCells: 0 };
+    if (result.ask !== 'cardinality') {
+      // What is in it, and how much of it may be released, is the recipient's to see.
+      const rows = [[result.statement]];
+      const sealed = { suppressedCells: 0, releasedCells: 0 };
+      if (result.ask === 'intersection') return { columns: [SEALED_KEYS_COLUMN], rows, ...sealed };
+      const half = parsePsiResult(done, 'sum');
+      if (half.ask === 'sum') rows.push([half.statement]);
+      return { columns: [SEALED_SUM_COLUMN], rows, ...sealed };
     }
     const isReleased = result.shared !== null;
     return {

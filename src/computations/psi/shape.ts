@@ -1,8 +1,10 @@
 /** What a match looks like, from the contract alone: no row is read. */
-import type { Contract } from '../../contracts/contract.ts';
+import type { ColumnBounds, Contract } from '../../contracts/contract.ts';
 import type { Arguments, MatchPlan } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
 import type { PartyId } from '../../system/ids.ts';
+import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
+import { requireSumFits } from '../../../protocols/psi/sum.ts';
 import type { KeyColumn } from '../../../protocols/psi/join-key.ts';
 import {
   bucketOf,
@@ -23,6 +25,8 @@ export interface MatchShape {
   /** Items on the wire at most, of each holder: the bucket of its row cap. */
   readonly itemsMax: ReadonlyMap<PartyId, number>;
   readonly rowsMaxTotal: number;
+  /** What the summed column is clamped to; absent where nothing is summed. */
+  readonly sumBounds: ColumnBounds | undefined;
   /** Both holders' buckets. */
   readonly itemsMaxTotal: number;
 }
@@ -60,14 +64,32 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
       remedy: 'Agree on lower row caps.',
     });
   }
+  const sumBounds = contract.bounds.find(({ column }) => column === plan.sum?.column);
+  if (sumBounds !== undefined) proveNoOverflow(sumBounds, itemsMax.get(sender) ?? 0);
   return {
     plan,
     sender,
+    sumBounds,
     receiver: plan.receiver,
     itemsMax,
     rowsMaxTotal: contract.datasets.reduce((sum, { rowsMax }) => sum + rowsMax, 0),
     itemsMaxTotal: sizes.reduce((sum, size) => sum + size, 0),
   };
+}
+
+/** Every sum of the sender's items is told apart from every other: nothing can wrap unseen. */
+function proveNoOverflow(bounds: ColumnBounds, itemsMax: number): void {
+  const [low, high] = [-BigInt(bounds.minimum), BigInt(bounds.maximum)];
+  try {
+    requireSumFits(itemsMax, low > high ? low : high);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new InputError('overflow-possible', `A sum of ${bounds.column} could exceed 36 bits.`, {
+      column: bounds.column,
+      rule: '2 · rows · bound < 2^36',
+      remedy: 'Declare tighter bounds, a smaller scale or smaller row caps.',
+    });
+  }
 }
 
 /** The protocol's parameters: always padded, since consent or a filter may have taken rows out. */

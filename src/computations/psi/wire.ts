@@ -2,19 +2,19 @@
 import { z } from 'zod';
 import { AbortError, WeirError } from '../../errors.ts';
 import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
-import { REVEALED_KEYS_MAX } from './shape.ts';
+import { STATEMENT_LENGTH_MAX } from './statement.ts';
 
 export const PSI_KINDS = {
   /** Receiver to gateway: what disclosure control lets out. */
   result: 'psi.result',
-  /** Sender to gateway: it has answered everything. */
+  /** Sender to gateway: it has answered everything; for a sum, with its half for the recipient. */
   done: 'psi.done',
 } as const;
 
-/** The release of an intersection: one text, sealed to the recipient, under this column's name. */
+/** The release of an intersection: the receiver's statement, under this column's name. */
 export const SEALED_KEYS_COLUMN = 'psi-keys/1';
-/** A sealed text's length at most. */
-const SEALED_LENGTH_MAX = REVEALED_KEYS_MAX * 1024;
+/** The release of a sum: the receiver's statement, then the sender's. */
+export const SEALED_SUM_COLUMN = 'psi-sum/1';
 
 /** `shared` is null where the number may not be released. */
 const ResultSchema = z.discriminatedUnion('ask', [
@@ -24,8 +24,9 @@ const ResultSchema = z.discriminatedUnion('ask', [
   }),
   z.strictObject({
     ask: z.literal('intersection'),
-    sealedKeys: z.string().max(SEALED_LENGTH_MAX).nullable(),
+    statement: z.string().max(STATEMENT_LENGTH_MAX),
   }),
+  z.strictObject({ ask: z.literal('sum'), statement: z.string().max(STATEMENT_LENGTH_MAX) }),
 ]);
 export type PsiResult = z.infer<typeof ResultSchema>;
 

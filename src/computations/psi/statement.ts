@@ -1,0 +1,91 @@
+/**
+ * What a domain of a match tells the recipient, past the gateway: a result encrypted to the
+ * recipient, with the run it is of and the party that says so, signed. Without the signature a
+ * gateway could make up a result: anyone can encrypt to a public key.
+ */
+import { z } from 'zod';
+import type { Contract } from '../../contracts/contract.ts';
+import {
+  openResult,
+  type Result,
+  type ResultPlace,
+  sealResult,
+} from '../../contracts/sealed-result.ts';
+import { signKeyOf } from '../../contracts/signed-documents.ts';
+import { JWS_LENGTH_MAX, signDocument, verifyDocument } from '../../contracts/signing.ts';
+import { AbortError } from '../../errors.ts';
+import { HashSchema, PartyIdSchema, RunIdSchema, type PartyId } from '../../system/ids.ts';
+import type { KeyPair } from '../../system/signature-suite.ts';
+import type { Release } from '../computation.ts';
+import { REVEALED_KEYS_MAX } from './shape.ts';
+
+/** A sealed text's length at most: a kilobyte a revealed key. */
+const SEALED_LENGTH_MAX = REVEALED_KEYS_MAX * 1024;
+export const STATEMENT_LENGTH_MAX: number = SEALED_LENGTH_MAX + 2 * JWS_LENGTH_MAX;
+
+const StatementSchema = z.strictObject({
+  statement: z.strictObject({
+    format: z.literal('weir-match/1'),
+    runId: RunIdSchema,
+    contractHash: HashSchema,
+    party: PartyIdSchema,
+    /** Compact JWE to the recipient. */
+    sealed: z.string().max(SEALED_LENGTH_MAX),
+  }),
+  /** Detached JWS by the party. */
+  jws: z.string().max(JWS_LENGTH_MAX),
+});
+
+/** A release that only the recipient can read, with this party's word for it, as text. */
+export async function encodeStatement(
+  place: ResultPlace,
+  party: PartyId,
+  release: Release,
+  recipient: Contract['recipient'],
+  identity: KeyPair,
+): Promise<string> {
+  const { runId, contractHash } = place;
+  const sealed = await sealResult(place, release, recipient);
+  const statement = { format: 'weir-match/1', runId, contractHash, party, sealed };
+  return JSON.stringify({ statement, jws: signDocument('weir/match/v1', statement, identity) });
+}
+
+/**
+ * Verifies a statement and opens it.
+ * @param party - whose word it must be; its key is in the contract.
+ * @throws AbortError `decryption-failed`, `transcript-mismatch`; IdentityError `signature-invalid`
+ */
+export async function openStatement(
+  text: string,
+  place: ResultPlace,
+  party: PartyId,
+  contract: Contract,
+  recipient: KeyPair,
+): Promise<Result['release']> {
+  const { statement, jws } = parseStatement(text);
+  verifyDocument('weir/match/v1', statement, jws, signKeyOf(contract, party), party);
+  const { runId, contractHash } = place;
+  const isOfThisRun =
+    statement.runId === runId &&
+    statement.contractHash === contractHash &&
+    statement.party === party;
+  if (!isOfThisRun) throw malformed();
+  return (await openResult(statement.sealed, place, recipient)).release;
+}
+
+function parseStatement(text: string): z.infer<typeof StatementSchema> {
+  if (text.length > STATEMENT_LENGTH_MAX) throw malformed();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw malformed();
+  }
+  const parsed = StatementSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw malformed();
+}
+
+function malformed(): AbortError {
+  return new AbortError('transcript-mismatch', 'A statement of the match is malformed.');
+}
