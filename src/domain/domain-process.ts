@@ -12,6 +12,7 @@ import { createDomainConnection, type DomainConnection } from '../link/domain-co
 import type { Link, LinkStatus } from '../link/link.ts';
 import type { LinkLimits } from '../link/limits.ts';
 import { openPool } from '../pool/piscina-pool.ts';
+import { openLocked } from '../store/process-lock.ts';
 import { decodeBase64url } from '../system/base64url.ts';
 import type { Clock } from '../system/clock.ts';
 import type { RunId } from '../system/ids.ts';
@@ -22,7 +23,7 @@ import { listenAdmin } from './admin-server.ts';
 import type { DomainConfig } from './config.ts';
 import { countersigner } from './countersign.ts';
 import { openDatasetRegistry, type DatasetRegistry } from './dataset-registry.ts';
-import { type DomainState, openDomainState } from './domain-state.ts';
+import { type DomainState, domainPaths, openDomainState } from './domain-state.ts';
 import { openFileArtifactStore } from './file-artifact-store.ts';
 import { GatewayLog } from './gateway-log.ts';
 import { officerActions } from './officer.ts';
@@ -57,7 +58,11 @@ export interface Domain {
 }
 
 /** Starts a domain: opens its state and data, then dials the gateway. @throws SetupError, CapacityError */
-export async function openDomain(options: DomainOptions): Promise<Domain> {
+export function openDomain(options: DomainOptions): Promise<Domain> {
+  return openLocked(domainPaths(options.directory).lock, () => openAlone(options));
+}
+
+async function openAlone(options: DomainOptions): Promise<Domain> {
   const { directory, config, clock, random, log } = options;
   const gatewayKey = gatewayKeyOf(config);
   const state = await openDomainState(directory, config.party);

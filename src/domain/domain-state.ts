@@ -43,6 +43,8 @@ export function domainPaths(directory: string): {
   readonly anchor: string;
   readonly pins: string;
   readonly state: string;
+  /** Held by the running domain. */
+  readonly lock: string;
 } {
   return {
     identity: join(directory, 'keys', 'identity.key'),
@@ -53,16 +55,14 @@ export function domainPaths(directory: string): {
     anchor: join(directory, 'keys', 'counter.anchor'),
     pins: join(directory, 'pins.json'),
     state: join(directory, 'state'),
+    lock: join(directory, 'state', 'domain.lock'),
   };
 }
 
-/** @throws SetupError, CapacityError in one sentence. */
-export async function openDomainState(directory: string, self: PartyId): Promise<DomainState> {
-  const paths = domainPaths(directory);
-  const identity = readKeyFile(paths.identity, 'ed25519');
-  const fingerprintSecret = readOrCreateSecret(paths.fingerprintSecret);
-  const store = await openSqliteStore({
-    file: paths.database,
+/** The domain's database alone, as it is: nothing is compared with the anchor or written to it. */
+export function openDomainStore(directory: string): Promise<SqliteStore> {
+  return openSqliteStore({
+    file: domainPaths(directory).database,
     migrations: [
       COUNTER_MIGRATIONS,
       NOISE_MIGRATIONS,
@@ -72,6 +72,14 @@ export async function openDomainState(directory: string, self: PartyId): Promise
       LOG_WITNESS_MIGRATIONS,
     ],
   });
+}
+
+/** For the one process that holds the lock. @throws SetupError, CapacityError in one sentence. */
+export async function openDomainState(directory: string, self: PartyId): Promise<DomainState> {
+  const paths = domainPaths(directory);
+  const identity = readKeyFile(paths.identity, 'ed25519');
+  const fingerprintSecret = readOrCreateSecret(paths.fingerprintSecret);
+  const store = await openDomainStore(directory);
   const anchor = await openAnchor(paths.anchor);
   const counters = await openCounters({ store, anchor, self, identity });
   const pins = await openPins(paths.pins);

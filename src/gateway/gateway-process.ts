@@ -18,6 +18,7 @@ import { recoverRuns, sweep } from '../runs/recovery.ts';
 import type { RunDependencies, RunStep } from '../runs/run-machine.ts';
 import { type ActiveContracts, RunService } from '../runs/run-service.ts';
 import type { RunTransport } from '../runs/run-transport.ts';
+import { openLocked } from '../store/process-lock.ts';
 import type { Clock } from '../system/clock.ts';
 import type { PartyId, RunId } from '../system/ids.ts';
 import { readKeyFile } from '../system/key-file.ts';
@@ -29,7 +30,7 @@ import type { GatewayConfig } from './config.ts';
 import { serveDomains } from './domain-desk.ts';
 import { DomainBook } from './domains.ts';
 import { EnrolmentDesk } from './enrolment.ts';
-import { type GatewayState, identityKeyFile, openGatewayState } from './gateway-state.ts';
+import { type GatewayState, identityKeyFile, lockFile, openGatewayState } from './gateway-state.ts';
 import { ledgerMetering } from './metering-service.ts';
 import { planService } from './plan-service.ts';
 import { tellMissed } from './revocations.ts';
@@ -66,7 +67,11 @@ export interface Gateway {
 }
 
 /** Opens the state, ends what a crash left, then listens. @throws SetupError, CapacityError */
-export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+export function openGateway(options: GatewayOptions): Promise<Gateway> {
+  return openLocked(lockFile(options.directory), () => openAlone(options));
+}
+
+async function openAlone(options: GatewayOptions): Promise<Gateway> {
   const { config, clock, random, log } = options;
   const parts = await openParts(options);
   const { deps, active, receipts, runs, links, identity, domains, state } = parts;

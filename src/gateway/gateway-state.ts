@@ -45,6 +45,11 @@ export function databaseFile(directory: string): string {
   return join(directory, 'state', 'gateway.sqlite');
 }
 
+/** Held by the running gateway. */
+export function lockFile(directory: string): string {
+  return join(directory, 'state', 'gateway.lock');
+}
+
 /** @throws SetupError `config-invalid`; CapacityError `store-unavailable`, `disk-full`. */
 export async function openGatewayState(directory: string): Promise<GatewayState> {
   const store = await openSqliteStore({

@@ -4,13 +4,18 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { createBackup, restoreBackup } from '../../contracts/backup.ts';
 import { DomainConfigSchema } from '../../domain/config.ts';
-import { domainPaths, openDomainState } from '../../domain/domain-state.ts';
-import { ADMIN_SOCKET } from '../../domain/admin-messages.ts';
-import { adminClient } from '../../domain/admin-client.ts';
-import { SetupError, StateError } from '../../errors.ts';
-import { databaseFile, identityKeyFile, openGatewayState } from '../../gateway/gateway-state.ts';
+import { readHead } from '../../domain/counter-rows.ts';
+import { domainPaths, openDomainStore } from '../../domain/domain-state.ts';
+import { SetupError } from '../../errors.ts';
+import {
+  databaseFile,
+  identityKeyFile,
+  lockFile,
+  openGatewayState,
+} from '../../gateway/gateway-state.ts';
+import { takeProcessLock } from '../../store/process-lock.ts';
 import { systemClock } from '../../system/clock.ts';
-import { GATEWAY, type PartyId } from '../../system/ids.ts';
+import { GATEWAY } from '../../system/ids.ts';
 import { readKeyFile } from '../../system/key-file.ts';
 import { readConfig } from '../directories.ts';
 
@@ -42,12 +47,17 @@ export function backupCommands(program: Command): void {
 
   command('restore', 'put a backup in place; the program must not run · 恢复').action(
     async (options: BackupArguments) => {
-      const { movedAside } = isDomain(options.dir)
+      const ofDomain = isDomain(options.dir);
+      const { movedAside } = ofDomain
         ? await restoreDomain(options)
         : await restoreGateway(options);
       process.stdout.write(
         `restored into ${options.dir}; moved aside: ${movedAside.join(', ') || 'nothing'}\n` +
-          'When it starts it compares itself with what others witnessed; what is missing is refused, not forgotten.\n',
+          'When it starts it compares itself with what others witnessed; what is missing is refused, not forgotten.\n' +
+          (ofDomain
+            ? 'The backed-up configuration and pins lie beside the present ones, as *.from-backup.json: ' +
+              'nothing reads them; compare, and pin by `weir domain trust` what still holds.\n'
+            : ''),
       );
     },
   );
@@ -79,62 +89,74 @@ async function backupGateway({ dir, backup }: BackupArguments): ReturnType<typeo
   }
 }
 
-async function backupDomain({ dir, backup }: BackupArguments): ReturnType<typeof createBackup> {
+/** Of a running domain too: its counters are read, never opened, which is the running domain's alone. */
+export async function backupDomain({
+  dir,
+  backup,
+}: BackupArguments): ReturnType<typeof createBackup> {
   const { party } = readConfig(dir, DomainConfigSchema);
-  const state = await openDomainState(dir, party);
   const paths = domainPaths(dir);
+  const store = await openDomainStore(dir);
   try {
-    const { head } = await state.counters.state();
+    const head = await readHead(store);
     const pins = existsSync(paths.pins) ? { 'pins.json': paths.pins } : {};
     return await createBackup({
       directory: backup,
       party,
-      identity: state.identity,
-      databases: { 'domain.sqlite': state.store },
+      identity: readKeyFile(paths.identity, 'ed25519'),
+      databases: { 'domain.sqlite': store },
       files: { 'config.json': join(dir, 'config.json'), ...pins },
-      facts: { spendSeq: String(head.seq) },
+      facts: { spendSeq: String(head?.seq ?? 0) },
       nowMs: systemClock.now(),
     });
   } finally {
-    await state.close();
+    await store.close();
   }
 }
 
-async function restoreDomain({ dir, backup }: BackupArguments): ReturnType<typeof restoreBackup> {
+/**
+ * The database goes into place; configuration and pins only beside the present ones: an old list of
+ * pins would bring back a holder's or a gateway's key that the officer has removed since.
+ */
+export async function restoreDomain({
+  dir,
+  backup,
+}: BackupArguments): ReturnType<typeof restoreBackup> {
   const { party } = readConfig(dir, DomainConfigSchema);
-  await refuseRunning(dir, party);
   const paths = domainPaths(dir);
-  return restoreBackup({
-    directory: backup,
-    party,
-    publicKey: readKeyFile(paths.identity, 'ed25519').publicKey,
-    targets: {
-      'domain.sqlite': paths.database,
-      'config.json': join(dir, 'config.json'),
-      'pins.json': paths.pins,
-    },
-    nowMs: systemClock.now(),
-  });
+  return alone(paths.lock, () =>
+    restoreBackup({
+      directory: backup,
+      party,
+      publicKey: readKeyFile(paths.identity, 'ed25519').publicKey,
+      targets: {
+        'domain.sqlite': paths.database,
+        'config.json': join(dir, 'config.from-backup.json'),
+        'pins.json': join(dir, 'pins.from-backup.json'),
+      },
+      nowMs: systemClock.now(),
+    }),
+  );
 }
 
 function restoreGateway({ dir, backup }: BackupArguments): ReturnType<typeof restoreBackup> {
-  return restoreBackup({
-    directory: backup,
-    party: GATEWAY,
-    publicKey: readKeyFile(identityKeyFile(dir), 'ed25519').publicKey,
-    targets: { 'gateway.sqlite': databaseFile(dir), 'config.json': join(dir, 'config.json') },
-    nowMs: systemClock.now(),
-  });
+  return alone(lockFile(dir), () =>
+    restoreBackup({
+      directory: backup,
+      party: GATEWAY,
+      publicKey: readKeyFile(identityKeyFile(dir), 'ed25519').publicKey,
+      targets: { 'gateway.sqlite': databaseFile(dir), 'config.json': join(dir, 'config.json') },
+      nowMs: systemClock.now(),
+    }),
+  );
 }
 
-async function refuseRunning(dir: string, party: PartyId): Promise<void> {
-  if (!existsSync(join(dir, ADMIN_SOCKET))) return;
+/** Under the program's own lock: it neither runs nor can start meanwhile. */
+async function alone<Answer>(file: string, work: () => Promise<Answer>): Promise<Answer> {
+  const lock = takeProcessLock(file);
   try {
-    await adminClient(dir).status();
-  } catch (error) {
-    // Nobody answers: a socket file that a crash left.
-    if (error instanceof SetupError) return;
-    throw error;
+    return await work();
+  } finally {
+    lock.release();
   }
-  throw new StateError('already-exists', `The domain ${party} is running; stop it first.`);
 }
