@@ -9,7 +9,9 @@ import { ProtocolError } from '../common/protocol-error.ts';
 import type { FramePlace } from './messages.ts';
 import { DEGREE } from './params.ts';
 
-const WORD64_BYTES = 8;
+/** Upper parts of four bits in a word. */
+const NIBBLES = 8;
+const MASK_BYTES = DEGREE * 4 + (DEGREE / NIBBLES) * 4;
 const BLOCK_BYTES = 16;
 /** Each draw fails with a probability below 2^−17: a sound stream never comes near. */
 const REDRAWS_MAX = 64;
@@ -46,10 +48,10 @@ export function labelledStream(
 }
 
 /**
- * Adds (or subtracts) one uniform mask in [0, t) to every slot of a plaintext, by rejection: 36
- * bits of each 64-bit word of the stream, and for each word that is not below t the next blocks of
- * the stream after the plaintext's own, slot by slot. Every residue is exactly equally likely, and
- * both parties drop the same words.
+ * Adds (or subtracts) one uniform mask in [0, t) to every slot of a plaintext, by rejection. Each
+ * plaintext takes 4096 32-bit words of the stream, the lower parts, and 512 more, whose nibbles are
+ * the upper ones: 36 bits a slot. For each that is not below t follow the next blocks of the stream,
+ * slot by slot. Every residue is exactly equally likely, and both parties drop the same candidates.
  * @param slots - changed in place and not reduced: whoever adds all masks reduces once.
  * @throws ProtocolError `parameter-invalid` where t is not a 36-bit number.
  */
@@ -61,13 +63,16 @@ export function addMask(
 ): void {
   if (plainModulus >= 2 ** 36 || plainModulus <= 2 ** 35)
     throw new ProtocolError('parameter-invalid', 'the mask sampler is made for 36-bit moduli');
-  const words = wordsOf(stream.next(DEGREE * WORD64_BYTES));
+  const words = wordsOf(stream.next(MASK_BYTES));
   const rejected: number[] = [];
-  for (let slot = 0, at = 0; slot < DEGREE; slot++, at += 2) {
-    const low = words[at] as number;
-    const mask = ((words[at + 1] as number) & UPPER_MASK) * WORD32 + low;
-    if (mask < plainModulus) slots[slot] = (slots[slot] as number) + sign * mask;
-    else rejected.push(slot);
+  for (let slot = 0, nibblesAt = DEGREE; slot < DEGREE; nibblesAt++) {
+    let nibbles = words[nibblesAt] as number;
+    for (const end = slot + NIBBLES; slot < end; slot++) {
+      const mask = (nibbles & UPPER_MASK) * WORD32 + (words[slot] as number);
+      nibbles >>>= 4;
+      if (mask < plainModulus) slots[slot] = (slots[slot] as number) + sign * mask;
+      else rejected.push(slot);
+    }
   }
   for (const slot of rejected)
     slots[slot] = (slots[slot] as number) + sign * redraw(stream, plainModulus);

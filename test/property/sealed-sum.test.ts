@@ -7,6 +7,7 @@ import { addFrames } from '../../protocols/homomorphic/aggregator.ts';
 import { residueCount, type SealedVector, sumBound } from '../../protocols/homomorphic/headroom.ts';
 import { generateSealingKeys } from '../../protocols/homomorphic/keys.ts';
 import { ciphertextSlot } from '../../protocols/homomorphic/messages.ts';
+import { addMask } from '../../protocols/homomorphic/masks.ts';
 import {
   ADDENDS_MAX,
   DEGREE,
@@ -195,6 +196,36 @@ describe('what leaves a holder', () => {
     // The control: without masks the same measure finds the zeros.
     expect(chiSquared(plaintexts(3, false))).toBeGreaterThan(100_000);
   });
+
+  it('takes no candidate that is not below t, and draws again for its slot', () => {
+    const t = Number(PLAIN_MODULI[0]);
+    const answers = [t + 5, 7].map((value) =>
+      wordsBytes(4, [
+        [0, value % 2 ** 32],
+        [1, value],
+      ]),
+    );
+    const first = wordsBytes(DEGREE + DEGREE / 8, []);
+    const view = new DataView(first.buffer);
+    // Slot 0 draws t, slot 1 draws t − 1: the lower parts, and both upper nibbles of 15.
+    view.setUint32(0, t % 2 ** 32, true);
+    view.setUint32(4, (t - 1) % 2 ** 32, true);
+    view.setUint32(DEGREE * 4, 0xff, true);
+    const stream = { next: (length: number) => (length > 16 ? first : answers.shift()!) };
+    const slots = new Float64Array(DEGREE);
+    addMask(stream, t, 1, slots);
+    expect([...slots.subarray(0, 3)]).toEqual([7, t - 1, 0]);
+    expect(answers).toEqual([]);
+  });
+
+  /** Words of a stream; a second one holds the bits above 32 of the value it is given. */
+  function wordsBytes(count: number, words: readonly (readonly [number, number])[]): Uint8Array {
+    const out = new Uint8Array(count * 4);
+    const view = new DataView(out.buffer);
+    for (const [at, value] of words)
+      view.setUint32(at * 4, at === 1 ? Math.floor(value / 2 ** 32) : value, true);
+    return out;
+  }
 
   it('never repeats, within a run or across runs', () => {
     const all = [...plaintexts(3, true), ...plaintexts(3, true)].map((slots) => slots.join());
