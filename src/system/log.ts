@@ -4,6 +4,7 @@
  * blanks whatever looks like a token, a key, a nonce, a JWS or a JWE, wherever it stood.
  */
 import { pino, type DestinationStream, type Logger } from 'pino';
+import { lineOutput } from './log-output.ts';
 
 /** Facts about what happened, an error under `err`; then one sentence. */
 interface Write {
@@ -97,7 +98,7 @@ export function createLog(options: LogOptions): Log {
     formatters: { level: (label: string) => ({ level: label }) },
     hooks: { streamWrite: blankSecrets },
   };
-  return wrap(pino(settings, options.destination ?? pino.destination({ dest: 1, sync: false })));
+  return wrap(pino(settings, options.destination ?? lineOutput(1)));
 }
 
 function wrap(logger: Logger): Log {
