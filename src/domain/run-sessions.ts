@@ -13,6 +13,7 @@ import type { SignedSpend } from '../contracts/spend.ts';
 import { questionOf } from '../disclosure/question.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import {
+  AbortError,
   CapacityError,
   InputError,
   InvariantError,
@@ -54,6 +55,9 @@ import { during, isAtWork, type Session } from './run-session.ts';
 export const SESSIONS_MAX = 256;
 /** A run that was prepared and not started is forgotten after this time. */
 export const SESSION_IDLE_MS = 120_000;
+
+/** The longest that a run may take here, whatever its gateway allows: then its keys are wiped. */
+export const RUN_MS_MAX = 86_400_000;
 
 /** Where a crash test may end the process, besides a computation's own steps. */
 export const SESSION_STEPS = [
@@ -221,6 +225,8 @@ export class RunSessions {
       });
       const stop = (): void => channel.abort(asWeirError(session.stop.signal.reason));
       session.stop.signal.addEventListener('abort', stop, { once: true });
+      const over = new AbortController();
+      void this.#endInTime(session, over.signal);
       try {
         // Revoked between its start and now: its channel ends before anything is sent.
         if (session.stop.signal.aborted) stop();
@@ -230,6 +236,8 @@ export class RunSessions {
       } catch (error) {
         channel.abort(asWeirError(error));
         throw error;
+      } finally {
+        over.abort();
       }
       await this.#parts.step('finished', runId);
       const ms = Math.round(clock.monotonic() - startedMs);
@@ -242,6 +250,13 @@ export class RunSessions {
     } finally {
       this.#forget(runId);
     }
+  }
+
+  /** A gateway that falls silent in the middle of a run holds a domain's keys for so long at most. */
+  async #endInTime(session: Session, over: AbortSignal): Promise<void> {
+    await this.#parts.clock.sleep(RUN_MS_MAX, over);
+    if (over.aborted) return;
+    session.stop.abort(new AbortError('run-timed-out', 'The run took longer than a domain waits.'));
   }
 
   async #runDomain(

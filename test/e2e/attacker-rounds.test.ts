@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import { pack, unpack } from 'msgpackr';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { KINDS } from '../../src/computations/secure-sum/wire.ts';
+import { RUN_MS_MAX } from '../../src/domain/run-sessions.ts';
 import { WeirError } from '../../src/errors.ts';
 import type { RunChannelHandle } from '../../src/link/run-channel.ts';
+import { type Clock, systemClock } from '../../src/system/clock.ts';
 import type { PartyId } from '../../src/system/ids.ts';
 import { sections, type Layout } from '../../protocols/secure-sum/params.ts';
 import { HOLDERS } from '../fixtures/contract.ts';
@@ -24,8 +26,21 @@ let attacker: Attacker;
 /** What is done to frames on the line of the test at work. */
 let onLine: Tamper | undefined;
 
+/** The domains' clock: the machine's, but that a day passes when the test says so. */
+let dayPasses = Promise.withResolvers<void>();
+const clock: Clock = {
+  ...systemClock,
+  sleep: (delayMs, signal) => {
+    if (delayMs !== RUN_MS_MAX) return systemClock.sleep(delayMs, signal);
+    const awake = new Promise<void>((resolve) => {
+      signal?.addEventListener('abort', () => resolve(), { once: true });
+    });
+    return Promise.race([dayPasses.promise, awake]);
+  },
+};
+
 beforeAll(async () => {
-  attacker = await Attacker.open(root, (way, bytes) => onLine?.(way, bytes) ?? [bytes]);
+  attacker = await Attacker.open(root, (way, bytes) => onLine?.(way, bytes) ?? [bytes], clock);
 });
 afterEach(async () => {
   onLine = undefined;
@@ -153,6 +168,19 @@ describe('order', () => {
       await new Promise(() => undefined);
     });
     expectAborted(tried);
+  });
+});
+
+describe('silence', () => {
+  it('of a gateway in the middle of a run ends it in the domains, by their own clocks', async () => {
+    const { codes, sent } = await attack(async (channel) => {
+      await Promise.all(HOLDERS.map((party) => channel.receive(party, KINDS.counts)));
+      dayPasses.resolve();
+      await new Promise(() => undefined);
+    });
+    dayPasses = Promise.withResolvers();
+    expect(codes).toEqual(HOLDERS.map(() => 'run-timed-out'));
+    expect(sent).toEqual(HOLDERS.map(() => KINDS.counts));
   });
 });
 

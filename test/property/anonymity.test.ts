@@ -157,7 +157,9 @@ describe('regrade decision', () => {
 
   it('cannot be made from figures that miss its own demand, nor about core data', () => {
     const poor = { ...decision, figures: { ...decision.figures, k: 4 } };
-    expect(() => signRegrade(poor, keys)).toThrow(/not as anonymous/);
+    expect(() => signRegrade(poor, keys)).toThrow(
+      expect.objectContaining({ code: 'refused-by-officer' }),
+    );
     const uniform = {
       ...decision,
       figures: { ...decision.figures, l: [{ column: 'delay', distinct: 1 }] },

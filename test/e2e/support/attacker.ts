@@ -26,7 +26,7 @@ import { attachLinkServer, type LinkServer } from '../../../src/link/link-server
 import type { RunChannelHandle } from '../../../src/link/run-channel.ts';
 import { openPool } from '../../../src/pool/piscina-pool.ts';
 import type { Pool } from '../../../src/pool/pool.ts';
-import { systemClock } from '../../../src/system/clock.ts';
+import { type Clock, systemClock } from '../../../src/system/clock.ts';
 import { extendHead } from '../../../src/system/hash-link.ts';
 import { type Hash, HashSchema, type PartyId, type RunId } from '../../../src/system/ids.ts';
 import { systemRandom } from '../../../src/system/random.ts';
@@ -100,8 +100,11 @@ export class Attacker {
     this.links.handle(DOMAIN_ASKS.log, async (body) => this.#tellLog(body));
   }
 
-  /** @param line - an attacker between link server and domains, besides. */
-  static async open(root: string, line?: Tamper): Promise<Attacker> {
+  /**
+   * @param line - an attacker between link server and domains, besides.
+   * @param clock - the domains'.
+   */
+  static async open(root: string, line?: Tamper, clock?: Clock): Promise<Attacker> {
     const cast = makeCast();
     const keys = eddsaSuite.generate(systemRandom);
     const server = createServer();
@@ -123,6 +126,7 @@ export class Attacker {
         gatewayKey: keys.publicKey,
         rows: ROWS.get(party) ?? [],
         keys: holderKeys,
+        clock,
       };
       makeHolderDirectory(setup);
       return openHolder(setup);

@@ -6,7 +6,7 @@ import { DISCLOSURE_STAGES } from '../../../src/disclosure/stages.ts';
 import { DomainConfigSchema } from '../../../src/domain/config.ts';
 import { openDomain, type Domain } from '../../../src/domain/domain-process.ts';
 import { encodeBase64url } from '../../../src/system/base64url.ts';
-import { systemClock } from '../../../src/system/clock.ts';
+import { type Clock, systemClock } from '../../../src/system/clock.ts';
 import type { PartyId } from '../../../src/system/ids.ts';
 import { createKeyFile } from '../../../src/system/key-file.ts';
 import { createLog } from '../../../src/system/log.ts';
@@ -65,6 +65,8 @@ export interface HolderSetup {
   readonly gatewayKey: Uint8Array;
   readonly rows: readonly StayRow[];
   readonly keys: ReadonlyMap<PartyId, KeyPair>;
+  /** The machine's unless stated. */
+  readonly clock?: Clock | undefined;
 }
 
 /** A domain's directory as after enrolment and pinning, without a gateway to do either with. */
@@ -109,7 +111,7 @@ export async function openHolder(setup: HolderSetup): Promise<OpenHolder> {
     }),
     computations: COMPUTATIONS,
     stages: DISCLOSURE_STAGES,
-    clock: systemClock,
+    clock: setup.clock ?? systemClock,
     random: systemRandom,
     log: createLog({
       level: 'debug',
