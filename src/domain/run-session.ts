@@ -1,10 +1,14 @@
 /** What a domain holds of one attempt of a run, and which of two calls at one time goes on. */
 import type { DescriptorParty } from '../contracts/describe-run.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
-import { StateError } from '../errors.ts';
+import { AbortError, StateError } from '../errors.ts';
+import type { Clock } from '../system/clock.ts';
 import type { Hash } from '../system/ids.ts';
 import type { RegisteredDataset } from './dataset-registry.ts';
 import type { PreparedRun, PrepareMessage } from './verify-run.ts';
+
+/** The longest that a run may take in a domain, whatever its gateway allows: then its keys are wiped. */
+export const RUN_MS_MAX = 86_400_000;
 
 /**
  * What a session is at. Changed before any waiting, so that of two calls at one time only one goes
@@ -57,4 +61,11 @@ export async function during<Answer>(
 /** Its secret is in use or about to be: it is not forgotten before it ends. */
 export function isAtWork(session: Session): boolean {
   return session.phase === 'starting' || session.phase === 'computing';
+}
+
+/** A gateway that falls silent in the middle of a run holds a domain's keys for so long at most. */
+export async function endInTime(session: Session, clock: Clock, over: AbortSignal): Promise<void> {
+  await clock.sleep(RUN_MS_MAX, over);
+  if (over.aborted) return;
+  session.stop.abort(new AbortError('run-timed-out', 'The run took longer than a domain waits.'));
 }

@@ -13,7 +13,6 @@ import type { SignedSpend } from '../contracts/spend.ts';
 import { questionOf } from '../disclosure/question.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import {
-  AbortError,
   CapacityError,
   InputError,
   InvariantError,
@@ -49,15 +48,12 @@ import {
   verifyStart,
 } from './verify-run.ts';
 import { markedChannel, sealedChannels } from './run-frames.ts';
-import { during, isAtWork, type Session } from './run-session.ts';
+import { during, endInTime, isAtWork, type Session } from './run-session.ts';
 
 /** Runs between prepare and their end; one more is refused. */
 export const SESSIONS_MAX = 256;
 /** A run that was prepared and not started is forgotten after this time. */
 export const SESSION_IDLE_MS = 120_000;
-
-/** The longest that a run may take here, whatever its gateway allows: then its keys are wiped. */
-export const RUN_MS_MAX = 86_400_000;
 
 /** Where a crash test may end the process, besides a computation's own steps. */
 export const SESSION_STEPS = [
@@ -226,7 +222,7 @@ export class RunSessions {
       const stop = (): void => channel.abort(asWeirError(session.stop.signal.reason));
       session.stop.signal.addEventListener('abort', stop, { once: true });
       const over = new AbortController();
-      void this.#endInTime(session, over.signal);
+      void endInTime(session, clock, over.signal);
       try {
         // Revoked between its start and now: its channel ends before anything is sent.
         if (session.stop.signal.aborted) stop();
@@ -250,13 +246,6 @@ export class RunSessions {
     } finally {
       this.#forget(runId);
     }
-  }
-
-  /** A gateway that falls silent in the middle of a run holds a domain's keys for so long at most. */
-  async #endInTime(session: Session, over: AbortSignal): Promise<void> {
-    await this.#parts.clock.sleep(RUN_MS_MAX, over);
-    if (over.aborted) return;
-    session.stop.abort(new AbortError('run-timed-out', 'The run took longer than a domain waits.'));
   }
 
   async #runDomain(

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { pack, unpack } from 'msgpackr';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { KINDS } from '../../src/computations/secure-sum/wire.ts';
-import { RUN_MS_MAX } from '../../src/domain/run-sessions.ts';
+import { RUN_MS_MAX } from '../../src/domain/run-session.ts';
 import { WeirError } from '../../src/errors.ts';
 import type { RunChannelHandle } from '../../src/link/run-channel.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
