@@ -1,0 +1,258 @@
+/**
+ * Matches over real processes, links and files: the answers, what the gateway can see of them, and
+ * what is left when a domain or the gateway dies in the middle.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WeirProblem } from '../../src/client/problem.ts';
+import { openedRun } from '../../src/cli/sealing.ts';
+import type { ContractBody, RunBody } from '../../src/contracts/api.ts';
+import type { Release } from '../../src/computations/computation.ts';
+import type { MatchPlan } from '../../src/contracts/plan.ts';
+import { contractHash } from '../../src/contracts/signed-documents.ts';
+import { PartyIdSchema, type RunId } from '../../src/system/ids.ts';
+import { endOf, faultsIn, readBooks } from './support/books.ts';
+import { findCanaries } from './support/canary.ts';
+import { recordingProxy, type Recording } from './support/recording-proxy.ts';
+import { startWeir, type Holder, type TestWeir } from './support/weir.ts';
+
+const CLINIC = PartyIdSchema.parse('clinic');
+const PHARMACY = PartyIdSchema.parse('pharmacy');
+const TABLES = new Map([
+  [CLINIC, 'visits'],
+  [PHARMACY, 'sales'],
+]);
+/** In keys and values alike; long, so that chance does not make them. */
+const MARKS = ['patient-7c1f9e', 'patient-a05b3d', 'only-clinic-55', 'only-pharma-66'];
+
+const clinicRows = [
+  ...Array.from({ length: 30 }, (_, i) => [
+    `shared-${i}`,
+    `2026-01-${String((i % 28) + 1).padStart(2, '0')}`,
+    i * 10,
+  ]),
+  ['patient-7c1f9e', '2026-02-01', 1],
+  ['patient-a05b3d', '2026-02-02', 2],
+  ['patient-a05b3d', '2026-02-02', 4],
+  ['only-clinic-55', '2026-02-03', 8],
+];
+const pharmacyRows = [
+  ...clinicRows
+    .slice(10, 33)
+    .map(([person, day]) => [String(person).toUpperCase(), String(day).replaceAll('-', '')]),
+  ['only-pharma-66', '20260203'],
+];
+/** Rows 10 to 32: each once, the doubled one twice. */
+const SHARED = clinicRows.slice(10, 33);
+const SUM = SHARED.reduce((sum, row) => sum + Number(row[2]), 0);
+
+const column = (
+  name: string,
+  type: 'text' | 'date' | 'integer',
+  usage: string[],
+  more: object = {},
+) => ({
+  name,
+  type,
+  usage,
+  ...more,
+});
+const holders = [
+  {
+    party: CLINIC,
+    tables: [
+      {
+        registration: {
+          format: 'weir-dataset/1',
+          name: 'visits',
+          title: { zh: '就诊', en: 'Visits' },
+          grade: 'general',
+          personalInformation: 'none',
+          legalBasis: 'Test data',
+          partitions: [],
+          columns: [
+            column('person', 'text', ['join', 'reveal']),
+            column('day', 'date', ['join', 'reveal']),
+            column('cost', 'integer', ['sum'], {
+              bounds: { minimum: '0', maximum: '1000', scale: 0 },
+            }),
+          ],
+        },
+        format: 'csv',
+        csv: ['person,day,cost', ...clinicRows.map((row) => row.join(','))].join('\n'),
+      },
+    ],
+  },
+  {
+    party: PHARMACY,
+    tables: [
+      {
+        registration: {
+          format: 'weir-dataset/1',
+          name: 'sales',
+          title: { zh: '销售', en: 'Sales' },
+          grade: 'general',
+          personalInformation: 'none',
+          legalBasis: 'Test data',
+          partitions: [],
+          columns: [
+            column('buyer', 'text', ['join', 'reveal']),
+            column('date', 'text', ['join', 'reveal']),
+          ],
+        },
+        format: 'csv',
+        csv: ['buyer,date', ...pharmacyRows.map((row) => row.join(','))].join('\n'),
+      },
+    ],
+  },
+] as unknown as readonly Holder[];
+
+const planOf = (changes: Partial<MatchPlan>): MatchPlan => ({
+  kind: 'match',
+  ask: 'cardinality',
+  receiver: PHARMACY,
+  key: [
+    {
+      as: 'person',
+      type: 'text',
+      columns: [
+        { holder: CLINIC, column: 'person' },
+        { holder: PHARMACY, column: 'buyer' },
+      ],
+    },
+    {
+      as: 'day',
+      type: 'date',
+      columns: [
+        { holder: CLINIC, column: 'day' },
+        { holder: PHARMACY, column: 'date', dateFormat: 'compact' },
+      ],
+    },
+  ],
+  duplicates: 'multiplicity',
+  ...changes,
+});
+
+let weir: TestWeir;
+let recording: Recording;
+let counted: ContractBody;
+const runIds = new Set<RunId>();
+
+beforeAll(async () => {
+  weir = await startWeir({
+    holders,
+    controlled: true,
+    through: async (port) => {
+      recording = await recordingProxy(port);
+      return recording.port;
+    },
+  });
+  counted = await agree(planOf({}));
+}, 120_000);
+afterAll(async () => {
+  await weir?.close();
+  await recording?.close();
+});
+
+async function agree(plan: MatchPlan): Promise<ContractBody> {
+  const title = { zh: '测试', en: 'Test' };
+  const drafted = await weir.analyst.draftMatch(plan, TABLES, { title });
+  await weir.analyst.propose(drafted);
+  const hash = contractHash(drafted);
+  await Promise.all(weir.parties.map((party) => weir.officer(party).sign(drafted.id, { hash })));
+  return weir.analyst.untilActive(drafted.id, () => undefined);
+}
+
+async function released(contract: ContractBody): Promise<Release> {
+  const run = await weir.analyst.run(contract, {}, () => undefined);
+  if (contract === counted) runIds.add(run.runId);
+  const opened = await openedRun(weir.analyst, contract.contract, run, () => {
+    throw new Error('no sealing key is needed');
+  });
+  expect(run.verified.missing).toEqual([]);
+  return opened.result.release;
+}
+
+/** Nothing of a protocol is left in either domain's directory. */
+function leftovers(): string[] {
+  return weir.parties.flatMap((party) => {
+    const spill = join(weir.directory, party, 'state', 'spill');
+    if (!existsSync(spill)) return [];
+    return readdirSync(spill, { recursive: true })
+      .map(String)
+      .filter((name) => name.includes('protocol-') || name.includes('.spill'));
+  });
+}
+
+describe('a match between two domains', () => {
+  it('counts what both have, whoever matches', async () => {
+    expect((await released(counted)).rows).toEqual([[SHARED.length]]);
+    const turned = await agree(planOf({ receiver: CLINIC }));
+    expect((await released(turned)).rows).toEqual([[SHARED.length]]);
+  });
+
+  it('sums the other’s values over it, and reveals the keys where both let it', async () => {
+    const summed = await agree(planOf({ ask: 'sum', sum: { as: 'cost', column: 'cost' } }));
+    expect((await released(summed)).rows).toEqual([[SHARED.length, String(SUM)]]);
+    const revealed = await agree(planOf({ ask: 'intersection' }));
+    const { rows } = await released(revealed);
+    const expected = SHARED.map(([person, day]) => [String(person), String(day)]);
+    expect(rows).toEqual(
+      expected.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)),
+    );
+  });
+
+  it('shows no key and no sum on the way, in no encoding', () => {
+    const passed = recording.messages.map(({ where, bytes }) => findCanaries(MARKS, bytes, where));
+    expect(passed.flat()).toEqual([]);
+    expect(recording.messages.length).toBeGreaterThan(50);
+    // The control: the search sees a key that does travel.
+    expect(findCanaries(MARKS, Buffer.from(`{"key":"${MARKS[0]}"}`), 'control')).not.toEqual([]);
+  });
+});
+
+describe('a match that breaks off', () => {
+  const started = async (): Promise<RunId> => {
+    const { request, idempotencyKey } = weir.prepare(counted);
+    const { runId } = await weir.analyst.client.startRun(request, idempotencyKey);
+    runIds.add(runId);
+    return runId;
+  };
+  const checkVoided = async (run: RunBody): Promise<void> => {
+    expect(run.state).toBe('voided');
+    const failure = weir.analyst.client.result(run.runId);
+    await expect(failure).rejects.toBeInstanceOf(WeirProblem);
+    await expect(failure).rejects.toMatchObject({ code: run.code });
+    expect(leftovers()).toEqual([]);
+    expect(faultsIn(await readBooks(weir, counted.contract.id, runIds))).toEqual([]);
+  };
+
+  it.each([
+    [CLINIC, 'psi.points'],
+    [PHARMACY, 'psi.points'],
+    [PHARMACY, 'psi.result'],
+  ])('because %s dies at %s is voided, and the next one is as ever', async (party, step) => {
+    await weir.program(party).order({ kind: 'crash-at', step });
+    const runId = await started();
+    expect(await weir.program(party).ended).toMatchObject({ signal: 'SIGKILL' });
+    await weir.start(party);
+    await weir.linked();
+    await checkVoided(await endOf(weir, runId));
+    expect((await released(counted)).rows).toEqual([[SHARED.length]]);
+  });
+
+  it('because the gateway dies in the middle is voided, and the next one is as ever', async () => {
+    await weir.gateway.order({ kind: 'crash-at', step: 'released' });
+    const { request, idempotencyKey } = weir.prepare(counted);
+    const sending = weir.analyst.client.startRun(request, idempotencyKey).catch(() => undefined);
+    await weir.gateway.ended;
+    await weir.start('gateway');
+    await sending;
+    await weir.linked();
+    const { runId } = await weir.analyst.client.startRun(request, idempotencyKey);
+    runIds.add(runId);
+    await checkVoided(await endOf(weir, runId));
+    expect((await released(counted)).rows).toEqual([[SHARED.length]]);
+  });
+});
