@@ -1,7 +1,7 @@
 /** The gateway's catalog: what connected holders last published, each as its holder signed it. */
 import type { AuditSink } from '../audit/audit-sink.ts';
 import type { MigrationList } from '../store/migrations.ts';
-import type { Store } from '../store/store.ts';
+import type { Statement, Store } from '../store/store.ts';
 import type { PartyId } from '../system/ids.ts';
 import {
   type PublishedDataset,
@@ -35,24 +35,32 @@ export class CatalogBook {
   }
 
   /**
-   * Takes a holder's whole list: what is not in it any more is withdrawn.
+   * Takes some of a holder's datasets, and the names of all: what is not among them is withdrawn.
    * @param holderKey - the holder's enrolled key; every document must be signed by it.
    * @throws IdentityError `signature-invalid`, InputError `malformed-message`
    */
   async publish(
     holder: PartyId,
+    names: readonly string[],
     signed: readonly SignedPublishedDataset[],
     holderKey: Uint8Array,
     nowMs: number,
   ): Promise<void> {
     const datasets = signed.map((one) => ({ one, dataset: verifyPublished(one, holderKey) }));
     const own = datasets.filter(({ dataset }) => dataset.holder === holder);
+    const known = await this.#store.query('SELECT name FROM published_dataset WHERE holder = ?', [
+      holder,
+    ]);
+    const kept = new Set(names);
+    const withdrawn = known.map((row) => String(row['name'])).filter((name) => !kept.has(name));
+    if (own.length === 0 && withdrawn.length === 0) return;
     await this.#audit.append(
       {
         kind: 'catalog.published',
         atMs: nowMs,
         facts: {
           holder,
+          withdrawn,
           datasets: own.map(({ dataset }) => ({
             name: dataset.name,
             fingerprint: dataset.fingerprint,
@@ -61,7 +69,8 @@ export class CatalogBook {
         },
       },
       [
-        { sql: 'DELETE FROM published_dataset WHERE holder = ?', params: [holder] },
+        ...withdrawn.map((name) => deleteDataset(holder, name)),
+        ...own.map(({ dataset }) => deleteDataset(holder, dataset.name)),
         ...own.map(({ one, dataset }) => ({
           sql: `INSERT INTO published_dataset (holder, name, fingerprint, document, published_at_ms)
                 VALUES (?, ?, ?, ?, ?)`,
@@ -85,4 +94,11 @@ export class CatalogBook {
       SignedPublishedDatasetSchema.parse(JSON.parse(String(row['document']))),
     );
   }
+}
+
+function deleteDataset(holder: PartyId, name: string): Statement {
+  return {
+    sql: 'DELETE FROM published_dataset WHERE holder = ? AND name = ?',
+    params: [holder, name],
+  };
 }

@@ -4,7 +4,7 @@
  */
 import { InputError } from '../errors.ts';
 import type { ErrorFacts } from '../errors.ts';
-import type { Contract } from './contract.ts';
+import { type Contract, CONTRACT_BYTES_MAX } from './contract.ts';
 import { isStrongEncryptionKey, isStrongSignKey } from './key-strength.ts';
 import { checkMatch } from './check-match.ts';
 import { CELLS_MAX, OTHER_LABEL } from './plan.ts';
@@ -16,9 +16,11 @@ import { signatoriesOf } from './signed-documents.ts';
  * Everything a signatory should be able to rely on before reading a contract: no party or key
  * counted twice, every column of the plan with its public labels or bounds and none besides, every
  * parameter used and within its column's labels, dates and time zone that exist.
- * @throws InputError `malformed-message`, `column-unknown`, `too-many-cells`, `query-not-supported`
+ * @throws InputError `malformed-message`, `column-unknown`, `too-many-cells`, `query-not-supported`,
+ *   `set-too-large`
  */
 export function checkContract(contract: Contract): void {
+  checkSize(contract);
   checkParties(contract);
   checkTimes(contract);
   checkPrice(contract);
@@ -40,6 +42,15 @@ export function checkPlanned(contract: Contract): void {
   if (contract.protocol.name === 'psi') refuse('the protocol psi is for plans that match');
   checkColumns(contract, plan);
   checkSelections(contract, plan);
+}
+
+function checkSize(contract: Contract): void {
+  const sizeBytes = Buffer.byteLength(JSON.stringify(contract));
+  if (sizeBytes <= CONTRACT_BYTES_MAX) return;
+  throw new InputError('set-too-large', `The contract has ${sizeBytes} bytes.`, {
+    rule: `at most ${CONTRACT_BYTES_MAX} bytes, dictionaries and keys included`,
+    remedy: 'Group by columns with fewer or shorter labels.',
+  });
 }
 
 function checkParties(contract: Contract): void {

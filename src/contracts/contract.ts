@@ -5,6 +5,12 @@ import { NoiseTermsSchema } from './noise.ts';
 import { ParameterSchema, PlanSchema, DICTIONARY_MAX, GROUPS_MAX, MEASURES_MAX } from './plan.ts';
 
 export const HOLDERS_MAX = 256;
+/**
+ * JSON text of a contract. It travels in one message of the link (1 MiB) with its signatures and a
+ * request, whose labels are some of the contract's own and so no longer than the contract: one that
+ * did not fit could never run, and would keep its holders from listing any other.
+ */
+export const CONTRACT_BYTES_MAX = 491_520;
 
 /** 32 bytes in base64url without padding, in its only spelling: the last character's idle bits are 0. */
 export const Bytes32Schema = z.string().regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);

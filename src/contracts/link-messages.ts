@@ -19,6 +19,11 @@ export const DOMAIN_ASKS = {
 } as const;
 export const GATEWAY_ASKS = { revoked: 'contract.revoked' } as const;
 
+/** Bytes of datasets that a holder publishes in one message, which may hold a single larger one. */
+export const PUBLISHED_BYTES_MAX = 524_288;
+/** JSON text of one published dataset with its signature: it fits a message of the link. */
+export const PUBLISHED_DATASET_BYTES_MAX = 917_504;
+
 /** A number of entries, as decimal digits. */
 const Size = z.string().regex(/^\d{1,18}$/);
 

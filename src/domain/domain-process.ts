@@ -2,7 +2,6 @@
 import { join, resolve } from 'node:path';
 import { readFileSync } from 'node:fs';
 import type { Computation } from '../computations/computation.ts';
-import { signPublished } from '../catalog/published.ts';
 import { DOMAIN_ASKS, GATEWAY_ASKS, WitnessedSchema } from '../contracts/link-messages.ts';
 import { RUN_METHODS } from '../contracts/run-messages.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
@@ -27,6 +26,7 @@ import { type DomainState, domainPaths, openDomainState } from './domain-state.t
 import { openFileArtifactStore } from './file-artifact-store.ts';
 import { GatewayLog } from './gateway-log.ts';
 import { officerActions } from './officer.ts';
+import { publishDatasets } from './publish.ts';
 import { hearRevocation, tellRevocations } from './revocations.ts';
 import { openNoiseBook } from './noise-book.ts';
 import { RunSessions } from './run-sessions.ts';
@@ -212,10 +212,8 @@ async function keepPublished(
       const current = await datasets.all();
       const versions = current.map((dataset) => dataset.fingerprint).join(' ');
       if (published?.link !== link || published.versions !== versions) {
-        const signed = current.map((dataset) => signPublished(dataset.published, state.identity));
-        await link.request(DOMAIN_ASKS.publish, { datasets: signed });
+        await publishDatasets(link, current, state.identity, log);
         published = { link, versions };
-        log.info({ datasets: signed.length }, 'catalog published');
       }
       waitMs = PUBLISH_RETRY_MS;
       await clock.sleep(REPUBLISH_EVERY_MS, AbortSignal.any([signal, greeted.ended]));

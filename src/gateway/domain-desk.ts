@@ -23,15 +23,17 @@ import { IdentityError, InputError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
 import type { RunService } from '../runs/run-service.ts';
 import type { Clock } from '../system/clock.ts';
-import type { PartyId } from '../system/ids.ts';
+import { NameSchema, type PartyId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
 import type { DomainBook } from './domains.ts';
 import type { GatewayState } from './gateway-state.ts';
 import { revoke } from './revocations.ts';
 
-/** Datasets one holder publishes at once. */
+/** Datasets of one holder. */
 const DATASETS_PUBLISHED_MAX = 1000;
 const PublishSchema = z.strictObject({
+  /** All that the holder publishes: what is not among them is withdrawn. */
+  names: z.array(NameSchema).max(DATASETS_PUBLISHED_MAX),
   datasets: z.array(SignedPublishedDatasetSchema).max(DATASETS_PUBLISHED_MAX),
 });
 
@@ -56,8 +58,8 @@ export function serveDomains(parts: DeskParts): void {
     handle: (body: z.infer<Schema>, party: PartyId) => Promise<unknown>,
   ): void => links.handle(method, (body, { party }) => handle(parsed(schema, body, method), party));
 
-  answer(DOMAIN_ASKS.publish, PublishSchema, async ({ datasets }, party) => {
-    await catalog.publish(party, datasets, await keyOf(parts, party), clock.now());
+  answer(DOMAIN_ASKS.publish, PublishSchema, async ({ names, datasets }, party) => {
+    await catalog.publish(party, names, datasets, await keyOf(parts, party), clock.now());
     return null;
   });
   answer(DOMAIN_ASKS.contracts, ContractsQuerySchema, async ({ after }, party) =>

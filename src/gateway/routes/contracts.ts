@@ -9,8 +9,8 @@ import type { ContractService } from '../services.ts';
 import type { Caller } from '../tokens.ts';
 import { contractBody } from '../wire.ts';
 
-/** A contract carries its dictionaries. */
-const CONTRACT_MAX_BYTES = 16 * 1024 * 1024;
+/** A contract and its signatures, as spaciously as anybody writes them. */
+const CONTRACT_MAX_BYTES = 2 * 1024 * 1024;
 const SIGNATURE_MAX_BYTES = 16 * 1024;
 const ContractParams = z.strictObject({ contractId: ContractIdSchema });
 /** Contracts carry their dictionaries, so a page of them is small. */
@@ -82,6 +82,7 @@ function mountPropose(app: HttpApp, gate: Gate, contracts: ContractService): voi
         'query-not-supported',
         'parameter-invalid',
         'too-many-cells',
+        'set-too-large',
         'overflow-possible',
         'dataset-unknown',
         'column-unknown',

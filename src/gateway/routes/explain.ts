@@ -11,7 +11,7 @@ import { json, mountGuarded, type Gate, type HttpApp } from '../endpoint.ts';
 import type { ExplainCommand, ExplainService, PlanService } from '../services.ts';
 import { explainBody, planBody } from '../wire.ts';
 
-const EXPLAIN_MAX_BYTES = 16 * 1024 * 1024;
+const EXPLAIN_MAX_BYTES = 2 * 1024 * 1024;
 const PLAN_MAX_BYTES = 1024 * 1024;
 
 export function mountExplain(app: HttpApp, gate: Gate, explains: ExplainService): void {

@@ -13,7 +13,7 @@ import { json, mountGuarded, type Gate, type HttpApp } from '../endpoint.ts';
 import type { RunService } from '../services.ts';
 import { runBody } from '../wire.ts';
 
-const REQUEST_MAX_BYTES = 4 * 1024 * 1024;
+const REQUEST_MAX_BYTES = 1024 * 1024;
 export const RunParams = z.strictObject({ runId: RunIdSchema });
 
 export function mountRuns(app: HttpApp, gate: Gate, runs: RunService): void {

@@ -1,0 +1,131 @@
+/** What has to travel in one message of the link fits it, and what does not is refused beforehand. */
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CATALOG_MIGRATIONS, CatalogBook } from '../../src/catalog/catalog-book.ts';
+import type { SignedPublishedDataset } from '../../src/catalog/published.ts';
+import { checkContract } from '../../src/contracts/check-contract.ts';
+import { type Contract, CONTRACT_BYTES_MAX } from '../../src/contracts/contract.ts';
+import { signRequest } from '../../src/contracts/signed-documents.ts';
+import { publishDatasets } from '../../src/domain/publish.ts';
+import type { RegisteredDataset } from '../../src/domain/dataset-registry.ts';
+import { InputError } from '../../src/errors.ts';
+import { encodeFrame } from '../../src/link/frame-codec.ts';
+import { BODY_BYTES_MAX } from '../../src/link/limits.ts';
+import { PartyIdSchema } from '../../src/system/ids.ts';
+import { createLog } from '../../src/system/log.ts';
+import { systemRandom } from '../../src/system/random.ts';
+import { eddsaSuite } from '../../src/system/signature-suite.ts';
+import {
+  ANALYST,
+  makeCast,
+  makeContract,
+  makeRequest,
+  NOW_MS,
+  signByAll,
+} from '../fixtures/contract.ts';
+import { publishFlights } from '../support/published-flights.ts';
+import { postgresKind, sqliteKind, type TestStore } from '../support/test-stores.ts';
+
+const holders = Array.from({ length: 256 }, (_, at) => PartyIdSchema.parse(`holder-${at}`));
+const cast = makeCast(holders);
+const sizeOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
+
+/** A contract whose labels, all of which a request may choose, fill about `bytes` of it twice. */
+function contractWith(count: number): Contract {
+  const labels = Array.from({ length: count }, (_, at) => String(at).padStart(250, '界'));
+  return makeContract(
+    cast,
+    {
+      plan: {
+        kind: 'aggregate',
+        table: 'flights',
+        groups: [{ column: 'hour' }],
+        measures: [{ as: 'flights', fn: 'count' }],
+        select: [{ column: 'hour', in: { parameter: 'hours' } }],
+      },
+      bounds: [],
+      dictionaries: [{ column: 'hour', labels }],
+      parameters: { hours: { kind: 'labels', column: 'hour', labels, most: count } },
+      disclosure: { smallestCell: 3, smallestContributors: 1 },
+    },
+    holders,
+  );
+}
+
+describe('a contract', () => {
+  const labelBytes = 2 * (contractWith(2).dictionaries[0]!.labels[0]!.length * 3);
+  const count = Math.floor((CONTRACT_BYTES_MAX - sizeOf(contractWith(1))) / labelBytes);
+
+  it('of the largest size travels with a full request and all signatures', () => {
+    const contract = contractWith(count);
+    expect(sizeOf(contract)).toBeGreaterThan(0.98 * CONTRACT_BYTES_MAX);
+    checkContract(contract);
+    const { labels } = contract.dictionaries[0]!;
+    const request = makeRequest(contract, { arguments: { hours: [...labels] } });
+    const message = {
+      runId: contract.id,
+      attempt: 1,
+      parties: holders,
+      contract: signByAll(contract, cast),
+      request: signRequest(request, cast.keyOf(ANALYST)),
+    };
+    expect(encodeFrame(message).length).toBeLessThan(BODY_BYTES_MAX);
+  });
+
+  it('of more is refused before anybody signs it', () => {
+    expect(() => checkContract(contractWith(count + 5))).toThrow(
+      expect.objectContaining({ code: 'set-too-large' }) as InputError,
+    );
+  });
+});
+
+const postgres = await postgresKind();
+afterAll(() => postgres.stop());
+describe.each([sqliteKind, postgres])('publication on $name', (kind) => {
+  let opened: TestStore;
+  let book: CatalogBook;
+  beforeEach(async (context) => {
+    if (kind.missing !== undefined) context.skip(kind.missing);
+    opened = await kind.open([CATALOG_MIGRATIONS]);
+    book = new CatalogBook(opened.store, opened.audit);
+  });
+  afterEach(() => (kind.missing === undefined ? opened.remove() : undefined));
+
+  const keys = eddsaSuite.generate(systemRandom);
+  const log = createLog({ level: 'silent', name: 'test' });
+  const holder = PartyIdSchema.parse('west');
+  const datasetOf = (name: string, labelBytes: number): RegisteredDataset => {
+    const base = publishFlights(holder);
+    const columns = base.columns.map((column) =>
+      column.name === 'hour'
+        ? {
+            ...column,
+            labels: Array.from({ length: labelBytes / 256 }, (_, i) => `${i}`.padStart(250, 'x')),
+          }
+        : column,
+    );
+    return { published: { ...base, name, columns } } as unknown as RegisteredDataset;
+  };
+  let messages: number[] = [];
+  const link = {
+    request: async (_method: string, body: unknown) => {
+      const { names, datasets } = body as { names: string[]; datasets: SignedPublishedDataset[] };
+      messages.push(encodeFrame(body).length);
+      await book.publish(holder, names, datasets, keys.publicKey, NOW_MS);
+      return null;
+    },
+  };
+  const listed = async (): Promise<string[]> => (await book.list()).map(({ name }) => name);
+
+  it('takes several messages where one would not do, and leaves out what fits none', async () => {
+    messages = [];
+    const some = ['a', 'b', 'c', 'd', 'e'].map((name) => datasetOf(name, 262_144));
+    await publishDatasets(link, [...some, datasetOf('huge', 1_048_576)], keys, log);
+    expect(messages.length).toBeGreaterThan(2);
+    expect(Math.max(...messages)).toBeLessThan(BODY_BYTES_MAX);
+    expect(await listed()).toEqual(['a', 'b', 'c', 'd', 'e']);
+    await publishDatasets(link, some.slice(1, 3), keys, log);
+    expect(await listed()).toEqual(['b', 'c']);
+    await publishDatasets(link, [], keys, log);
+    expect(await listed()).toEqual([]);
+  });
+});
