@@ -3,6 +3,7 @@
  * gateway, a mock run and every domain give the same verdict, and none of them reads a row.
  */
 import type { Contract } from '../contracts/contract.ts';
+import { addsNoise } from '../contracts/noise.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
 import type { AggregatePlan, MatchPlan, Measure } from '../contracts/plan.ts';
 import { InputError, PolicyError, type ErrorFacts, type WeirError } from '../errors.ts';
@@ -165,8 +166,7 @@ function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyEr
       remedy: 'None: whatever is signed, this dataset stays closed.',
     });
   }
-  const isNoised =
-    contract.disclosure.noise !== undefined && contract.protocol.name === 'secure-sum';
+  const isNoised = contract.disclosure.noise !== undefined && addsNoise(contract.protocol.name);
   if (dataset.grade === 'important' && !isNoised) {
     return new PolicyError(
       'noise-required',
@@ -174,7 +174,7 @@ function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyEr
       {
         party,
         rule: 'grade important',
-        remedy: 'A secure sum with disclosure.noise: terms that every holder signs.',
+        remedy: 'A secure or sealed sum with disclosure.noise: terms that every holder signs.',
       },
     );
   }

@@ -7,6 +7,7 @@ import type { ErrorFacts } from '../errors.ts';
 import { type Contract, CONTRACT_BYTES_MAX } from './contract.ts';
 import { isStrongEncryptionKey, isStrongSignKey } from './key-strength.ts';
 import { checkMatch } from './check-match.ts';
+import { addsNoise } from './noise.ts';
 import { CELLS_MAX, OTHER_LABEL } from './plan.ts';
 import type { AggregatePlan } from './plan.ts';
 import { dictionaryOf, measuredColumns, partitionCells } from './plan-fits.ts';
@@ -34,8 +35,8 @@ export function checkContract(contract: Contract): void {
 export function checkPlanned(contract: Contract): void {
   checkDatasets(contract);
   const { plan } = contract;
-  if (contract.disclosure.noise !== undefined && contract.protocol.name !== 'secure-sum') {
-    refuse('only a secure sum is noised as the contract says');
+  if (contract.disclosure.noise !== undefined && !addsNoise(contract.protocol.name)) {
+    refuse('only a secure sum or a sealed sum is noised as the contract says');
   }
   if (plan.kind === 'match') return checkMatch(contract, plan);
   checkNoise(contract);

@@ -28,3 +28,8 @@ export function noiseOf(contract: {
 }): z.infer<typeof DescriptorNoiseSchema> {
   return contract.disclosure.noise ?? 'none';
 }
+
+/** Protocols whose domains add the agreed noise to what they count and sum. */
+export function addsNoise(protocol: string): boolean {
+  return protocol === 'secure-sum' || protocol === 'sealed-sum';
+}

@@ -2,9 +2,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sealingKeyText } from '../../src/client/sealing-key.ts';
 import type { GatewayRole, Release } from '../../src/computations/computation.ts';
 import { residuesNeeded, sealedShapeOf } from '../../src/computations/sealed-sum/shape.ts';
+import { estimateSealedSum } from '../../src/computations/sealed-sum/estimate.ts';
 import { encodeStatement } from '../../src/computations/sealed-sum/statement.ts';
 import { SEALED_KINDS } from '../../src/computations/sealed-sum/wire.ts';
 import { KINDS } from '../../src/computations/secure-sum/wire.ts';
+import type { NoiseTerms } from '../../src/contracts/noise.ts';
 import { descriptorHash, requestHash } from '../../src/contracts/signed-documents.ts';
 import type { Frame } from '../../src/link/channel.ts';
 import type { Pool } from '../../src/pool/pool.ts';
@@ -16,7 +18,7 @@ import { lanesOfFrame } from '../../protocols/homomorphic/party.ts';
 import { sealedSumParameters } from '../../protocols/homomorphic/params.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
 import { loadSeal } from '../../workers/seal-instance.ts';
-import { FIXED_CASE, prepare, runAll, testPool } from '../support/secure-sum-run.ts';
+import { FIXED_CASE, prepare, runAll, testPool, type RunCase } from '../support/secure-sum-run.ts';
 import {
   makeRecipient,
   openWith,
@@ -73,6 +75,38 @@ describe('a sealed sum run', () => {
     // The control: under the lower threshold the same cells are there.
     expect(opened.suppressedCells).toBeGreaterThan(0);
     expect(opened.releasedCells).toBeLessThan(12);
+  });
+
+  it('carries the noise that the contract asks for: the table of the noised secure sum', async () => {
+    const noised: RunCase = {
+      ...FIXED_CASE,
+      columns: [FIXED_CASE.columns[0]!, { ...FIXED_CASE.columns[1]!, maximum: 10n ** 12n }],
+      noiseSeed: 'noise',
+    };
+    const noise: NoiseTerms = {
+      mechanism: 'discrete-gaussian',
+      microRhoPerRun: 100_000,
+      deltaExponent: 9,
+      cellsPerUnit: 1,
+      rowsPerCell: 1,
+      honestDomains: 2,
+    };
+    const terms = { disclosure: { smallestCell: 3, smallestContributors: 2, noise } };
+    const prepared = prepareSealed(noised, recipient, terms);
+    const { release } = await runSealed(noised, prepared, pool);
+    const plain = await runAll(noised, prepare(noised, {}, terms), pool);
+    if (release.status === 'rejected') throw release.reason;
+    if (plain.release.status === 'rejected') throw plain.release.reason;
+    const opened = await openWith(pool, prepared, recipient, release.value);
+    expect(opened).toEqual(plain.release.value);
+    // The control: the exact table is another one.
+    const { noiseSeed: _seed, ...quiet } = noised;
+    const exact = await runAll(quiet, prepare(quiet), pool);
+    if (exact.release.status === 'rejected') throw exact.release.reason;
+    expect(opened.rows).not.toEqual(exact.release.value.rows);
+    const estimate = estimateSealedSum(prepared.contract, {});
+    expect(estimate.exact).toBe(false);
+    expect(estimate.units['micro-rho']).toBe(100_000n);
   });
 
   it('sums over more parties than mask pairwise with each other', async () => {

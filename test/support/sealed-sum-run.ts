@@ -20,6 +20,7 @@ import {
   seededRandom,
   type Prepared,
   type RunCase,
+  caseNoise,
 } from './secure-sum-run.ts';
 
 /** The recipient's two keys: one for results, one for sums. */
@@ -47,8 +48,13 @@ export function sealingText({ sealingKey: { publicKeys } }: Recipient): string {
 }
 
 /** Contract and descriptor of a sealed sum over a case. */
-export function prepareSealed(run: RunCase, recipient: Recipient): Prepared {
+export function prepareSealed(
+  run: RunCase,
+  recipient: Recipient,
+  terms: Partial<Contract> = {},
+): Prepared {
   const change: Partial<Contract> = {
+    ...terms,
     protocol: { name: 'sealed-sum', sealingKey: sealingText(recipient) },
     recipient: {
       id: 'analyst' as PartyId,
@@ -117,7 +123,7 @@ export async function runSealed(
         sealedTo: (peer) => network.sealed(id, peer),
         source: laneSource(run, run.parts[index] ?? [], prepared.cells),
         stages: DISCLOSURE_STAGES,
-        noiseOf: undefined,
+        noiseOf: run.noiseSeed === undefined ? undefined : caseNoise(run.noiseSeed, id),
         pool,
         random: seededRandom(`${run.seed} ${id}`),
         step: async (name) => {

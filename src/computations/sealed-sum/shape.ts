@@ -1,6 +1,7 @@
 /** What a sealed sum looks like, from the contract and the request's arguments alone. */
 import type { Contract } from '../../contracts/contract.ts';
 import type { Arguments } from '../../contracts/plan.ts';
+import type { VectorNoise } from '../../disclosure/noise-plan.ts';
 import { InputError } from '../../errors.ts';
 import { decodeBase64url } from '../../system/base64url.ts';
 import type { BgvPublicKey } from '../../../protocols/common/bgv.ts';
@@ -66,15 +67,20 @@ export function residuesNeeded(contract: Contract): number {
   return Math.max(...vectorsOf(contract, shapeOf(contract, args)).map(residuesOf));
 }
 
-/** Rows, then for each column its non-null rows, sum and, where asked, sum of squares. */
+/**
+ * Rows, then for each column its non-null rows, sum and, where asked, sum of squares: bounds of one
+ * holder's cell, its share of noise included.
+ */
 function vectorsOf(contract: Contract, base: Shape): readonly SealedVector[] {
   const rowsMax = BigInt(Math.max(...contract.datasets.map((dataset) => dataset.rowsMax)));
   const counts = { laneBytes: 8, minimum: 0n, maximum: rowsMax } as const;
   const bounds = [
-    counts,
-    ...base.columns.flatMap((column) => {
-      const sums = [counts, sumsOf(column, rowsMax)];
-      return column.squares ? [...sums, squaresOf(column, rowsMax)] : sums;
+    widened(counts, base.noise?.rows),
+    ...base.columns.flatMap((column, index) => {
+      const noise = base.noise?.columns[index];
+      const sums = [widened(counts, noise?.nonNull), widened(sumsOf(column, rowsMax), noise?.sum)];
+      if (!column.squares) return sums;
+      return [...sums, widened(squaresOf(column, rowsMax), noise?.squares)];
     }),
   ];
   const common = { cells: base.cells, addends: contract.holders.length };
@@ -82,6 +88,12 @@ function vectorsOf(contract: Contract, base: Shape): readonly SealedVector[] {
 }
 
 type LaneBounds = Pick<SealedVector, 'laneBytes' | 'minimum' | 'maximum'>;
+
+/** By the most that one holder's noise can be: clamping must not cut it, which would bias it. */
+function widened(bounds: LaneBounds, noise: VectorNoise | undefined): LaneBounds {
+  const tail = noise?.tail ?? 0n;
+  return { ...bounds, minimum: bounds.minimum - tail, maximum: bounds.maximum + tail };
+}
 
 /** An empty cell is a sum too, so zero is always within. */
 function sumsOf(column: MeasuredColumn, rowsMax: bigint): LaneBounds {
