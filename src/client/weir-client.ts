@@ -121,6 +121,18 @@ export class WeirClient {
     return this.#once({ method: 'POST', path, json: signature }, api.ContractBodySchema);
   }
 
+  /** The operator stops a contract's runs. */
+  suspendContract(id: ContractId, reason: string): Promise<api.ContractBody> {
+    const path = `/v1/contracts/${id}/suspension`;
+    return this.#again({ method: 'POST', path, json: { reason } }, api.ContractBodySchema);
+  }
+
+  /** The operator lets them begin again; a holder's own suspension stays. */
+  resumeContract(id: ContractId): Promise<api.ContractBody> {
+    const path = `/v1/contracts/${id}/suspension`;
+    return this.#once({ method: 'DELETE', path }, api.ContractBodySchema);
+  }
+
   datasets(): Promise<api.DatasetList> {
     return this.#again({ method: 'GET', path: '/v1/catalog/datasets' }, api.DatasetListSchema);
   }

@@ -194,6 +194,9 @@ export const ContractBodySchema = z.object({
 });
 export type ContractBody = z.infer<typeof ContractBodySchema>;
 
+/** Why the operator suspends a contract; kept with it. */
+export const SuspensionRequestSchema = z.strictObject({ reason: z.string().min(1).max(2000) });
+
 export const ContractPageSchema = z.object({
   contracts: z.array(ContractBodySchema),
   /** The `after` of the next page, or null on the last. */

@@ -26,8 +26,8 @@ import {
 import type { FiledFacts } from './contract-rows.ts';
 import { checkAction, stateOf } from './life-cycle.ts';
 import type { ContractState } from './life-cycle.ts';
-import { verifyRefusal, verifyRevocation } from './notices.ts';
-import type { SignedRefusal, SignedRevocation } from './notices.ts';
+import { verifyPause, verifyRefusal, verifyRevocation } from './notices.ts';
+import type { SignedPause, SignedRefusal, SignedRevocation } from './notices.ts';
 import { contractHash, verifyContractSignature } from './signed-documents.ts';
 
 export const CONTRACT_MIGRATIONS: MigrationList = {
@@ -51,6 +51,8 @@ CREATE TABLE contract_suspension (
   contract_id TEXT NOT NULL, party TEXT NOT NULL, reason TEXT NOT NULL, at_ms BIGINT NOT NULL,
   PRIMARY KEY (contract_id, party))`,
     },
+    // The signed notice of a holder that suspends.
+    { number: 2, sql: 'ALTER TABLE contract_suspension ADD COLUMN document TEXT' },
   ],
 };
 
@@ -182,13 +184,32 @@ export class ContractBook {
     return readRevocations(this.#store, party, after, Math.min(most, CONTRACTS_PAGE_MAX));
   }
 
+  /**
+   * A holder's signed pause or its end. Told on every new link: what stands already changes nothing.
+   * @throws IdentityError, StateError, PolicyError
+   */
+  pause(signed: SignedPause, nowMs: number): Promise<FiledContract> {
+    const { contractId: id, party, standing, reason } = signed.pause;
+    return this.#change(id, nowMs, (facts) => {
+      verifyPause(signed, facts.contract);
+      if (facts.suspendedBy.has(party) === (standing === 'suspended')) return undefined;
+      if (standing === 'resumed') {
+        checkAction('resume', party, facts, nowMs, GATEWAY);
+        return { kind: 'contract.resumed', party, statement: deleteSuspension(id, party) };
+      }
+      checkAction('suspend', party, facts, nowMs, GATEWAY);
+      const statement = insertSuspension(id, party, reason, JSON.stringify(signed), nowMs);
+      return { kind: 'contract.suspended', party, statement };
+    });
+  }
+
   /** @param actor - a holder, or `gateway` for its operator and rules. */
   suspend(id: ContractId, actor: PartyId, reason: string, nowMs: number): Promise<FiledContract> {
     return this.#change(id, nowMs, (facts) => {
       checkAction('suspend', actor, facts, nowMs, GATEWAY);
       if (facts.suspendedBy.has(actor)) return undefined;
       const text = reason.slice(0, REASON_LENGTH_MAX);
-      const statement = insertSuspension(id, actor, text, nowMs);
+      const statement = insertSuspension(id, actor, text, null, nowMs);
       return { kind: 'contract.suspended', party: actor, statement };
     });
   }

@@ -67,15 +67,18 @@ export function insertNotice(
   };
 }
 
+/** @param document - the holder's signed notice; the operator's own suspension has none. */
 export function insertSuspension(
   id: ContractId,
   party: PartyId,
   reason: string,
+  document: string | null,
   nowMs: number,
 ): Statement {
   return {
-    sql: `INSERT INTO contract_suspension (contract_id, party, reason, at_ms) VALUES (?, ?, ?, ?)`,
-    params: [id, party, reason, nowMs],
+    sql: `INSERT INTO contract_suspension (contract_id, party, reason, document, at_ms)
+          VALUES (?, ?, ?, ?, ?)`,
+    params: [id, party, reason, document, nowMs],
   };
 }
 

@@ -3,7 +3,7 @@
  * or refused before it was signed. Pure: the state follows from what was signed and noted and from
  * the time, so no stored state can drift from its evidence.
  */
-import { IdentityError, PolicyError, StateError } from '../errors.ts';
+import { IdentityError, MeteringError, PolicyError, StateError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
 import type { Contract } from './contract.ts';
 import { signatoriesOf } from './signed-documents.ts';
@@ -73,7 +73,7 @@ const ALLOWED: Readonly<Record<ContractAction, readonly ContractState[]>> = {
  * resumes; the gateway notes completion; the analyst runs.
  * @param gateway - the party id that stands for the gateway's operator and rules.
  * @throws IdentityError `party-not-in-contract`; StateError `contract-not-active`;
- *   PolicyError `contract-revoked`, `contract-expired`
+ *   PolicyError `contract-revoked`, `contract-expired`; MeteringError `quota-exceeded`
  */
 export function checkAction(
   action: ContractAction,
@@ -103,6 +103,12 @@ export function checkAction(
   }
   if (state === 'expired') {
     throw new PolicyError('contract-expired', 'The contract has ended.', {
+      ...named,
+      remedy: 'Agree on a new contract.',
+    });
+  }
+  if (state === 'completed' && action === 'run') {
+    throw new MeteringError('quota-exceeded', 'The contract’s limits are used up.', {
       ...named,
       remedy: 'Agree on a new contract.',
     });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { EXTENSION_MAX } from '../system/hash-link.ts';
 import { ContractIdSchema, HashSchema, PartyIdSchema } from '../system/ids.ts';
 import { ContractSchema, ContractSignatureSchema, HOLDERS_MAX } from './contract.ts';
-import { SignedRefusalSchema, SignedRevocationSchema } from './notices.ts';
+import { SignedPauseSchema, SignedRefusalSchema, SignedRevocationSchema } from './notices.ts';
 import { SignedSpendSchema } from './spend.ts';
 
 /** Names of the link's requests, by who asks. */
@@ -14,6 +14,7 @@ export const DOMAIN_ASKS = {
   sign: 'contract.sign',
   refuse: 'contract.refuse',
   revoke: 'contract.revoke',
+  pause: 'contract.pause',
   witnessed: 'spend.witnessed',
   log: 'audit.extension',
 } as const;
@@ -56,6 +57,7 @@ export const SignSchema = z.strictObject({
 });
 export const RefuseSchema = z.strictObject({ signed: SignedRefusalSchema });
 export const RevokeSchema = z.strictObject({ signed: SignedRevocationSchema });
+export const PauseMessageSchema = z.strictObject({ signed: SignedPauseSchema });
 export const RevokedSchema = z.strictObject({
   signed: SignedRevocationSchema,
   contract: ContractSchema,

@@ -1,4 +1,4 @@
-/** What a party says about a contract besides signing it: a refusal, a revocation. */
+/** What a party says about a contract besides signing it: a refusal, a pause, a revocation. */
 import { z } from 'zod';
 import { IdentityError } from '../errors.ts';
 import { ContractIdSchema, HashSchema, PartyIdSchema } from '../system/ids.ts';
@@ -28,11 +28,22 @@ export const RevocationSchema = z.strictObject({
 });
 export type Revocation = z.infer<typeof RevocationSchema>;
 
+/** A holder stops runs for a while, or lets them begin again. */
+export const PauseSchema = z.strictObject({
+  format: z.literal('weir-pause/1'),
+  standing: z.enum(['suspended', 'resumed']),
+  ...shape,
+});
+export type Pause = z.infer<typeof PauseSchema>;
+
 const Jws = z.string().max(2048);
 export const SignedRefusalSchema = z.strictObject({ refusal: RefusalSchema, jws: Jws });
 export type SignedRefusal = z.infer<typeof SignedRefusalSchema>;
 export const SignedRevocationSchema = z.strictObject({ revocation: RevocationSchema, jws: Jws });
 export type SignedRevocation = z.infer<typeof SignedRevocationSchema>;
+
+export const SignedPauseSchema = z.strictObject({ pause: PauseSchema, jws: Jws });
+export type SignedPause = z.infer<typeof SignedPauseSchema>;
 
 export function signRefusal(refusal: Refusal, keys: KeyPair): SignedRefusal {
   return { refusal, jws: signDocument('weir/refusal/v1', refusal, keys) };
@@ -55,7 +66,17 @@ export function verifyRevocation(signed: SignedRevocation, contract: Contract): 
   verifyDocument('weir/revocation/v1', revocation, jws, key, revocation.party);
 }
 
-function holderKey(notice: Refusal | Revocation, contract: Contract): Uint8Array {
+export function signPause(pause: Pause, keys: KeyPair): SignedPause {
+  return { pause, jws: signDocument('weir/pause/v1', pause, keys) };
+}
+
+/** By a holder of this contract. @throws IdentityError */
+export function verifyPause(signed: SignedPause, contract: Contract): void {
+  const { pause, jws } = signed;
+  verifyDocument('weir/pause/v1', pause, jws, holderKey(pause, contract), pause.party);
+}
+
+function holderKey(notice: Refusal | Revocation | Pause, contract: Contract): Uint8Array {
   const named =
     notice.contractId === contract.id &&
     notice.contractHash === contractHash(contract) &&

@@ -49,6 +49,12 @@ export function adminClient(directory: string): OfficerActions {
     revoke: async (id, decision): Promise<void> => {
       await call('POST', `${contract(id)}/revoke`, decision);
     },
+    suspend: async (id, reason): Promise<void> => {
+      await call('POST', `${contract(id)}/suspend`, { reason });
+    },
+    resume: async (id, reason): Promise<void> => {
+      await call('POST', `${contract(id)}/resume`, { reason });
+    },
     trust: async (pin: Trust): Promise<void> => {
       await call('POST', '/trust', pin);
     },

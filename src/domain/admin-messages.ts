@@ -36,6 +36,8 @@ export const DecisionSchema = z.strictObject({
 });
 export type Decision = z.infer<typeof DecisionSchema>;
 
+export const ReasonSchema = z.strictObject({ reason: z.string().max(1000) });
+
 export const TrustSchema = z.strictObject({ party: PartyIdSchema, publicKey: PublicKeySchema });
 export type Trust = z.infer<typeof TrustSchema>;
 

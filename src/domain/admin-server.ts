@@ -17,6 +17,7 @@ import {
   type Decision,
   DecisionSchema,
   type Proposal,
+  ReasonSchema,
   type Review,
   type Rollback,
   SOCKET_PATH_BYTES_MAX,
@@ -35,6 +36,9 @@ export interface OfficerActions {
   sign(id: ContractId, decision: Decision): Promise<Proposal>;
   refuse(id: ContractId, decision: Decision): Promise<void>;
   revoke(id: ContractId, decision: Decision): Promise<void>;
+  /** Stops runs of a contract this domain signed, until it resumes it. */
+  suspend(id: ContractId, reason: string): Promise<void>;
+  resume(id: ContractId, reason: string): Promise<void>;
   trust(pin: Trust): Promise<void>;
   /** What accepting counters that were rolled back would mean. */
   viewRollback(): Promise<Rollback>;
@@ -95,6 +99,13 @@ function adminApp(actions: OfficerActions): Hono {
     await actions.revoke(idOf(c.req.param('id')), parse(DecisionSchema, await c.req.json()));
     return c.json({});
   });
+  for (const action of ['suspend', 'resume'] as const) {
+    app.post(`/contracts/:id/${action}`, async (c) => {
+      const { reason } = parse(ReasonSchema, await c.req.json());
+      await actions[action](idOf(c.req.param('id')), reason);
+      return c.json({});
+    });
+  }
   app.post('/trust', async (c) => {
     await actions.trust(parse(TrustSchema, await c.req.json()));
     return c.json({});

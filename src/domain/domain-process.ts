@@ -27,8 +27,8 @@ import { openFileArtifactStore } from './file-artifact-store.ts';
 import { GatewayLog } from './gateway-log.ts';
 import { officerActions } from './officer.ts';
 import { publishDatasets } from './publish.ts';
-import { hearRevocation, tellRevocations } from './revocations.ts';
 import { openNoiseBook } from './noise-book.ts';
+import { hearRevocation, tellNotices } from './revocations.ts';
 import { RunSessions } from './run-sessions.ts';
 
 /** How often a domain looks whether its data changed, and publishes it anew if so. */
@@ -189,7 +189,7 @@ function linkOf(connection: DomainConnection): Link {
   throw new AbortError('domain-unreachable', 'The link to the gateway has just ended.');
 }
 
-/** On every new link: revocations, and what was witnessed. Whenever the data changed: the catalog. */
+/** On every new link: revocations, pauses, and what was witnessed. Whenever the data changed: the catalog. */
 async function keepPublished(
   options: DomainOptions,
   connection: DomainConnection,
@@ -205,7 +205,7 @@ async function keepPublished(
     try {
       const link = await connection.connected(signal);
       if (greeted?.link !== link) {
-        await tellRevocations(link, state, config.party, clock.now(), log);
+        await tellNotices(link, state, config.party, clock.now(), log);
         await compareWitnessed(connection, state);
         greeted = { link, ended: endOf(link) };
       }

@@ -9,7 +9,7 @@ import {
   FiledContractsSchema,
   WitnessedSchema,
 } from '../contracts/link-messages.ts';
-import { signRefusal, signRevocation } from '../contracts/notices.ts';
+import { signRefusal } from '../contracts/notices.ts';
 import { describeContract, plainText } from '../contracts/plain-words.ts';
 import {
   contractHash,
@@ -17,7 +17,7 @@ import {
   verifyContractSignature,
 } from '../contracts/signed-documents.ts';
 import type { SignedSpend } from '../contracts/spend.ts';
-import { AbortError, InputError, PolicyError, StateError, WeirError } from '../errors.ts';
+import { AbortError, InputError, StateError, WeirError } from '../errors.ts';
 import type { DomainConnection } from '../link/domain-connection.ts';
 import { canonicalBytes } from '../system/canonical-json.ts';
 import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
@@ -31,6 +31,7 @@ import type { DomainConfig } from './config.ts';
 import type { DatasetRegistry } from './dataset-registry.ts';
 import type { DomainState } from './domain-state.ts';
 import type { GatewayLog } from './gateway-log.ts';
+import { noticeOf, pause, revoke } from './officer-notices.ts';
 import type { RunSessions } from './run-sessions.ts';
 import {
   ACCEPT_STATEMENTS_MAX,
@@ -38,7 +39,7 @@ import {
   type AcceptOptions,
   viewRollback,
 } from './rollback.ts';
-import { findSigned, keepSigned, listSigned } from './signed-contracts.ts';
+import { keepSigned, listSigned } from './signed-contracts.ts';
 import { checkPins, ownTerms } from './verify-run.ts';
 
 /** Answers that together list the contracts: more than a holder ever signs. */
@@ -116,6 +117,8 @@ export function officerActions(parts: OfficerParts): OfficerActions {
       await connection.request(DOMAIN_ASKS.refuse, { signed });
     },
     revoke: (id, decision) => revoke(parts, id, decision),
+    suspend: (id, reason) => pause(parts, id, 'suspended', reason),
+    resume: (id, reason) => pause(parts, id, 'resumed', reason),
     trust: ({ party, publicKey }) =>
       state.pins.trust('holders', party, decodeBase64url(publicKey, 32)),
     viewRollback: async () => {
@@ -127,33 +130,6 @@ export function officerActions(parts: OfficerParts): OfficerActions {
     },
     acceptGatewayHistory: () => parts.gatewayLog.forget(),
   };
-}
-
-/** Takes effect here first, durably, whether or not the gateway hears of it. */
-async function revoke(parts: OfficerParts, id: ContractId, decision: Decision): Promise<void> {
-  const { state, sessions, artifacts, connection } = parts;
-  const contract = await findSigned(state.store, decision.hash);
-  if (contract === undefined || contract.id !== id) {
-    throw new StateError('contract-unknown', 'This domain has not signed such a contract.', {
-      remedy: '`weir contract list` shows what it signed.',
-    });
-  }
-  const signed = signRevocation(
-    { format: 'weir-revocation/1', ...noticeOf(parts, contract, decision) },
-    state.identity,
-  );
-  await state.standing.revoke(signed, contract);
-  const reason = new PolicyError('contract-revoked', 'A holder has revoked the contract.', {
-    party: parts.self,
-  });
-  sessions.abortContract(decision.hash, reason);
-  await artifacts.purgeContract(id);
-  try {
-    await connection.request(DOMAIN_ASKS.revoke, { signed });
-  } catch (error) {
-    // In force here all the same; told again when the link is back.
-    if (!(error instanceof AbortError)) throw error;
-  }
 }
 
 /** What the gateway witnessed of this domain's own statements restores the counts exactly. */
@@ -171,26 +147,6 @@ async function rollbackOf(parts: OfficerParts): Promise<AcceptOptions> {
     afterSeq = last.spend.seq;
   }
   return { store, anchor, self, identity, statements, nowMs: clock.now() };
-}
-
-function noticeOf(
-  parts: OfficerParts,
-  contract: Contract,
-  decision: Decision,
-): {
-  contractId: ContractId;
-  contractHash: Decision['hash'];
-  party: PartyId;
-  reason: string;
-  at: string;
-} {
-  return {
-    contractId: contract.id,
-    contractHash: decision.hash,
-    party: parts.self,
-    reason: decision.reason ?? '',
-    at: new Date(parts.clock.now()).toISOString(),
-  };
 }
 
 async function proposal(parts: OfficerParts, filed: FiledContract): Promise<Proposal> {

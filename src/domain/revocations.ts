@@ -1,9 +1,10 @@
 /**
  * Revocations between this domain and its gateway: heard at any time, and this holder's own told
  * anew on every link, so that one made while the link was down reaches the gateway and, through it,
- * the other holders.
+ * the other holders. Its pauses are told in the same way.
  */
 import { DOMAIN_ASKS, RevokedSchema } from '../contracts/link-messages.ts';
+import type { Pause } from '../contracts/notices.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import { AbortError, InputError, PolicyError, WeirError } from '../errors.ts';
 import type { Link } from '../link/link.ts';
@@ -38,33 +39,58 @@ export async function hearRevocation(
 }
 
 /**
- * Tells the gateway of every revocation of this holder whose contract has not ended by itself.
+ * Tells the gateway of every revocation of this holder, and whether it suspended or resumed, for
+ * each contract that has not ended by itself.
  * @throws AbortError where the link ends meanwhile
  */
-export async function tellRevocations(
+export async function tellNotices(
   link: Pick<Link, 'request'>,
   state: Pick<DomainState, 'store' | 'standing'>,
   self: PartyId,
   nowMs: number,
   log: Log,
 ): Promise<void> {
+  const { standing } = state;
+  const tell = async (method: string, notice: Named, signed: object): Promise<void> => {
+    if (notice.party !== self) return;
+    const contract = await findSigned(state.store, notice.contractHash);
+    if (contract === undefined || Date.parse(contract.validity.notAfter) <= nowMs) return;
+    try {
+      await link.request(method, { signed });
+    } catch (error) {
+      if (error instanceof AbortError || !(error instanceof WeirError)) throw error;
+      // The gateway does not know the contract, say: the notice stands here all the same.
+      const { contractId } = notice;
+      log.warn({ contractId, code: error.code }, 'the gateway did not take a notice');
+    }
+  };
+  await eachOf(
+    (after) => standing.revocations(after, PAGE_MAX),
+    async (signed) => {
+      await tell(DOMAIN_ASKS.revoke, signed.revocation, signed);
+      return signed.revocation.contractHash;
+    },
+  );
+  await eachOf(
+    (after) => standing.pauses(after, PAGE_MAX),
+    async (signed) => {
+      await tell(DOMAIN_ASKS.pause, signed.pause, signed);
+      return signed.pause.contractHash;
+    },
+  );
+}
+
+type Named = Pick<Pause, 'party' | 'contractId' | 'contractHash'>;
+
+/** @param each - answers what the next page comes after. */
+async function eachOf<Item>(
+  pageAfter: (after: Hash | undefined) => Promise<readonly Item[]>,
+  each: (item: Item) => Promise<Hash>,
+): Promise<void> {
   let after: Hash | undefined;
   for (;;) {
-    const page = await state.standing.revocations(after, PAGE_MAX);
-    for (const signed of page) {
-      const { contractHash: hash, contractId } = signed.revocation;
-      after = hash;
-      if (signed.revocation.party !== self) continue;
-      const contract = await findSigned(state.store, hash);
-      if (contract === undefined || Date.parse(contract.validity.notAfter) <= nowMs) continue;
-      try {
-        await link.request(DOMAIN_ASKS.revoke, { signed });
-      } catch (error) {
-        if (error instanceof AbortError || !(error instanceof WeirError)) throw error;
-        // The gateway does not know the contract, say: it stands revoked here all the same.
-        log.warn({ contractId, code: error.code }, 'the gateway did not take a revocation');
-      }
-    }
+    const page = await pageAfter(after);
+    for (const item of page) after = await each(item);
     if (page.length < PAGE_MAX) return;
   }
 }

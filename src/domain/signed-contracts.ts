@@ -3,7 +3,7 @@ import { type Contract, ContractSchema } from '../contracts/contract.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import type { Store } from '../store/store.ts';
-import type { Hash } from '../system/ids.ts';
+import type { ContractId, Hash } from '../system/ids.ts';
 
 export const SIGNED_CONTRACT_MIGRATIONS: MigrationList = {
   area: 'signed-contracts',
@@ -38,6 +38,14 @@ export async function keepSigned(
 export async function findSigned(store: Store, hash: Hash): Promise<Contract | undefined> {
   const sql = 'SELECT document FROM signed_contract WHERE contract_hash = ?';
   const document = (await store.query(sql, [hash]))[0]?.['document'];
+  return document === undefined ? undefined : ContractSchema.parse(JSON.parse(String(document)));
+}
+
+/** The contract that was signed under this id, the latest where an id was used again. */
+export async function findSignedById(store: Store, id: ContractId): Promise<Contract | undefined> {
+  const sql =
+    'SELECT document FROM signed_contract WHERE contract_id = ? ORDER BY signed_at_ms DESC LIMIT 1';
+  const document = (await store.query(sql, [id]))[0]?.['document'];
   return document === undefined ? undefined : ContractSchema.parse(JSON.parse(String(document)));
 }
 

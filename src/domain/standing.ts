@@ -4,8 +4,11 @@
  * so that no restored backup does unnoticed.
  */
 import {
+  type SignedPause,
+  SignedPauseSchema,
   type SignedRevocation,
   SignedRevocationSchema,
+  verifyPause,
   verifyRevocation,
 } from '../contracts/notices.ts';
 import type { Contract } from '../contracts/contract.ts';
@@ -37,9 +40,13 @@ export interface StandingBook {
    * @throws IdentityError
    */
   revoke(signed: SignedRevocation, contract: Contract): Promise<void>;
-  /** The officer's own pause; changes nothing once revoked. */
-  suspend(hash: Hash, nowMs: number): Promise<void>;
-  resume(hash: Hash): Promise<void>;
+  /**
+   * The officer's own signed pause, or its end; changes nothing once revoked.
+   * @throws IdentityError
+   */
+  pause(signed: SignedPause, contract: Contract): Promise<void>;
+  /** The latest pause or resumption of each contract, in the order of their hashes after `after`. */
+  pauses(after: Hash | undefined, most: number): Promise<readonly SignedPause[]>;
   /** Every revocation known here, in the order of the contracts' hashes after `after`. */
   revocations(after: Hash | undefined, most: number): Promise<readonly SignedRevocation[]>;
 }
@@ -51,7 +58,8 @@ export function openStandingBook(store: Store, counters: Pick<Counters, 'note'>)
     const sql = 'SELECT standing FROM contract_standing WHERE contract_hash = ?';
     const standing = (await store.query(sql, [hash]))[0]?.['standing'];
     if (standing === undefined) return 'in-force';
-    // Anything else than the one lesser state closes the contract.
+    if (standing === 'resumed') return 'in-force';
+    // Anything else than the lesser states closes the contract.
     return standing === 'suspended' ? 'suspended' : 'revoked';
   };
   return {
@@ -71,20 +79,29 @@ export function openStandingBook(store: Store, counters: Pick<Counters, 'note'>)
         },
       ]);
     },
-    suspend: (hash, nowMs) =>
-      counters.note({ kind: 'contract.suspended', digest: hash }, [
+    async pause(signed, contract) {
+      verifyPause(signed, contract);
+      const { standing, at } = signed.pause;
+      const digest = contractHash(contract);
+      const before = await standingOf(digest);
+      if (before === 'revoked' || (before === 'suspended') === (standing === 'suspended')) return;
+      await counters.note({ kind: `contract.${standing}`, digest }, [
         {
-          sql: `${put} (?, 'suspended', ?, NULL) ON CONFLICT (contract_hash) DO NOTHING`,
-          params: [hash, nowMs],
+          sql: `${put} (?, ?, ?, ?) ON CONFLICT (contract_hash) DO UPDATE
+                SET standing = excluded.standing, at_ms = excluded.at_ms, document = excluded.document
+                WHERE contract_standing.standing <> 'revoked'`,
+          params: [digest, standing, Date.parse(at), JSON.stringify(signed)],
         },
-      ]),
-    resume: (hash) =>
-      store.execute([
-        {
-          sql: `DELETE FROM contract_standing WHERE contract_hash = ? AND standing = 'suspended'`,
-          params: [hash],
-        },
-      ]),
+      ]);
+    },
+    async pauses(after, most) {
+      const rows = await store.query(
+        `SELECT document FROM contract_standing WHERE standing IN ('suspended', 'resumed')
+         AND document IS NOT NULL AND contract_hash > ? ORDER BY contract_hash LIMIT ?`,
+        [after ?? '', most],
+      );
+      return rows.map((row) => SignedPauseSchema.parse(JSON.parse(String(row['document']))));
+    },
     async revocations(after, most) {
       const rows = await store.query(
         `SELECT document FROM contract_standing

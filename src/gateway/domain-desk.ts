@@ -13,13 +13,14 @@ import {
   LogQuerySchema,
   type FiledContract,
   type FiledContracts,
+  PauseMessageSchema,
   RefuseSchema,
   RevokeSchema,
   SignSchema,
   WitnessedQuerySchema,
 } from '../contracts/link-messages.ts';
 import { STATEMENTS_PAGE_MAX, type SpendWitness } from '../contracts/spend-witness.ts';
-import { IdentityError, InputError } from '../errors.ts';
+import { IdentityError, InputError, StateError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
 import type { RunService } from '../runs/run-service.ts';
 import type { Clock } from '../system/clock.ts';
@@ -82,6 +83,12 @@ export function serveDomains(parts: DeskParts): void {
     await revoke(parts, signed);
     return null;
   });
+  answer(DOMAIN_ASKS.pause, PauseMessageSchema, async ({ signed }, party) => {
+    refuseOthers(signed.pause.party, party);
+    const filed = await contracts.pause(signed, clock.now());
+    if (signed.pause.standing === 'suspended') await stopRuns(parts.runs, filed, party);
+    return null;
+  });
   answer(DOMAIN_ASKS.log, LogQuerySchema, async ({ fromSize }) => {
     const { store, audit } = parts.state;
     const { head, entries } =
@@ -95,6 +102,15 @@ export function serveDomains(parts: DeskParts): void {
     latest: (await witness.latest(party)) ?? null,
     statements: [...(await witness.statements(party, afterSeq, STATEMENTS_PAGE_MAX))],
   }));
+}
+
+/** A suspended contract's runs end, as no new one begins. */
+async function stopRuns(runs: RunService, filed: BookedContract, party: PartyId): Promise<void> {
+  const reason = new StateError('contract-not-active', `${party} has suspended the contract.`, {
+    party,
+    remedy: `${party} lifts the suspension.`,
+  });
+  await runs.abortContract(filed.contract.id, reason);
 }
 
 /** Contracts may carry long dictionaries and keys: as many as fit one message, one at least. */

@@ -202,7 +202,7 @@ function servicesOf(parts: Parts, options: GatewayOptions, times: LinkTimes): Ga
   const plans = planService({ deps, runs, catalog, domains, parser, random });
   return {
     runs: runService(runs),
-    contracts: contractService(contracts, clock),
+    contracts: contractService(contracts, runs, clock),
     catalog: catalogService(catalog, domains),
     metering: ledgerMetering(ledger, store, clock, random),
     explains: explainService(deps, runs, contracts, catalog, plans),
@@ -270,6 +270,9 @@ function transportOver(links: LateLinks): RunTransport {
 function bookOf(contracts: ContractBook): ActiveContracts {
   return {
     forRun: (id, analyst, nowMs) => contracts.forRun(id, analyst, nowMs),
+    complete: async (id, nowMs) => {
+      await contracts.complete(id, nowMs);
+    },
     find: async (id, nowMs) => {
       const { contract, signatures } = await contracts.get(id, undefined, nowMs);
       return { contract, signatures: [...signatures] };

@@ -5,14 +5,14 @@ import { boundsOf, dictionariesOf } from '../catalog/published.ts';
 import type { ContractBook, FiledContract } from '../contracts/contract-book.ts';
 import type { Contract, Party } from '../contracts/contract.ts';
 import type { Arguments } from '../contracts/plan.ts';
-import { assertInvariant, errorOfCode, IdentityError } from '../errors.ts';
+import { assertInvariant, errorOfCode, IdentityError, StateError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
 import { explain } from '../runs/explain.ts';
 import type { RunDependencies } from '../runs/run-machine.ts';
 import type { RunRow } from '../runs/run-rows.ts';
 import type { RunService as Runs } from '../runs/run-service.ts';
 import type { Clock } from '../system/clock.ts';
-import type { PartyId } from '../system/ids.ts';
+import { GATEWAY, type PartyId } from '../system/ids.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import type { DomainBook } from './domains.ts';
 import type {
@@ -54,7 +54,11 @@ function viewOf(row: RunRow): RunView {
   };
 }
 
-export function contractService(book: ContractBook, clock: Clock): ContractService {
+export function contractService(
+  book: ContractBook,
+  runs: Pick<Runs, 'abortContract'>,
+  clock: Clock,
+): ContractService {
   return {
     propose: async (proposer, signed) => {
       if (signed.contract.analyst.id !== proposer) {
@@ -78,6 +82,20 @@ export function contractService(book: ContractBook, clock: Clock): ContractServi
       }
       return filedView(await book.addSignature(id, signature, clock.now()));
     },
+    suspend: async (id, reason) => {
+      const filed = await book.suspend(id, GATEWAY, reason, clock.now());
+      const why = new StateError(
+        'contract-not-active',
+        'The operator has suspended the contract.',
+        {
+          party: GATEWAY,
+          remedy: 'The operator lifts the suspension.',
+        },
+      );
+      await runs.abortContract(id, why);
+      return filedView(filed);
+    },
+    resume: async (id) => filedView(await book.resume(id, GATEWAY, clock.now())),
   };
 }
 

@@ -140,6 +140,10 @@ export interface ContractService {
    *   `party-not-in-contract`, `signature-invalid`.
    */
   sign(id: ContractId, signer: PartyId, signature: ContractSignature): Promise<ContractView>;
+  /** The operator stops runs, those at work too. @throws StateError, PolicyError */
+  suspend(id: ContractId, reason: string): Promise<ContractView>;
+  /** Lifts the operator's own suspension; a holder's stays. @throws as `suspend`, IdentityError */
+  resume(id: ContractId): Promise<ContractView>;
 }
 
 /** A dataset as its holder publishes it: metadata only, never rows. */

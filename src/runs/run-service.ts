@@ -15,7 +15,7 @@ import {
   MeteringError,
   PolicyError,
   StateError,
-  type WeirError,
+  WeirError,
 } from '../errors.ts';
 import type { Units } from '../contracts/units.ts';
 import type { QuotaAccount, ReserveOutcome } from '../ledger/ledger-store.ts';
@@ -27,6 +27,7 @@ import { TERMINAL_STATES } from './run-events.ts';
 import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
 import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
+import { isUsedUp } from './used-up.ts';
 import { insertRun, readRun, readRunByKey, type RunRow } from './run-rows.ts';
 
 export interface RunServiceOptions {
@@ -43,6 +44,8 @@ export interface ActiveContracts {
   forRun(id: ContractId, analyst: PartyId, nowMs: number): Promise<SignedContract>;
   /** The contract in whatever state: to account for runs that have begun under it. */
   find(id: ContractId, nowMs: number): Promise<SignedContract>;
+  /** Its limits are used up: it is completed. @throws StateError, PolicyError */
+  complete(id: ContractId, nowMs: number): Promise<void>;
 }
 
 export interface StartCommand {
@@ -250,7 +253,11 @@ export class RunService {
       expiresAtMs: nowMs + this.#options.timeoutMs + RESERVATION_MARGIN_MS,
       alongside: [insertRun(run)],
     });
-    if (outcome.kind === 'exceeded') throw exceeded(outcome);
+    if (outcome.kind === 'exceeded') {
+      // After a crash between a contract's last run and this note, the next call makes it.
+      await this.#completeIfUsedUp(contract.contract, estimate.units);
+      throw exceeded(outcome);
+    }
     if (outcome.kind !== 'reserved') {
       const first = await readRun(this.#deps.store, outcome.runId);
       if (first === undefined) throw conflict();
@@ -305,9 +312,23 @@ export class RunService {
       await executeRun(this.#deps, job);
       await this.#receipts.issue(job.run.runId);
       await this.#deps.step('receipted', job.run.runId);
+      await this.#completeIfUsedUp(job.contract.contract, job.units);
     } catch (error) {
       // The ledger could not be written: the row stays live, and recovery or the sweeper ends it.
       this.#deps.log.error({ runId: job.run.runId, err: error }, 'run could not be settled');
+    }
+  }
+
+  /** A note for people: the ledger refuses by itself what the limits do not leave. */
+  async #completeIfUsedUp(contract: Contract, units: RunJob['units']): Promise<void> {
+    const nowMs = this.#deps.clock.now();
+    try {
+      const accounts = this.accounts(contract, nowMs);
+      if (!(await isUsedUp(this.#deps, contract.id, accounts, units))) return;
+      await this.#contracts.complete(contract.id, nowMs);
+    } catch (error) {
+      const code = error instanceof WeirError ? error.code : 'internal';
+      this.#deps.log.warn({ contractId: contract.id, code }, 'a used-up contract stays open');
     }
   }
 

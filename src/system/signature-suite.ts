@@ -11,6 +11,7 @@ export type SignatureContext =
   | 'weir/contract/v1'
   | 'weir/refusal/v1'
   | 'weir/revocation/v1'
+  | 'weir/pause/v1'
   | 'weir/request/v1'
   | 'weir/run-key/v1'
   | 'weir/descriptor/v1'

@@ -4,7 +4,7 @@ import { CONTRACT_MIGRATIONS, ContractBook } from '../../src/contracts/contract-
 import type { Contract } from '../../src/contracts/contract.ts';
 import { checkAction, stateOf } from '../../src/contracts/life-cycle.ts';
 import type { ContractAction, ContractFacts } from '../../src/contracts/life-cycle.ts';
-import { signRefusal, signRevocation } from '../../src/contracts/notices.ts';
+import { signPause, signRefusal, signRevocation } from '../../src/contracts/notices.ts';
 import { contractHash, signContract } from '../../src/contracts/signed-documents.ts';
 import { type RevocationParts, tellMissed } from '../../src/gateway/revocations.ts';
 import type { Link } from '../../src/link/link.ts';
@@ -196,7 +196,7 @@ describe.each([sqliteKind, postgres])('the contract book on $name', (kind) => {
     expect(await run()).toBe('accepted');
     expect(await run(Date.parse(contract.validity.notAfter))).toBe('contract-expired');
     expect((await book.complete(id, NOW_MS)).state).toBe('completed');
-    expect(await run()).toBe('contract-not-active');
+    expect(await run()).toBe('quota-exceeded');
     const revocation = revocationBy(HOLDERS[2]!);
     expect((await book.revoke(revocation, NOW_MS)).state).toBe('revoked');
     expect((await book.revoke(revocation, NOW_MS)).state).toBe('revoked');
@@ -209,6 +209,35 @@ describe.each([sqliteKind, postgres])('the contract book on $name', (kind) => {
       'contract.completed',
       'contract.revoked',
     ]);
+  });
+
+  it('takes a holder’s signed pause as evidence, once however often it is told', async () => {
+    await book.propose(signed, NOW_MS);
+    const pauseBy = (party: PartyId, standing: 'suspended' | 'resumed', by = party) =>
+      signPause(
+        {
+          format: 'weir-pause/1',
+          standing,
+          contractId: contract.id,
+          contractHash: contractHash(contract),
+          party,
+          reason: 'a look',
+          at: new Date(NOW_MS).toISOString(),
+        },
+        cast.keyOf(by),
+      );
+    const told = pauseBy(HOLDERS[0]!, 'suspended');
+    expect((await book.pause(told, NOW_MS)).state).toBe('suspended');
+    expect((await book.pause(told, NOW_MS)).state).toBe('suspended');
+    const rows = await opened.store.query('SELECT reason, document FROM contract_suspension');
+    expect(rows.map((row) => [row['reason'], JSON.parse(String(row['document']))])).toEqual([
+      ['a look', told],
+    ]);
+    const forged = pauseBy(HOLDERS[0]!, 'resumed', HOLDERS[1]!);
+    expect(await codeOf(() => book.pause(forged, NOW_MS))).toBe('signature-invalid');
+    expect((await book.pause(pauseBy(HOLDERS[1]!, 'resumed'), NOW_MS)).state).toBe('suspended');
+    expect((await book.pause(pauseBy(HOLDERS[0]!, 'resumed'), NOW_MS)).state).toBe('active');
+    expect((await auditKinds()).slice(4)).toEqual(['contract.suspended', 'contract.resumed']);
   });
 
   it('writes no entry where the change fails, and one where two come at once', async () => {

@@ -6,7 +6,12 @@ import { signSpend, spendHash } from '../../src/contracts/spend.ts';
 import type { SignedSpend, Spend } from '../../src/contracts/spend.ts';
 import { openStandingBook } from '../../src/domain/standing.ts';
 import type { StandingBook } from '../../src/domain/standing.ts';
-import { signRefusal, signRevocation, verifyRefusal } from '../../src/contracts/notices.ts';
+import {
+  signPause,
+  signRefusal,
+  signRevocation,
+  verifyRefusal,
+} from '../../src/contracts/notices.ts';
 import { contractHash } from '../../src/contracts/signed-documents.ts';
 import type { Store } from '../../src/store/store.ts';
 import { ANALYST, HOLDERS, makeCast, makeContract } from '../fixtures/contract.ts';
@@ -113,15 +118,29 @@ describe('standing and notices', () => {
 
   it('lets an officer pause, and a holder revoke for good', async () => {
     expect(await book.standingOf(hash)).toBe('in-force');
-    await book.suspend(hash, 1);
+    const pause = (standing: 'suspended' | 'resumed', by = HOLDERS[1]!): Promise<void> =>
+      book.pause(
+        signPause({ format: 'weir-pause/1', standing, ...notice }, cast.keyOf(by)),
+        contract,
+      );
+    await pause('suspended');
     expect(await book.standingOf(hash)).toBe('suspended');
-    await book.resume(hash);
+    expect((await book.pauses(undefined, 10)).map((one) => one.pause.standing)).toEqual([
+      'suspended',
+    ]);
+    await pause('resumed');
     expect(await book.standingOf(hash)).toBe('in-force');
-    await book.suspend(hash, 1);
+    expect((await book.pauses(undefined, 10)).map((one) => one.pause.standing)).toEqual([
+      'resumed',
+    ]);
+    expect(await codeOf(() => pause('suspended', SELF))).toBe('signature-invalid');
+    expect(await book.standingOf(hash)).toBe('in-force');
+    await pause('suspended');
     await book.revoke(signRevocation(revocation, cast.keyOf(HOLDERS[1]!)), contract);
-    await book.resume(hash);
-    await book.suspend(hash, 2);
+    await pause('resumed');
+    await pause('suspended');
     expect(await book.standingOf(hash)).toBe('revoked');
+    expect(await book.pauses(undefined, 10)).toEqual([]);
     const [kept, ...more] = await book.revocations(undefined, 10);
     expect([kept?.revocation.reason, more]).toEqual(['withdrawn', []]);
     expect(await book.revocations(hash, 10)).toEqual([]);
@@ -152,7 +171,8 @@ describe('standing and notices', () => {
 
   it('takes a number of the chain for each pause and revocation, which witnesses skip', async () => {
     await domain.counters.spend(makeCommand(contract));
-    await book.suspend(hash, 1);
+    const pause = { format: 'weir-pause/1' as const, standing: 'suspended' as const, ...notice };
+    await book.pause(signPause(pause, cast.keyOf(HOLDERS[1]!)), contract);
     await domain.counters.spend(makeCommand(contract));
     const statements = await domain.counters.statements(0, 10);
     expect(statements.map(({ spend }) => spend.seq)).toEqual([1, 3]);

@@ -131,6 +131,9 @@ export async function openRunWorld(changes: Partial<Contract> = {}): Promise<Run
       const { contract: found, signatures } = await book.get(id, undefined, nowMs);
       return { contract: found, signatures: [...signatures] };
     },
+    complete: async (id: Contract['id'], nowMs: number) => {
+      await book.complete(id, nowMs);
+    },
   };
   const receipts = new ReceiptIssuer({ deps, identity, contracts: active });
   const runs = new RunService(deps, active, receipts, { concurrentMax: 4, timeoutMs: 60_000 });

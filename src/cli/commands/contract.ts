@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import type { ContractBody } from '../../contracts/api.ts';
 import { ContractSchema, LimitsSchema } from '../../contracts/contract.ts';
 import { ParameterSchema, PlanSchema } from '../../contracts/plan.ts';
 import { adminClient } from '../../domain/admin-client.ts';
@@ -18,7 +19,9 @@ import {
 import { parseJsonFile } from '../directories.ts';
 import { asSealed } from '../sealing.ts';
 import { table } from '../terminal.ts';
+import { operatorTokenFile } from '../init.ts';
 import { asAnalyst, withAnalyst } from './analyst.ts';
+import { operatorClient } from './gateway.ts';
 
 const Text = z.string().min(1).max(2000);
 const Bilingual = z.strictObject({ zh: Text, en: Text });
@@ -93,15 +96,10 @@ function officerSide(contract: Command): void {
   officer('list', 'contracts that name this party, and how they stand · 合约列表').action(
     async ({ dir }: { dir: string }) => {
       const rows = existsSync(join(dir, 'admin.sock'))
-        ? (await adminClient(dir).proposals()).map((one) => [
-            one.contract.id,
-            one.state,
-            one.contract.title.en,
-            one.contract.title.zh,
-            `${one.signatures.length} of ${one.contract.holders.length + 1}`,
-          ])
+        ? (await adminClient(dir).proposals()).map(listed)
         : await analystsContracts(dir);
-      process.stdout.write(`${table(['contract', 'state', 'title', '名称', 'signed'], rows)}\n`);
+      const head = ['contract', 'state', 'until', 'title', '名称', 'signed'];
+      process.stdout.write(`${table(head, rows)}\n`);
     },
   );
 
@@ -138,6 +136,43 @@ function officerSide(contract: Command): void {
       return 'revoked, in this domain at once';
     },
   );
+  pausing(contract, 'suspend', 'stop a contract’s runs for a while · 暂停');
+  pausing(contract, 'resume', 'let runs of a suspended contract begin again · 恢复执行');
+}
+
+/** By an officer in its domain, or by the operator at the gateway: each lifts its own alone. */
+function pausing(contract: Command, action: 'suspend' | 'resume', description: string): void {
+  contract
+    .command(action)
+    .description(description)
+    .argument('<contract>', 'its id')
+    .requiredOption('--dir <directory>', 'a domain’s directory, or the gateway’s')
+    .option('--reason <text>', 'shown to the other parties', '')
+    .option('--url <url>', 'the gateway, if not the configured one')
+    .addHelpText('after', `\nExample: weir contract ${action} --dir hospital 0199…`)
+    .action(async (text: string, options: { dir: string; reason: string; url?: string }) => {
+      const id = idOf(text);
+      const isGateway = existsSync(operatorTokenFile(options.dir));
+      if (isGateway) await pauseAtGateway(id, action, options);
+      else await adminClient(options.dir)[action](id, options.reason);
+      const where = isGateway ? 'at the gateway' : 'in this domain at once';
+      process.stdout.write(`${action === 'suspend' ? 'suspended' : 'resumed'}, ${where}\n`);
+    });
+}
+
+async function pauseAtGateway(
+  id: ContractId,
+  action: 'suspend' | 'resume',
+  options: { dir: string; reason: string; url?: string },
+): Promise<void> {
+  const client = operatorClient(options);
+  try {
+    const reason = options.reason === '' ? 'by the operator' : options.reason;
+    if (action === 'suspend') await client.suspendContract(id, reason);
+    else await client.resumeContract(id);
+  } finally {
+    client.close();
+  }
 }
 
 function decision(
@@ -155,20 +190,18 @@ function decision(
     });
 }
 
+/** One line of a list; what has ended shows by its state, and when by its date. */
+function listed(one: Pick<ContractBody, 'contract' | 'signatures'> & { state: string }): string[] {
+  const { id, title, holders, validity } = one.contract;
+  const signed = `${one.signatures.length} of ${holders.length + 1}`;
+  return [id, one.state, validity.notAfter.slice(0, 10), title.en, title.zh, signed];
+}
+
 async function analystsContracts(dir: string): Promise<string[][]> {
   const rows: string[][] = [];
   await withAnalyst({ dir }, async (analyst) => {
     const { contracts } = await analyst.client.contracts();
-    for (const one of contracts) {
-      const { id, title, holders } = one.contract;
-      rows.push([
-        id,
-        one.state,
-        title.en,
-        title.zh,
-        `${one.signatures.length} of ${holders.length + 1}`,
-      ]);
-    }
+    rows.push(...contracts.map(listed));
   });
   return rows;
 }

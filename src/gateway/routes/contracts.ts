@@ -1,6 +1,10 @@
 /** Contracts: propose, list, read, and the analyst's signature. Holders sign through their domain. */
 import { z } from '@hono/zod-openapi';
-import { ContractBodySchema, ContractPageSchema } from '../../contracts/api.ts';
+import {
+  ContractBodySchema,
+  ContractPageSchema,
+  SuspensionRequestSchema,
+} from '../../contracts/api.ts';
 import { ContractSignatureSchema, SignedContractSchema } from '../../contracts/contract.ts';
 import { IdentityError } from '../../errors.ts';
 import { ContractIdSchema, type PartyId } from '../../system/ids.ts';
@@ -24,6 +28,7 @@ const ContractQuery = z.strictObject({
 export function mountContracts(app: HttpApp, gate: Gate, contracts: ContractService): void {
   mountPropose(app, gate, contracts);
   mountSign(app, gate, contracts);
+  mountSuspension(app, gate, contracts);
   mountGuarded(
     app,
     gate,
@@ -135,6 +140,43 @@ function mountSign(app: HttpApp, gate: Gate, contracts: ContractService): void {
       }
       return json(contractBody(await contracts.sign(params.contractId, caller.party, body)));
     },
+  );
+}
+
+function mountSuspension(app: HttpApp, gate: Gate, contracts: ContractService): void {
+  const path = '/v1/contracts/{contractId}/suspension';
+  const answers = { 200: { description: 'The contract.', schema: ContractBodySchema } };
+  mountGuarded(
+    app,
+    gate,
+    {
+      method: 'post',
+      path,
+      tag: 'operator',
+      summary: 'Suspends a contract: no run begins any more, runs in flight stop.',
+      roles: ['operator'],
+      params: ContractParams,
+      body: { schema: SuspensionRequestSchema, bytesMax: SIGNATURE_MAX_BYTES },
+      answers,
+      problems: ['contract-unknown', 'contract-not-active', 'contract-revoked', 'contract-expired'],
+    },
+    async ({ params, body }) =>
+      json(contractBody(await contracts.suspend(params.contractId, body.reason))),
+  );
+  mountGuarded(
+    app,
+    gate,
+    {
+      method: 'delete',
+      path,
+      tag: 'operator',
+      summary: 'Lifts the operator’s suspension; a holder’s own stays.',
+      roles: ['operator'],
+      params: ContractParams,
+      answers,
+      problems: ['contract-unknown', 'party-not-in-contract', 'contract-revoked'],
+    },
+    async ({ params }) => json(contractBody(await contracts.resume(params.contractId))),
   );
 }
 

@@ -1,0 +1,118 @@
+/**
+ * The officer takes a contract out of force, for good or for a while, and back. Each notice is
+ * signed and takes effect in this domain first; the gateway is told, at once or on the next link.
+ */
+import type { Contract } from '../contracts/contract.ts';
+import { DOMAIN_ASKS } from '../contracts/link-messages.ts';
+import { signPause, signRevocation } from '../contracts/notices.ts';
+import { contractHash } from '../contracts/signed-documents.ts';
+import { AbortError, PolicyError, StateError } from '../errors.ts';
+import type { DomainConnection } from '../link/domain-connection.ts';
+import type { Clock } from '../system/clock.ts';
+import type { ContractId, PartyId } from '../system/ids.ts';
+import type { Decision } from './admin-messages.ts';
+import type { ArtifactStore } from './artifact-store.ts';
+import type { DomainState } from './domain-state.ts';
+import type { RunSessions } from './run-sessions.ts';
+import { findSigned, findSignedById } from './signed-contracts.ts';
+
+export interface NoticeParts {
+  readonly self: PartyId;
+  readonly state: Pick<DomainState, 'store' | 'standing' | 'identity'>;
+  readonly connection: Pick<DomainConnection, 'request'>;
+  readonly sessions: Pick<RunSessions, 'abortContract'>;
+  readonly artifacts: Pick<ArtifactStore, 'purgeContract'>;
+  readonly clock: Clock;
+}
+
+/** Takes effect here first, durably, whether or not the gateway hears of it. */
+export async function revoke(
+  parts: NoticeParts,
+  id: ContractId,
+  decision: Decision,
+): Promise<void> {
+  const { state, sessions, artifacts, connection } = parts;
+  const contract = await findSigned(state.store, decision.hash);
+  if (contract === undefined || contract.id !== id) throw notSigned();
+  const signed = signRevocation(
+    { format: 'weir-revocation/1', ...noticeOf(parts, contract, decision) },
+    state.identity,
+  );
+  await state.standing.revoke(signed, contract);
+  const reason = new PolicyError('contract-revoked', 'A holder has revoked the contract.', {
+    party: parts.self,
+  });
+  sessions.abortContract(decision.hash, reason);
+  await artifacts.purgeContract(id);
+  try {
+    await connection.request(DOMAIN_ASKS.revoke, { signed });
+  } catch (error) {
+    // In force here all the same; told again when the link is back.
+    if (!(error instanceof AbortError)) throw error;
+  }
+}
+
+/**
+ * Suspends a contract or lets its runs begin again; runs at work here end.
+ * @throws StateError `contract-unknown`; PolicyError `contract-revoked`
+ */
+export async function pause(
+  parts: NoticeParts,
+  id: ContractId,
+  standing: 'suspended' | 'resumed',
+  reason: string,
+): Promise<void> {
+  const { state, sessions, connection, self } = parts;
+  const contract = await findSignedById(state.store, id);
+  if (contract === undefined) throw notSigned();
+  const hash = contractHash(contract);
+  const signed = signPause(
+    { format: 'weir-pause/1', standing, ...noticeOf(parts, contract, { hash, reason }) },
+    state.identity,
+  );
+  await state.standing.pause(signed, contract);
+  if ((await state.standing.standingOf(hash)) === 'revoked') {
+    throw new PolicyError('contract-revoked', 'A holder has revoked the contract.', {
+      remedy: 'Agree on a new contract.',
+    });
+  }
+  if (standing === 'suspended') {
+    const why = new StateError('contract-not-active', 'A holder has suspended the contract.', {
+      party: self,
+    });
+    sessions.abortContract(hash, why);
+  }
+  try {
+    await connection.request(DOMAIN_ASKS.pause, { signed });
+  } catch (error) {
+    // It stands here all the same; told again when the link is back.
+    if (!(error instanceof AbortError)) throw error;
+  }
+}
+
+function notSigned(): StateError {
+  return new StateError('contract-unknown', 'This domain has not signed such a contract.', {
+    remedy: '`weir contract list` shows what it signed.',
+  });
+}
+
+/** What every notice about a contract names. */
+export function noticeOf(
+  parts: Pick<NoticeParts, 'self' | 'clock'>,
+  contract: Contract,
+  decision: Decision,
+): {
+  contractId: ContractId;
+  contractHash: Decision['hash'];
+  party: PartyId;
+  reason: string;
+  at: string;
+} {
+  return {
+    contractId: contract.id,
+    contractHash: decision.hash,
+    party: parts.self,
+    reason: decision.reason ?? '',
+    at: new Date(parts.clock.now()).toISOString(),
+  };
+}

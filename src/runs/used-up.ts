@@ -1,0 +1,29 @@
+/** Whether a contract's limits leave no further run, now or ever. */
+import type { LedgerStore, QuotaAccount } from '../ledger/ledger-store.ts';
+import type { Store } from '../store/store.ts';
+import type { ContractId } from '../system/ids.ts';
+import { quotaLeft } from './quota.ts';
+import { TERMINAL_STATES } from './run-events.ts';
+import type { UnitsByDimension } from './settlement.ts';
+
+/**
+ * True where some lifetime limit leaves less than one more run takes, and no run is at work whose
+ * end could give units back.
+ * @param units - what one run of the contract takes: the same for each of them.
+ */
+export async function isUsedUp(
+  { store, ledger }: { readonly store: Store; readonly ledger: LedgerStore },
+  id: ContractId,
+  accounts: readonly QuotaAccount[],
+  units: UnitsByDimension,
+): Promise<boolean> {
+  const lifetime = accounts.filter(({ window }) => window === 'lifetime');
+  const quota = await quotaLeft(ledger, lifetime);
+  if (quota.every(({ dimension, left }) => left >= (units[dimension] ?? 0n))) return false;
+  const marks = TERMINAL_STATES.map(() => '?').join(', ');
+  const live = await store.query(
+    `SELECT run_id FROM runs WHERE contract_id = ? AND state NOT IN (${marks}) LIMIT 1`,
+    [id, ...TERMINAL_STATES],
+  );
+  return live.length === 0;
+}
