@@ -77,18 +77,7 @@ export function officerActions(parts: OfficerParts): OfficerActions {
   };
   return {
     status: () => statusOf(parts),
-    proposals: async () => {
-      const proposals: Proposal[] = [];
-      let after: ContractId | null = null;
-      for (let page = 0; page < PAGES_MAX; page++) {
-        const answer: unknown = await connection.request(DOMAIN_ASKS.contracts, { after });
-        const { contracts, next } = parseAnswer(FiledContractsSchema, answer);
-        for (const one of contracts) proposals.push(await proposal(parts, one));
-        if (next === null) break;
-        after = next;
-      }
-      return proposals;
-    },
+    proposals: () => proposalsOf(parts),
     review: async (id) => {
       const found = await filed(id);
       const words = describeContract(found.contract);
@@ -130,6 +119,20 @@ export function officerActions(parts: OfficerParts): OfficerActions {
     },
     acceptGatewayHistory: () => parts.gatewayLog.forget(),
   };
+}
+
+/** Every contract that names this party, in the order of their making. */
+async function proposalsOf(parts: OfficerParts): Promise<Proposal[]> {
+  const proposals: Proposal[] = [];
+  let after: ContractId | null = null;
+  for (let page = 0; page < PAGES_MAX; page++) {
+    const answer: unknown = await parts.connection.request(DOMAIN_ASKS.contracts, { after });
+    const { contracts, next } = parseAnswer(FiledContractsSchema, answer);
+    for (const one of contracts) proposals.push(await proposal(parts, one));
+    if (next === null) break;
+    after = next;
+  }
+  return proposals;
 }
 
 /** What the gateway witnessed of this domain's own statements restores the counts exactly. */

@@ -15,7 +15,7 @@ import {
   MeteringError,
   PolicyError,
   StateError,
-  WeirError,
+  type WeirError,
 } from '../errors.ts';
 import type { Units } from '../contracts/units.ts';
 import type { QuotaAccount, ReserveOutcome } from '../ledger/ledger-store.ts';
@@ -27,7 +27,7 @@ import { TERMINAL_STATES } from './run-events.ts';
 import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
 import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
-import { isUsedUp } from './used-up.ts';
+import { completeIfUsedUp } from './used-up.ts';
 import { insertRun, readRun, readRunByKey, type RunRow } from './run-rows.ts';
 
 export interface RunServiceOptions {
@@ -319,17 +319,10 @@ export class RunService {
     }
   }
 
-  /** A note for people: the ledger refuses by itself what the limits do not leave. */
-  async #completeIfUsedUp(contract: Contract, units: RunJob['units']): Promise<void> {
+  #completeIfUsedUp(contract: Contract, units: RunJob['units']): Promise<void> {
     const nowMs = this.#deps.clock.now();
-    try {
-      const accounts = this.accounts(contract, nowMs);
-      if (!(await isUsedUp(this.#deps, contract.id, accounts, units))) return;
-      await this.#contracts.complete(contract.id, nowMs);
-    } catch (error) {
-      const code = error instanceof WeirError ? error.code : 'internal';
-      this.#deps.log.warn({ contractId: contract.id, code }, 'a used-up contract stays open');
-    }
+    const accounts = this.accounts(contract, nowMs);
+    return completeIfUsedUp(this.#deps, this.#contracts, { contract, accounts, units, nowMs });
   }
 
   #repeat(run: RunRow, bodyHash: RunRow['bodyHash']): Awaited<ReturnType<RunService['start']>> {
