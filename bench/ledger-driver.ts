@@ -1,6 +1,6 @@
 /** Pairs of a reservation and a post, as gateways issue them, against any ledger. */
 import type { Units } from '../src/contracts/units.ts';
-import type { LedgerStore, QuotaAccount } from '../src/ledger/ledger-store.ts';
+import type { LedgerStore, QuotaAccount, ReservationLine } from '../src/ledger/ledger-store.ts';
 import type { ContractId, Hash, PartyId, RunId } from '../src/system/ids.ts';
 
 const HASH = 'ab'.repeat(32) as Hash;
@@ -56,10 +56,7 @@ export async function drive(options: DriveOptions): Promise<Driven> {
   const requester = async (index: number): Promise<void> => {
     const ledger = ledgers[index % ledgers.length];
     if (ledger === undefined) throw new Error('no ledger to drive');
-    const lines = accountsOf(phase, index % contracts, limit).map((account) => ({
-      account,
-      units: account.dimension === 'runs' ? UNITS.runs : UNITS['compute-milli-units'],
-    }));
+    const lines = linesOf(accountsOf(phase, index % contracts, limit));
     while (performance.now() - startMs < durationMs) {
       next += 1;
       const beganMs = performance.now();
@@ -74,11 +71,19 @@ export async function drive(options: DriveOptions): Promise<Driven> {
   return { pairs: latenciesMs.length, exceeded, tookMs: performance.now() - startMs, latenciesMs };
 }
 
-/** False where there is no quota left. */
-async function onePair(
+/** One run and its compute units on each of the accounts. */
+export function linesOf(accounts: readonly QuotaAccount[]): readonly ReservationLine[] {
+  return accounts.map((account) => ({
+    account,
+    units: account.dimension === 'runs' ? UNITS.runs : UNITS['compute-milli-units'],
+  }));
+}
+
+/** Reserves and posts, each durable before the next; false where there is no quota left. */
+export async function onePair(
   ledger: LedgerStore,
   name: string,
-  lines: readonly { readonly account: QuotaAccount; readonly units: Units }[],
+  lines: readonly ReservationLine[],
 ): Promise<boolean> {
   const runId = `run-${name}` as RunId;
   const reserved = await ledger.reserve({

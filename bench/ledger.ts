@@ -12,6 +12,7 @@ import { openPostgresStore } from '../src/store/postgres-store.ts';
 import type { Store } from '../src/store/store.ts';
 import { dropSchema, findServer } from '../test/support/test-stores.ts';
 import { accountsOf, drive, quantile, type Driven } from './ledger-driver.ts';
+import { httpMetered } from './ledger-http.ts';
 import type { BenchContext, BenchSuite } from './suite.ts';
 
 const REQUESTERS = 16;
@@ -23,6 +24,7 @@ export const ledgerSuite: BenchSuite = {
   run: async (context) => {
     if (context.wants('pairs')) await embedded(context, 'pairs', REQUESTERS);
     if (context.wants('pairs hot account')) await embedded(context, 'pairs hot account', 1);
+    if (context.wants('http-metered')) await httpMetered(context, 'http-metered', syncsPerSecond);
     if (context.wants('postgres 3 gateways')) await postgres(context, 'postgres 3 gateways');
   },
 };
