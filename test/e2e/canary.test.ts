@@ -93,27 +93,48 @@ async function command(weir: TestWeir, name: string, ...args: string[]): Promise
   return Buffer.from(`${stdout}\n${stderr}`);
 }
 
+interface Looked {
+  readonly watched: Watched;
+  /** What the commands printed. */
+  readonly printed: readonly (readonly [string, Buffer])[];
+}
+
+/** A fresh Weir, and everything that an analyst and an operator do with it. */
+async function workedWeir(holders: WeirOptions['holders']): Promise<Looked> {
+  const watched = await watchedWeir({ holders });
+  const { weir } = watched;
+  const contract = await weir.agree(PLAN);
+  const printed: [string, Buffer][] = [];
+  for (const [name, ...args] of [
+    ['catalog', '--json'],
+    ['explain', contract.contract.id],
+    ['run', contract.contract.id, '--json'],
+    ['run', contract.contract.id],
+  ] as const) {
+    printed.push([`output of ${name}`, await command(weir, name, ...args)]);
+  }
+  await weir.operator.meteringRecords();
+  const proxied = `http://127.0.0.1:${watched.recording().port}`;
+  for (const path of ['/metrics', '/openapi.json', '/readyz']) await fetch(`${proxied}${path}`);
+  return { watched, printed };
+}
+
+/** So few bits stand in fresh random bytes once in some hundred runs. */
+const isSure = ({ bits }: Finding): boolean => bits >= 40;
+
 describe('the programs as they are shipped', () => {
   const marked = markedData([1_013_731, 1_027_843, 1_039_517]);
   const search = canarySearch(marked.canaries);
   let watched: Watched;
-  const printed: [string, Buffer][] = [];
+  let printed: Looked['printed'];
+
+  const found = (looked: Looked): Finding[] =>
+    [...outside(looked.watched), ...looked.printed].flatMap(([place, bytes]) => [
+      ...search(bytes, place),
+    ]);
 
   beforeAll(async () => {
-    watched = await watchedWeir({ holders: marked.holders });
-    const { weir } = watched;
-    const contract = await weir.agree(PLAN);
-    for (const [name, ...args] of [
-      ['catalog', '--json'],
-      ['explain', contract.contract.id],
-      ['run', contract.contract.id, '--json'],
-      ['run', contract.contract.id],
-    ] as const) {
-      printed.push([`output of ${name}`, await command(weir, name, ...args)]);
-    }
-    await weir.operator.meteringRecords();
-    const proxied = `http://127.0.0.1:${watched.recording().port}`;
-    for (const path of ['/metrics', '/openapi.json', '/readyz']) await fetch(`${proxied}${path}`);
+    ({ watched, printed } = await workedWeir(marked.holders));
   });
   afterAll(() => watched.close());
 
@@ -124,10 +145,9 @@ describe('the programs as they are shipped', () => {
     expect(output).toContain('"suppressedCells": 1');
   });
 
-  it('let no marked value out of a domain, in any encoding', () => {
-    const places = [...outside(watched), ...printed];
+  it('let no marked value out of a domain, in any encoding', async () => {
     const kinds = ['frame domain to gateway', 'frame gateway to domain', 'headers of a link'];
-    const searched = places.map(([place]) => place);
+    const searched = [...outside(watched), ...printed].map(([place]) => place);
     for (const place of [
       ...kinds,
       '/gateway.log',
@@ -136,7 +156,14 @@ describe('the programs as they are shipped', () => {
     ]) {
       expect(searched).toContain(place);
     }
-    expect(places.flatMap(([place, bytes]) => search(bytes, place))).toEqual([]);
+    const findings = found({ watched, printed });
+    expect(findings.filter(isSure)).toEqual([]);
+    if (findings.length === 0) return;
+    // A leak shows again where every key and mask is a fresh one; chance does not.
+    const second = await workedWeir(marked.holders);
+    const again = new Set(found(second).map(({ canary, encoding }) => `${canary} ${encoding}`));
+    await second.watched.close();
+    expect(findings.filter((one) => again.has(`${one.canary} ${one.encoding}`))).toEqual([]);
   });
 
   it('control: the marked values are in the domains', () => {
@@ -196,7 +223,8 @@ describe('crashes and leaks', () => {
         ...outside(watched),
         ...reports.map((path) => [path, readFileSync(path)] as const),
       ];
-      expect(all.flatMap(([place, bytes]) => search(bytes, place))).toEqual([]);
+      const findings = all.flatMap(([place, bytes]) => [...search(bytes, place)]);
+      expect(findings.filter(isSure)).toEqual([]);
       await weir.start(name);
     });
   }

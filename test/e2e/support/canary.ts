@@ -90,6 +90,8 @@ export function needlesOf(canary: Canary): readonly Needle[] {
 export interface Finding {
   readonly canary: string;
   readonly encoding: string;
+  /** What the needle fixes: one of few bits stands in fresh keys and masks by chance at times. */
+  readonly bits: number;
   readonly where: string;
   readonly offset: number;
 }
@@ -116,7 +118,8 @@ export function canarySearch(
     const lowered = ascii(haystack.toString('latin1').toLowerCase());
     const findings = needles.flatMap(({ canary, encoding, bytes }) => {
       const offset = (encoding.startsWith('hex') ? lowered : haystack).indexOf(bytes);
-      return offset < 0 ? [] : [{ canary, encoding, where, offset }];
+      const bits = bytes.length * bitsPerByte(encoding);
+      return offset < 0 ? [] : [{ canary, encoding, bits, where, offset }];
     });
     if (depth >= 2) return findings;
     for (const [name, inner] of decompressed(haystack)) {
@@ -125,6 +128,11 @@ export function canarySearch(
     return findings;
   };
   return (haystack, where) => search(haystack, where, 0);
+}
+
+function bitsPerByte(encoding: string): number {
+  if (encoding.startsWith('hex')) return 4;
+  return encoding.startsWith('base64') ? 6 : 8;
 }
 
 /** Streams with a recognisable head anywhere; headless ones only where the whole is one. */
