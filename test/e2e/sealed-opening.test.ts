@@ -3,16 +3,19 @@
  * logs, every byte that reached it) goes to an opener without the analyst's key, which fails; the
  * same opener with the key succeeds.
  */
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSealedSum } from '../../src/client/sealed-opener.ts';
 import { readSealingPublicKeys, type SealingKey } from '../../src/client/sealing-key.ts';
 import type { Release } from '../../src/computations/computation.ts';
 import { sealedShapeOf } from '../../src/computations/sealed-sum/shape.ts';
-import type { Contract } from '../../src/contracts/contract.ts';
+import { type Contract, ContractSchema } from '../../src/contracts/contract.ts';
 import { DomainConfigSchema } from '../../src/domain/config.ts';
 import { openPool } from '../../src/pool/piscina-pool.ts';
 import { decodeBase64url, encodeBase64url } from '../../src/system/base64url.ts';
@@ -53,6 +56,7 @@ let sealed: Release;
 let opened: Release;
 let analystKeys: KeyPair;
 let sealingKey: SealingKey;
+let runId: string;
 
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'weir-sealed-'));
@@ -136,8 +140,9 @@ async function runOnce(): Promise<void> {
   const sealing = await built<SealingModule>('sealing');
   const { adminClient } = await import('../../src/domain/admin-client.ts');
   const directory = join(root, 'analyst');
-  await sealing.makeSealingKey(directory, PASSPHRASE);
-  const analyst = new Analyst(directory, `http://127.0.0.1:${recording.port}`);
+  writeFileSync(passphraseFile(), `${PASSPHRASE}\n`);
+  await weir('sealing-key', '--passphrase-file', passphraseFile());
+  const analyst = new Analyst(directory, analystUrl());
   try {
     const title = { zh: '每月费用', en: 'Cost by month' };
     const plan = {
@@ -150,7 +155,11 @@ async function runOnce(): Promise<void> {
       ],
       select: [],
     };
-    const drafted = sealing.asSealed(directory, await analyst.draft(plan, { title }));
+    const draftFile = join(root, 'draft.json');
+    writeFileSync(draftFile, JSON.stringify({ title, plan, sealed: true }));
+    const drafted = ContractSchema.parse(
+      JSON.parse(await weir('contract', 'draft', draftFile, '--url', analystUrl())),
+    );
     const { hash } = await analyst.propose(drafted);
     for (const party of HOLDERS) {
       const officer = adminClient(join(root, party));
@@ -162,6 +171,7 @@ async function runOnce(): Promise<void> {
     }
     const active = await analyst.untilActive(drafted.id, () => undefined);
     const run = await analyst.run(active, {}, () => undefined);
+    runId = run.runId;
     sealingKey = sealing.loadSealingKey(directory, PASSPHRASE);
     contract = active.contract;
     sealed = run.result.release;
@@ -170,6 +180,26 @@ async function runOnce(): Promise<void> {
   } finally {
     analyst.close();
   }
+}
+
+function analystUrl(): string {
+  return `http://127.0.0.1:${recording.port}`;
+}
+
+function passphraseFile(): string {
+  return join(root, 'passphrase');
+}
+
+/** The built command, at work in the analyst's directory. */
+async function weir(...words: readonly string[]): Promise<string> {
+  const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    main,
+    ...words,
+    '--dir',
+    join(root, 'analyst'),
+  ]);
+  return stdout;
 }
 
 function keyPairOf(file: string): KeyPair {
@@ -233,6 +263,17 @@ describe('a sealed sum between real processes', () => {
       return [month, ROWS, String(sum)];
     });
     expect(opened.rows).toEqual(expected);
+  });
+
+  it('is opened by the command with the key’s passphrase alone', async () => {
+    const open = (file: string): Promise<string> =>
+      weir('result', runId, '--url', analystUrl(), '--csv', '--passphrase-file', file);
+    const lines = opened.rows.map((row) => row.join(','));
+    const csv = ['month,visits,cost', ...lines, ''].join('\r\n');
+    expect(await open(passphraseFile())).toBe(csv);
+    const wrong = join(root, 'wrong-passphrase');
+    writeFileSync(wrong, 'another passphrase');
+    await expect(open(wrong)).rejects.toThrow(/passphrase does not open/);
   });
 
   it('opens from what the gateway has with the analyst’s key, and with no key found at the gateway', async () => {
