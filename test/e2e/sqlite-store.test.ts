@@ -112,6 +112,31 @@ describe('embedded store', () => {
     reader.close();
   });
 
+  it('says that the disk is full, keeps what it acknowledged, and goes on when there is room', async () => {
+    const pages = (most: number) =>
+      store.execute([{ sql: `PRAGMA max_page_count = ${most}`, params: [] }]);
+    await pages(60);
+    let acknowledged = 0;
+    const full = await (async (): Promise<unknown> => {
+      for (let id = 1; id <= 200; id += 1) {
+        try {
+          await store.execute([{ sql: INSERT, params: [id, 'x'.repeat(8_000)] }]);
+          acknowledged += 1;
+        } catch (error) {
+          return error;
+        }
+      }
+      return undefined;
+    })();
+    expect(full).toMatchObject({ code: 'disk-full' });
+    expect(acknowledged).toBeGreaterThan(5);
+    expect(await store.query('SELECT count(*) AS n FROM note')).toEqual([
+      { n: BigInt(acknowledged) },
+    ]);
+    await pages(10_000);
+    await store.execute([{ sql: INSERT, params: [999, 'after'] }]);
+  });
+
   it('copies itself consistently while it serves', async () => {
     await store.execute([{ sql: INSERT, params: [1, 'kept'] }]);
     const copy = join(directory, 'copy.db');
