@@ -8,6 +8,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { CapacityError, SetupError } from '../errors.ts';
+import { storeFault } from './database.ts';
 
 /** SQLITE_BUSY. */
 const BUSY = 5;
@@ -19,7 +20,8 @@ export interface ProcessLock {
 /**
  * Takes the lock, at once or not at all.
  * @param file - created with mode 0600 beside the state; holds nothing.
- * @throws SetupError `port-taken` where another process holds it; CapacityError `store-unavailable`
+ * @throws SetupError `port-taken` where another process holds it; CapacityError
+ *   `store-unavailable`, `disk-full`
  */
 export function takeProcessLock(file: string): ProcessLock {
   try {
@@ -34,10 +36,12 @@ export function takeProcessLock(file: string): ProcessLock {
     return { release: () => db.close() };
   } catch (error) {
     if ((error as { errcode?: number }).errcode === BUSY) throw taken(file);
+    const fault = storeFault(error, `The lock ${file} cannot be taken`);
+    if (fault.code === 'disk-full') throw fault;
     throw new CapacityError(
       'store-unavailable',
       `The lock ${file} cannot be taken.`,
-      { remedy: 'See that the directory exists, is writable, and the disk is not full.' },
+      { remedy: 'See that the directory exists and is writable.' },
       { cause: error },
     );
   }

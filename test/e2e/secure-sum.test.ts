@@ -5,12 +5,20 @@ import type { ContractBody } from '../../src/contracts/api.ts';
 import type { AggregatePlan, Arguments } from '../../src/contracts/plan.ts';
 import { OTHER_LABEL } from '../../src/contracts/plan.ts';
 import { verifyReceipt } from '../../src/contracts/receipt.ts';
-import { isNearest, type Totals, unionTotals, wrongValue } from './support/reference.ts';
+import {
+  isEnough,
+  isNearest,
+  type Rules,
+  type Totals,
+  unionTotals,
+  wrongValue,
+} from './support/reference.ts';
 import { REGIONS, visitsHolders } from './support/visits.ts';
 import { startWeir, type TestWeir } from './support/weir.ts';
 
 const PARTIES = ['clinic', 'hospital', 'station'];
-const SMALLEST_CELL = 3n;
+
+const RULES: Rules = { smallestCell: 3, smallestContributors: 3 };
 
 const ALL: AggregatePlan['measures'] = [
   { as: 'visits', fn: 'count' },
@@ -77,10 +85,12 @@ describe('the secure sum over processes equals DuckDB over the union of the part
     const { columns, rows, suppressedCells, releasedCells } = run.result.release;
     expect(columns).toEqual([...one.groups, ...ALL.map((measure) => measure.as)]);
 
+    const rules = contract.contract.disclosure;
+    expect(rules).toEqual(RULES);
     const isChosen = (cell: string): boolean =>
       one.chosen?.includes(cell.split('|')[0] ?? '') ?? true;
     const expected = [...totals].filter(
-      ([cell, { rows: count }]) => isChosen(cell) && count >= SMALLEST_CELL,
+      ([cell, { rows: count, holders }]) => isChosen(cell) && isEnough(count, holders, rules),
     );
     const cellOf = (row: readonly unknown[]): string => row.slice(0, one.groups.length).join('|');
     expect(rows.map(cellOf).toSorted()).toEqual(expected.map(([cell]) => cell).toSorted());
@@ -97,15 +107,19 @@ describe('the secure sum over processes equals DuckDB over the union of the part
 
   it('the data has what the cases are about', async () => {
     const cells = await unionTotals(weir.directory, PARTIES, ['region', 'kind']);
-    const small = [...cells.values()].filter(({ rows }) => rows < SMALLEST_CELL);
-    expect(small.length).toBeGreaterThan(0);
+    const some = (isSo: (totals: Totals) => boolean): boolean => [...cells.values()].some(isSo);
     expect([...cells.keys()].some((cell) => cell.startsWith(OTHER_LABEL))).toBe(true);
-    expect([...cells.values()].some(({ rows, nonNull }) => nonNull.age < rows)).toBe(true);
-    const hidden = [...cells.values()].filter(
-      ({ rows, nonNull }) => rows >= SMALLEST_CELL && nonNull.age < SMALLEST_CELL,
-    );
-    expect(hidden.length).toBeGreaterThan(0);
-    expect([...cells.values()].some(({ sum }) => sum.level < 0n)).toBe(true);
+    // Too few rows; rows of too few holders; rows enough, and too few values or holders with values.
+    expect(some(({ rows }) => rows < 3n)).toBe(true);
+    expect(some(({ rows, holders }) => rows >= 3n && holders < 3n)).toBe(true);
+    expect(some(({ rows, holders, nonNull }) => holders === 3n && nonNull.age < rows)).toBe(true);
+    expect(some(({ rows, nonNull }) => rows >= 3n && nonNull.age < 3n)).toBe(true);
+    expect(
+      some(({ holders, holdersWith, nonNull }) => {
+        return holders === 3n && nonNull.age >= 3n && holdersWith.age < 3n;
+      }),
+    ).toBe(true);
+    expect(some(({ sum }) => sum.level < 0n)).toBe(true);
   });
 
   it('the comparison notices a wrong last digit of each measure', async () => {
@@ -121,8 +135,8 @@ describe('the secure sum over processes equals DuckDB over the union of the part
             ? value + 1
             : value * (1 + Number.EPSILON)
           : String(value).replace(/\d$/, (digit) => String((Number(digit) + 1) % 10));
-      expect(wrongValue(measure, totals, value ?? null, SMALLEST_CELL)).toBeUndefined();
-      expect(wrongValue(measure, totals, wrong, SMALLEST_CELL)).toBeDefined();
+      expect(wrongValue(measure, totals, value ?? null, RULES)).toBeUndefined();
+      expect(wrongValue(measure, totals, wrong, RULES)).toBeDefined();
     }
     expect(isNearest(0.1, 1n, 10n)).toBe(true);
     expect(isNearest(0.1 + Number.EPSILON / 8, 1n, 10n)).toBe(false);
@@ -140,7 +154,7 @@ function faultsOf(
     if (exact === undefined) return [`${cell} is not a cell of the union`];
     return plan.measures.flatMap((measure, index) => {
       const value = row[plan.groups.length + index] ?? null;
-      const wrong = wrongValue(measure, exact, value, SMALLEST_CELL);
+      const wrong = wrongValue(measure, exact, value, RULES);
       return wrong === undefined ? [] : [`${cell} ${measure.as}: ${wrong}`];
     });
   });

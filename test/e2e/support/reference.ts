@@ -2,12 +2,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
+import type { Contract } from '../../../src/contracts/contract.ts';
 import { type AggregatePlan, OTHER_LABEL } from '../../../src/contracts/plan.ts';
 import { BOUNDS, KINDS, type Measured, REGIONS } from './visits.ts';
 
 /** A cell's exact totals, in units of 10^−scale. */
 export interface Totals {
   readonly rows: bigint;
+  /** Parts that have rows in the cell, and values of each column. */
+  readonly holders: bigint;
+  readonly holdersWith: Readonly<Record<Measured, bigint>>;
   readonly nonNull: Readonly<Record<Measured, bigint>>;
   readonly sum: Readonly<Record<Measured, bigint>>;
   readonly squares: Readonly<Record<Measured, bigint>>;
@@ -22,30 +26,47 @@ export async function unionTotals(
   parties: readonly string[],
   groups: readonly string[],
 ): Promise<ReadonlyMap<string, Totals>> {
-  const parts = parties.map((party) => partOf(join(directory, 'data', party, 'visits')));
+  const parts = parties.map((party) => partOf(party, join(directory, 'data', party, 'visits')));
   const labels = groups.map((group) => `${labelSql(group)} AS ${group}`);
   const sums = COLUMNS.flatMap((column) => [
+    `count(DISTINCT CASE WHEN ${column} IS NOT NULL THEN party END)`,
     `count(${column})`,
     `coalesce(sum(${column}::HUGEINT), 0)`,
     `coalesce(sum(${column}::HUGEINT * ${column}::HUGEINT), 0)`,
   ]);
   const lanes = COLUMNS.map((column) => `${laneSql(column)} AS ${column}`);
   const by = groups.length === 0 ? '' : `GROUP BY ${groups.join(', ')}`;
-  const texts = ['count(*)', ...sums].map((sum) => `CAST(${sum} AS VARCHAR)`);
+  const texts = ['count(*)', 'count(DISTINCT party)', ...sums].map(
+    (sum) => `CAST(${sum} AS VARCHAR)`,
+  );
   const query = `SELECT ${[...groups, ...texts].join(', ')}
-    FROM (SELECT ${[...labels, ...lanes].join(', ')} FROM (${parts.join(' UNION ALL ')})) ${by}`;
+    FROM (SELECT ${['party', ...labels, ...lanes].join(', ')} FROM (${parts.join(' UNION ALL ')})) ${by}`;
   const rows = await textRows(query);
   return new Map(
     rows.map((row) => {
       const numbers = row.slice(groups.length).map((text) => BigInt(text));
       const pick = (offset: number): Record<Measured, bigint> => {
-        const entries = COLUMNS.map((column, index) => [column, numbers[1 + 3 * index + offset]]);
+        const entries = COLUMNS.map((column, index) => [column, numbers[2 + 4 * index + offset]]);
         return Object.fromEntries(entries) as Record<Measured, bigint>;
       };
-      const totals = { rows: numbers[0]!, nonNull: pick(0), sum: pick(1), squares: pick(2) };
+      const totals = {
+        rows: numbers[0]!,
+        holders: numbers[1]!,
+        holdersWith: pick(0),
+        nonNull: pick(1),
+        sum: pick(2),
+        squares: pick(3),
+      };
       return [row.slice(0, groups.length).join('|'), totals] as const;
     }),
   );
+}
+
+export type Rules = Pick<Contract['disclosure'], 'smallestCell' | 'smallestContributors'>;
+
+/** Whether so many rows (or values) of so many holders may be released. */
+export function isEnough(count: bigint, holders: bigint, rules: Rules): boolean {
+  return count >= BigInt(rules.smallestCell) && holders >= BigInt(rules.smallestContributors);
 }
 
 /** A released value against the exact totals: undefined where it is right, else what is wrong. */
@@ -53,14 +74,14 @@ export function wrongValue(
   measure: AggregatePlan['measures'][number],
   totals: Totals,
   value: string | number | null,
-  smallestCell: bigint,
+  rules: Rules,
 ): string | undefined {
   if (measure.fn === 'count') {
     return value === Number(totals.rows) ? undefined : `${value} rows, not ${totals.rows}`;
   }
   const column = measure.column as Measured;
   const nonNull = totals.nonNull[column];
-  if (nonNull < smallestCell) {
+  if (!isEnough(nonNull, totals.holdersWith[column], rules)) {
     return value === null ? undefined : `${value} of only ${nonNull} values`;
   }
   const unit = 10n ** BigInt(BOUNDS[column].scale);
@@ -123,14 +144,14 @@ function unitsOf(text: string, scale: number): bigint | undefined {
   return parts[1] === '-' ? -units : units;
 }
 
-function partOf(path: string): string {
+function partOf(party: string, path: string): string {
   const columns = ['region', 'kind', ...COLUMNS].map(
     (name) => `CAST(${name} AS VARCHAR) AS ${name}`,
   );
   const source = existsSync(`${path}.parquet`)
     ? `read_parquet('${path}.parquet')`
     : `read_csv('${path}.csv', header = true, all_varchar = true)`;
-  return `SELECT ${columns.join(', ')} FROM ${source}`;
+  return `SELECT '${party}' AS party, ${columns.join(', ')} FROM ${source}`;
 }
 
 function labelSql(group: string): string {

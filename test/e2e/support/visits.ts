@@ -2,7 +2,7 @@
 import { DatasetRegistrationSchema } from '../../../src/catalog/dataset.ts';
 import type { Holder, Table } from './weir.ts';
 
-export const REGIONS = ['north', 'south', 'far "east", 远东'] as const;
+export const REGIONS = ['north', 'south', 'far "east", 远东', '远方'] as const;
 export const KINDS = ['a', 'b'] as const;
 export const BOUNDS = {
   age: { minimum: '0', maximum: '120', scale: 0 },
@@ -67,6 +67,12 @@ export function visitsOf(holder: number, rows: number): readonly Visit[] {
   const far = { region: REGIONS[2], age: '41', cost: '10.25', level: '-7' };
   if (holder < 2) visits.push({ ...far, kind: 'a' });
   visits.push({ ...far, kind: 'b', age: holder < 2 ? '41' : '' }, { ...far, kind: 'b', age: '' });
+  // (远方, a) is known to two holders alone; of (远方, b) all have rows, and one of them ages.
+  const remote = { region: REGIONS[3], age: '52', cost: '99.90', level: '3' };
+  for (let row = 0; row < 4; row += 1) {
+    if (holder > 0) visits.push({ ...remote, kind: 'a' });
+    visits.push({ ...remote, kind: 'b', age: holder === 0 ? '52' : '' });
+  }
   return visits;
 }
 

@@ -14,6 +14,7 @@ import { initAnalyst, initDomain, initGateway, operatorTokenFile } from '../../.
 import { type AnalystKeys, type PreparedRun, prepareRun } from '../../../src/client/analyst.ts';
 import { WeirClient } from '../../../src/client/weir-client.ts';
 import type { ContractBody } from '../../../src/contracts/api.ts';
+import type { Contract } from '../../../src/contracts/contract.ts';
 import type { Arguments, Plan } from '../../../src/contracts/plan.ts';
 import { contractHash } from '../../../src/contracts/signed-documents.ts';
 import { adminClient } from '../../../src/domain/admin-client.ts';
@@ -131,12 +132,14 @@ export class TestWeir {
     });
   }
 
-  /** A contract for the plan that everybody has signed. */
-  async agree(plan: Plan, stated: Partial<StatedTerms> = {}): Promise<ContractBody> {
-    const contract = await this.analyst.draft(plan, {
-      title: { zh: '测试', en: 'Test' },
-      ...stated,
-    });
+  /** A contract for the plan that everybody has signed; `changes` are made to the draft. */
+  async agree(
+    plan: Plan,
+    stated: Partial<StatedTerms> = {},
+    changes: Partial<Contract> = {},
+  ): Promise<ContractBody> {
+    const title = { zh: '测试', en: 'Test' };
+    const contract = { ...(await this.analyst.draft(plan, { title, ...stated })), ...changes };
     await this.analyst.propose(contract);
     const hash = contractHash(contract);
     await Promise.all(this.parties.map((party) => this.officer(party).sign(contract.id, { hash })));
