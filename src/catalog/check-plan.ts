@@ -91,7 +91,9 @@ function aggregateRefusals(
     ...selectRefusals(plan, dataset),
     ...measureRefusals(contract, plan, dataset),
     // Noised cells are paid for whatever they are of; only exact ones need a fixed partition.
-    ...(contract.disclosure.noise === undefined ? partitionRefusals(plan, dataset) : []),
+    ...(contract.disclosure.noise === undefined
+      ? [...partitionRefusals(plan, dataset), ...complementRefusals(contract, dataset)]
+      : []),
   ];
 }
 
@@ -300,6 +302,18 @@ function boundsRefusals(contract: PlanDraft, dataset: PublishedDataset, name: st
       party: dataset.holder,
       rule: 'bounds',
       remedy: `minimum ${own.minimum}, maximum ${own.maximum}, scale ${own.scale}`,
+    }),
+  ];
+}
+
+/** All partitions of a dataset share its total: one withheld cell is that less the others. */
+function complementRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
+  if (dataset.privacyUnit === undefined || contract.disclosure.complementary === true) return [];
+  return [
+    new PolicyError('cell-too-small', 'A total could give a withheld cell of persons back.', {
+      party: dataset.holder,
+      rule: 'privacyUnit',
+      remedy: 'disclosure.complementary true',
     }),
   ];
 }

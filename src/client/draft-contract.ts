@@ -121,7 +121,7 @@ function disclosureOf(datasets: readonly DatasetBody[], terms: DraftTerms): Cont
   const rules = { smallestCell: isImportant ? 10 : 3, smallestContributors };
   const honestDomains = Math.max(1, Math.min(2, datasets.length - 1));
   const noise = terms.noise ?? (isImportant ? { ...DEFAULT_NOISE, honestDomains } : undefined);
-  return noise === undefined ? rules : { ...rules, noise };
+  return noise === undefined ? { ...rules, complementary: true } : { ...rules, noise };
 }
 
 /** What all holders publish alike for a column; a difference between them names the column. */

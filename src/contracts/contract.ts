@@ -120,6 +120,8 @@ export const ContractSchema = z.strictObject({
   disclosure: z.strictObject({
     smallestCell: z.int().min(3).max(1_000_000),
     smallestContributors: z.int().min(1).max(HOLDERS_MAX),
+    /** Withhold further cells, so that totals of a line do not give withheld ones back. */
+    complementary: z.literal(true).exactOptional(),
     /** Absent: the answer is exact. */
     noise: NoiseTermsSchema.exactOptional(),
   }),

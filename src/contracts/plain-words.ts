@@ -267,6 +267,14 @@ function outcomeLines(contract: Contract): PlainLine[] {
       `少于 ${disclosure.smallestContributors} 个持有方有数据的格子不公布`,
       `A cell to which fewer than ${disclosure.smallestContributors} holders contribute is not released`,
     ),
+    ...(disclosure.complementary === true
+      ? [
+          line(
+            '为避免由合计反推，必要时再隐藏其他格子',
+            'Further cells are withheld where a total would give a withheld one back',
+          ),
+        ]
+      : []),
     ...noiseLines(disclosure.noise),
     line(
       `加密的结果保存 ${resultRetentionS} 秒，之后删除`,

@@ -8,11 +8,20 @@
 export interface CountedCells {
   readonly counts: Float64Array;
   readonly contributors: Uint16Array;
+  /** How cells make a table, for stages that look at lines of it; without it they do nothing. */
+  readonly partition?: {
+    /** Labels of each dimension, the first the most significant digit of a cell's index. */
+    readonly radices: readonly number[];
+    /** 1 a cell that belongs to the question. */
+    readonly selected: Uint8Array;
+  };
 }
 
 export interface StageRules {
   readonly smallestCell: number;
   readonly smallestContributors: number;
+  /** Where totals of lines may be known: from other partitions, or because they are public. */
+  readonly complementary?: true | undefined;
 }
 
 /**

@@ -345,7 +345,7 @@ function draftOf(
       smallestContributors: 1,
       ...(datasets.some(({ grade }) => grade === 'important')
         ? { noise: { ...DEFAULT_NOISE, honestDomains: 1 } }
-        : {}),
+        : { complementary: true as const }),
     },
     protocol: { name: 'secure-sum' },
   };

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Release } from '../../src/computations/computation.ts';
 import { SECURE_SUM_STEPS } from '../../src/computations/secure-sum/domain.ts';
+import { suppressComplements } from '../../src/disclosure/complementary.ts';
 import { OTHER_LABEL } from '../../src/contracts/plan.ts';
 import { FIXED_CASE, prepare, runAll, testPool, type RunCase } from '../support/secure-sum-run.ts';
 
@@ -9,17 +10,34 @@ const pool = testPool();
 afterAll(() => pool.close());
 
 /** Straight sums over all rows, with the disclosure rules applied by the book. */
-function naive(run: RunCase, cells: number): Release['rows'] {
+function naive(run: RunCase, cells: number, isComplementary = false): Release['rows'] {
   const radices = run.groups.map((labels) => labels.length + 1);
   const out: (string | number | null)[][] = [];
   const enough = (rows: readonly { party: number }[]): boolean =>
     rows.length >= run.smallestCell &&
     new Set(rows.map(({ party }) => party)).size >= run.smallestContributors;
-  for (let cell = 0; cell < cells; cell++) {
-    const rows = run.parts.flatMap((part, party) =>
+  const rowsOf = (cell: number): { party: number; values: readonly (bigint | undefined)[] }[] =>
+    run.parts.flatMap((part, party) =>
       part.filter((row) => row.cell === cell).map((row) => ({ party, values: row.values })),
     );
-    if (!enough(rows)) continue;
+  /** Threshold, contributors and lines, over the rows that `counts` picks, within `before`. */
+  const mapOf = (counts: (row: { values: readonly unknown[] }) => boolean, before?: Uint8Array) => {
+    const picked = Array.from({ length: cells }, (_, cell) => rowsOf(cell).filter(counts));
+    const map = Uint8Array.from(picked, (rows, cell) =>
+      enough(rows) && before?.[cell] !== 0 ? 1 : 0,
+    );
+    const selected = new Uint8Array(cells).fill(1);
+    const table = { radices, counts: Float64Array.from(picked, (rows) => rows.length), selected };
+    if (isComplementary) suppressComplements(table, run.smallestCell, map);
+    return map;
+  };
+  const shownRows = mapOf(() => true);
+  const shownColumns = run.columns.map((_, index) =>
+    mapOf((row) => row.values[index] !== undefined, shownRows),
+  );
+  for (let cell = 0; cell < cells; cell++) {
+    const rows = rowsOf(cell);
+    if (shownRows[cell] !== 1) continue;
     const labels: string[] = [];
     let rest = cell;
     for (let group = radices.length - 1; group >= 0; group--) {
@@ -30,7 +48,7 @@ function naive(run: RunCase, cells: number): Release['rows'] {
     for (const [index, { scale, squares }] of run.columns.entries()) {
       const present = rows.filter((row) => row.values[index] !== undefined);
       const numbers = present.map((row) => row.values[index]!);
-      const isShown = enough(present);
+      const isShown = shownColumns[index]![cell] === 1;
       const sum = numbers.reduce((total, value) => total + value, 0n);
       const n = BigInt(numbers.length);
       const unit = 10n ** BigInt(scale);
@@ -126,13 +144,16 @@ const caseArbitrary: fc.Arbitrary<RunCase> = fc
 describe('a secure sum', () => {
   it('equals the naive sum for random shapes, and shows nothing under the thresholds', async () => {
     await fc.assert(
-      fc.asyncProperty(caseArbitrary, async (run) => {
-        const prepared = prepare(run);
+      fc.asyncProperty(caseArbitrary, fc.boolean(), async (run, isComplementary) => {
+        const { smallestCell, smallestContributors } = run;
+        const rules = { smallestCell, smallestContributors };
+        const disclosure = isComplementary ? { ...rules, complementary: true as const } : rules;
+        const prepared = prepare(run, {}, { disclosure });
         const { release, domains, steps } = await runAll(run, prepared, pool);
         for (const domain of domains)
           expect(domain).toEqual({ status: 'fulfilled', value: undefined });
         if (release.status !== 'fulfilled') throw release.reason;
-        const expected = naive(run, prepared.cells);
+        const expected = naive(run, prepared.cells, isComplementary);
         expect(release.value.rows).toEqual(expected);
         expect(release.value.releasedCells).toBe(expected.length);
         expect(release.value.suppressedCells).toBe(prepared.cells - expected.length);

@@ -42,12 +42,13 @@ export function suppressionMaps(
   rules: StageRules,
 ): readonly Uint8Array[] {
   const selected = selectedCells(shape);
+  const partition = { radices: shape.radices, selected };
   let rows: Uint8Array = selected;
   return opened.map((cells, index) => {
     const permitted = rows.slice();
     for (const stage of stages) {
       if (shape.noise === undefined || stage.exactOnly !== true) {
-        stage.apply(cells, rules, permitted);
+        stage.apply({ ...cells, partition }, rules, permitted);
       }
     }
     // A stage only clears: one that set an entry again would release a cell another one withheld.
