@@ -98,16 +98,21 @@ async function stopChild(child: ChildProcess, exited: Promise<number | null>): P
 
 /** In a child: tells the parent that it is ready. Does nothing where nobody started it so. */
 export function tellReady(facts: Readonly<Record<string, unknown>>): void {
-  if (process.connected) process.send?.({ kind: 'ready', facts });
+  tell({ kind: 'ready', facts });
 }
 
 /** In a child: tells the parent why it cannot start. */
 export function tellFailed(message: string, exitCode: number): void {
-  if (process.connected) process.send?.({ kind: 'failed', message, exitCode });
+  tell({ kind: 'failed', message, exitCode });
 }
 
 /** Of a program that `weir.cjs` started: the descriptor that closes when `weir.cjs` ends. */
 const LIFELINE = 'WEIR_LIFELINE';
+
+function tell(message: object): void {
+  // A parent that is gone meanwhile hears nothing; its end is dealt with in `stopOnSignals`.
+  if (process.connected) process.send?.(message, () => undefined);
+}
 
 /**
  * Runs `stop` once on SIGINT, SIGTERM or the parent's end, then exits. After the parent's end the

@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import type { z } from 'zod';
 import * as api from '../contracts/api.ts';
+import * as billing from '../contracts/billing-api.ts';
 import type { ContractSignature, SignedContract } from '../contracts/contract.ts';
 import {
   EnrolmentAnswerSchema,
@@ -152,6 +153,53 @@ export class WeirClient {
   usage(filter: UsageFilter = {}): Promise<api.UsageBody> {
     const call = { method: 'GET', path: `/v1/metering/usage${queryOf(filter)}` } as const;
     return this.#again(call, api.UsageBodySchema);
+  }
+
+  /** One analyst's statement of one calendar month, amounts as decimal strings. */
+  statement(query: {
+    readonly analyst: string;
+    readonly month: string;
+    readonly timeZone?: string;
+  }): Promise<billing.StatementBody> {
+    const path = `/v1/metering/statement${queryOf(query)}`;
+    return this.#again({ method: 'GET', path }, billing.StatementBodySchema);
+  }
+
+  /** Corrects a posted charge by a new record. */
+  correct(correction: billing.CorrectionRequest): Promise<api.MeteringRecordBody> {
+    const call = { method: 'POST', path: '/v1/metering/corrections', json: correction } as const;
+    return this.#once(call, api.MeteringRecordBodySchema);
+  }
+
+  /** Has every record from now on told to `url`; the secret is shown this once. */
+  addWebhook(url: string, label: string): Promise<billing.CreatedWebhook> {
+    const call = { method: 'POST', path: '/v1/webhooks', json: { url, label } } as const;
+    return this.#once(call, billing.CreatedWebhookSchema);
+  }
+
+  webhooks(): Promise<billing.WebhookList> {
+    return this.#again({ method: 'GET', path: '/v1/webhooks' }, billing.WebhookListSchema);
+  }
+
+  removeWebhook(id: string): Promise<object> {
+    const path = `/v1/webhooks/${encodeURIComponent(id)}`;
+    return this.#again({ method: 'DELETE', path }, billing.EmptySchema);
+  }
+
+  enableWebhook(id: string): Promise<object> {
+    const path = `/v1/webhooks/${encodeURIComponent(id)}/enable`;
+    return this.#again({ method: 'POST', path }, billing.EmptySchema);
+  }
+
+  /** Deliveries that every attempt failed for. */
+  deadLetters(page: Page<string> = {}): Promise<billing.DeadLetters> {
+    const path = `/v1/webhook-dead-letters${queryOf(page)}`;
+    return this.#again({ method: 'GET', path }, billing.DeadLettersSchema);
+  }
+
+  redeliver(webhookId: string, seq: string): Promise<object> {
+    const path = `/v1/webhooks/${encodeURIComponent(webhookId)}/redeliver`;
+    return this.#again({ method: 'POST', path, json: { seq } }, billing.EmptySchema);
   }
 
   /** A domain's enrolment; check the answer with `verifyEnrolmentAnswer`. Safe to repeat. */

@@ -11,6 +11,7 @@ import type { EnrolmentDesk } from './enrolment.ts';
 import { BodyReader } from './json-body.ts';
 import { HttpMetrics } from './metrics.ts';
 import { BEARER } from './openapi.ts';
+import { mountBilling } from './routes/billing.ts';
 import { mountCatalog } from './routes/catalog.ts';
 import { mountContracts } from './routes/contracts.ts';
 import { mountEnrolments } from './routes/enrolments.ts';
@@ -20,7 +21,9 @@ import { mountHealth } from './routes/health.ts';
 import { mountMetering } from './routes/metering.ts';
 import { mountOperator } from './routes/operator.ts';
 import { mountRuns } from './routes/runs.ts';
+import { mountWebhooks, type WebhookService } from './routes/webhooks.ts';
 import type {
+  BillingService,
   CatalogService,
   ContractService,
   ExplainService,
@@ -37,6 +40,8 @@ export interface GatewayServices {
   readonly contracts: ContractService;
   readonly catalog: CatalogService;
   readonly metering: MeteringService;
+  readonly billing: BillingService;
+  readonly webhooks: WebhookService;
   readonly explains: ExplainService;
   readonly plans: PlanService;
   readonly readiness: ReadinessService;
@@ -88,6 +93,8 @@ export function createGatewayApp(options: AppOptions): GatewayApp {
   mountContracts(app, gate, services.contracts);
   mountCatalog(app, gate, services.catalog);
   mountMetering(app, gate, services.metering);
+  mountBilling(app, gate, services.billing);
+  mountWebhooks(app, gate, services.webhooks);
   mountEnrolments(app, gate, services.desk);
   mountOperator(app, gate, { ...services, gatewayKey: options.gatewayKey });
   mountHealth(app, gate, services.readiness);

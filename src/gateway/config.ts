@@ -10,6 +10,25 @@ export const GatewayConfigSchema = z.strictObject({
   }),
   /** Required for a bind beyond loopback; paths relative to the directory. */
   tls: z.strictObject({ certFile: z.string(), keyFile: z.string() }).optional(),
+  store: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('sqlite') }),
+      z.strictObject({
+        kind: z.literal('postgres'),
+        /** A file of mode 0600 with `postgres://user:password@host/database`, relative to the directory. */
+        urlFile: z.string().max(4096),
+        schema: z
+          .string()
+          .regex(/^[a-z][a-z0-9_]{0,40}$/)
+          .default('weir'),
+      }),
+    ])
+    .default({ kind: 'sqlite' }),
+  /** Names this process among gateways on one store: each recovers its own runs only. */
+  instance: z
+    .string()
+    .regex(/^[a-z0-9-]{1,63}$/)
+    .default('gateway-1'),
   runs: z
     .strictObject({
       /** Runs at work at once; beyond that callers are told to come again. */

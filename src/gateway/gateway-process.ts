@@ -8,6 +8,8 @@ import { type SignedSpend, SignedSpendSchema } from '../contracts/spend.ts';
 import { AbortError } from '../errors.ts';
 import { attachLinkServer, type LinkServer } from '../link/link-server.ts';
 import type { LinkStatus } from '../link/link.ts';
+import { eventSource } from '../ledger/cloud-events.ts';
+import { Webhooks } from '../ledger/webhooks.ts';
 import { openPool } from '../pool/piscina-pool.ts';
 import type { Pool } from '../pool/pool.ts';
 import { openIsolatedSerializer } from '../query/isolated-serializer.ts';
@@ -19,6 +21,7 @@ import type { RunDependencies, RunStep } from '../runs/run-machine.ts';
 import { type ActiveContracts, RunService } from '../runs/run-service.ts';
 import type { RunTransport } from '../runs/run-transport.ts';
 import { openLocked } from '../store/process-lock.ts';
+import { encodeBase64url } from '../system/base64url.ts';
 import type { Clock } from '../system/clock.ts';
 import type { PartyId, RunId } from '../system/ids.ts';
 import { readKeyFile } from '../system/key-file.ts';
@@ -31,6 +34,7 @@ import { serveDomains } from './domain-desk.ts';
 import { DomainBook } from './domains.ts';
 import { EnrolmentDesk } from './enrolment.ts';
 import { type GatewayState, identityKeyFile, lockFile, openGatewayState } from './gateway-state.ts';
+import { billingService } from './billing-service.ts';
 import { ledgerMetering } from './metering-service.ts';
 import { planService } from './plan-service.ts';
 import { tellMissed } from './revocations.ts';
@@ -109,6 +113,7 @@ async function openAlone(options: GatewayOptions): Promise<Gateway> {
     }),
   );
   serveDomains({ ...parts, links: links.get(), clock, log });
+  parts.webhooks.start();
   const sweeping = sweep(deps, active, clock, (runId) => runs.isLive(runId), stopping.signal);
   log.info({ url: server.url, runs: config.runs.concurrentMax }, 'gateway ready');
   return {
@@ -126,6 +131,7 @@ async function openAlone(options: GatewayOptions): Promise<Gateway> {
         deadlineMs: DRAIN_MS,
       });
       await sweeping;
+      await parts.webhooks.close();
       parts.parser.close();
       await parts.pool.close();
       await state.store.close();
@@ -135,6 +141,9 @@ async function openAlone(options: GatewayOptions): Promise<Gateway> {
 
 interface Parts {
   readonly identity: KeyPair;
+  /** The CloudEvents `source` of this gateway’s ledger. */
+  readonly source: string;
+  readonly webhooks: Webhooks;
   readonly state: GatewayState;
   readonly pool: Pool;
   readonly domains: DomainBook;
@@ -152,7 +161,7 @@ interface Parts {
 async function openParts(options: GatewayOptions): Promise<Parts> {
   const { directory, config, clock, random, log } = options;
   const identity = readKeyFile(identityKeyFile(directory), 'ed25519');
-  const state = await openGatewayState(directory);
+  const state = await openGatewayState(directory, config.store);
   const pool = openPool({ threadsMax: config.workers });
   const domains = new DomainBook(state.store);
   const contracts = new ContractBook(state.store, state.audit);
@@ -169,6 +178,7 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
     clock,
     random,
     log,
+    instance: config.instance,
     step: options.step ?? (() => Promise.resolve()),
     witnessSpend: (party, answer) => witnessSpend(domains, witness, party, answer),
   };
@@ -178,8 +188,18 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
     concurrentMax: config.runs.concurrentMax,
     timeoutMs: config.runs.timeoutS * 1000,
   });
+  const source = eventSource(encodeBase64url(identity.publicKey));
+  const webhooks = new Webhooks({
+    store: state.store,
+    clock,
+    random,
+    source,
+    onProblem: (problem) => log.warn(problem, 'a webhook was not delivered'),
+  });
   return {
     identity,
+    source,
+    webhooks,
     state,
     pool,
     domains,
@@ -205,6 +225,8 @@ function servicesOf(parts: Parts, options: GatewayOptions, times: LinkTimes): Ga
     contracts: contractService(contracts, runs, clock),
     catalog: catalogService(catalog, domains),
     metering: ledgerMetering(ledger, store, clock, random),
+    billing: billingService(ledger, store, clock, random, parts.source),
+    webhooks: parts.webhooks,
     explains: explainService(deps, runs, contracts, catalog, plans),
     plans,
     readiness: { checks: () => readiness(state) },

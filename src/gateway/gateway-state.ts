@@ -1,18 +1,25 @@
 /** What a gateway keeps in its directory: identity key and one database with a list of tables an area. */
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AuditSink } from '../audit/audit-sink.ts';
 import { AUDIT_MIGRATIONS } from '../audit/chain-table.ts';
+import { postgresAudit } from '../audit/postgres-audit.ts';
 import { AUDIT_PROGRAMS, sqliteAudit } from '../audit/sqlite-audit.ts';
 import { CATALOG_MIGRATIONS } from '../catalog/catalog-book.ts';
 import { CONTRACT_MIGRATIONS } from '../contracts/contract-book.ts';
 import type { LedgerStore } from '../ledger/ledger-store.ts';
 import { LEDGER_MIGRATIONS } from '../ledger/ledger-schema.ts';
+import { postgresLedger } from '../ledger/postgres-ledger.ts';
 import { LEDGER_PROGRAMS, sqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { WEBHOOK_MIGRATIONS } from '../ledger/webhook-rows.ts';
 import { RUN_MIGRATIONS } from '../runs/run-rows.ts';
 import { SPEND_WITNESS_MIGRATIONS } from '../contracts/spend-witness.ts';
+import { SetupError } from '../errors.ts';
 import type { MigrationList } from '../store/migrations.ts';
+import { openPostgresStore } from '../store/postgres-store.ts';
 import { openSqliteStore, type SqliteStore } from '../store/sqlite-store.ts';
+import type { Store } from '../store/store.ts';
+import type { GatewayConfig } from './config.ts';
 import { DOMAIN_MIGRATIONS } from './domains.ts';
 import { ENROLMENT_MIGRATIONS } from './enrolment.ts';
 import { TOKEN_MIGRATIONS } from './tokens.ts';
@@ -32,7 +39,7 @@ export const GATEWAY_MIGRATIONS: readonly MigrationList[] = [
 ];
 
 export interface GatewayState {
-  readonly store: SqliteStore;
+  readonly store: Store;
   readonly ledger: LedgerStore;
   readonly audit: AuditSink;
 }
@@ -50,12 +57,55 @@ export function lockFile(directory: string): string {
   return join(directory, 'state', 'gateway.lock');
 }
 
-/** @throws SetupError `config-invalid`; CapacityError `store-unavailable`, `disk-full`. */
-export async function openGatewayState(directory: string): Promise<GatewayState> {
-  const store = await openSqliteStore({
+/**
+ * The embedded store, or PostgreSQL where the configuration names one.
+ * @throws SetupError `config-invalid`; CapacityError `store-unavailable`, `disk-full`.
+ */
+export async function openGatewayState(
+  directory: string,
+  where: GatewayConfig['store'] = { kind: 'sqlite' },
+): Promise<GatewayState> {
+  if (where.kind === 'postgres') {
+    const url = readSecretFile(join(directory, where.urlFile));
+    const store = await openPostgresStore({
+      url,
+      schema: where.schema,
+      migrations: GATEWAY_MIGRATIONS,
+    });
+    return { store, ledger: postgresLedger(store), audit: postgresAudit(store) };
+  }
+  const store = await openEmbedded(directory);
+  return { store, ledger: sqliteLedger(store), audit: sqliteAudit(store) };
+}
+
+/** The embedded store alone, which can be copied while work goes on. */
+export function openEmbedded(directory: string): Promise<SqliteStore> {
+  return openSqliteStore({
     file: databaseFile(directory),
     migrations: GATEWAY_MIGRATIONS,
     programs: { ...LEDGER_PROGRAMS, ...AUDIT_PROGRAMS },
   });
-  return { store, ledger: sqliteLedger(store), audit: sqliteAudit(store) };
+}
+
+/** The address may hold a password: it stands in a file of its own that its owner alone can read. */
+function readSecretFile(path: string): string {
+  let mode: number;
+  let text: string;
+  try {
+    mode = statSync(path).mode;
+    text = readFileSync(path, 'utf8').trim();
+  } catch {
+    throw new SetupError(
+      'config-missing',
+      `The file ${path} with the store’s address is missing.`,
+      {
+        path,
+      },
+    );
+  }
+  if ((mode & 0o077) === 0) return text;
+  throw new SetupError('key-unreadable', `The file ${path} can be read by others.`, {
+    path,
+    remedy: `Run: chmod 600 ${path}`,
+  });
 }

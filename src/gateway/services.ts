@@ -209,6 +209,25 @@ export interface MeteringService {
   recordDenied(call: DeniedCall): Promise<void>;
 }
 
+/** What billing systems take away besides records and sums. */
+export interface BillingService {
+  /** A CloudEvents JSON batch of the records with `seq` > `after`. */
+  events(after: bigint, most: number): Promise<string>;
+  /** @throws InputError `parameter-invalid` */
+  statement(query: {
+    readonly analyst: PartyId;
+    readonly month: string;
+    readonly timeZone: string;
+  }): Promise<Readonly<Record<string, unknown>>>;
+  /** @throws InputError `parameter-invalid`; StateError `already-exists` */
+  correct(command: {
+    readonly supersedes: bigint;
+    readonly chargeMicros: bigint;
+    readonly reason: string;
+    readonly by: PartyId;
+  }): Promise<MeteringRecord>;
+}
+
 export interface ExplainCommand {
   readonly analyst: PartyId;
   /** A filed contract, or a draft that nobody has signed yet. */

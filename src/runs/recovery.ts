@@ -30,7 +30,7 @@ export async function recoverRuns(
   let voided = 0;
   let receipted = 0;
   for (;;) {
-    const unfinished = await readUnfinished(deps.store);
+    const unfinished = await readUnfinished(deps.store, deps.instance);
     if (unfinished.length === 0) return { voided, receipted };
     for (const run of unfinished) {
       if (TERMINAL_STATES.includes(run.state)) {

@@ -49,6 +49,8 @@ export interface RunDependencies {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Names this gateway process among several on one store. */
+  readonly instance: string;
   /**
    * Keeps a domain's signed spend, so that its counters cannot go back unnoticed.
    * @throws StateError `history-rolled-back`; AbortError `domain-failed`

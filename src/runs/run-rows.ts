@@ -17,6 +17,7 @@ export const RUN_MIGRATIONS: MigrationList = {
       number: 1,
       sql: `CREATE TABLE runs (
      run_id TEXT PRIMARY KEY,
+     instance TEXT NOT NULL,
      request_key TEXT NOT NULL UNIQUE,
      body_hash TEXT NOT NULL,
      analyst TEXT NOT NULL,
@@ -40,7 +41,8 @@ export const RUN_MIGRATIONS: MigrationList = {
      result_expires_ms BIGINT
    );
    CREATE INDEX runs_by_state ON runs (state);
-   CREATE INDEX runs_by_analyst ON runs (analyst, created_ms)`,
+   CREATE INDEX runs_by_analyst ON runs (analyst, created_ms);
+   CREATE INDEX runs_by_record ON runs (record_seq)`,
     },
   ],
 };
@@ -72,7 +74,7 @@ export interface RunRow {
   readonly resultExpiresMs: number | undefined;
 }
 
-export type NewRun = Pick<
+export type NewRun = { readonly instance: string } & Pick<
   RunRow,
   | 'runId'
   | 'requestKey'
@@ -94,11 +96,12 @@ export const RUNS_LISTED_MAX = 1000;
 /** Goes with the reservation, so that no reserved run lacks its row and no row its reservation. */
 export function insertRun(run: NewRun): Statement {
   return {
-    sql: `INSERT INTO runs (run_id, request_key, body_hash, analyst, contract_id, contract_hash,
+    sql: `INSERT INTO runs (run_id, instance, request_key, body_hash, analyst, contract_id, contract_hash,
             protocol, request_hash, request_json, state, attempt, note, created_ms, updated_ms)
-          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved', 1, ?, ?, ?)`,
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved', 1, ?, ?, ?)`,
     params: [
       run.runId,
+      run.instance,
       run.requestKey,
       run.bodyHash,
       run.analyst,
@@ -214,14 +217,31 @@ export async function readRunByKey(store: Store, requestKey: string): Promise<Ru
   return row === undefined ? undefined : parseRow(row);
 }
 
-/** Runs a crash left without an end, and ended ones it left without a receipt. */
-export async function readUnfinished(store: Store): Promise<readonly RunRow[]> {
+/** Runs a crash of this gateway left without an end, and ended ones it left without a receipt. */
+export async function readUnfinished(store: Store, instance: string): Promise<readonly RunRow[]> {
   const rows = await store.query(
-    `SELECT * FROM runs WHERE state IN (${LIVE_SQL})
-        OR receipt_json IS NULL
+    `SELECT * FROM runs WHERE instance = ?
+        AND (state IN (${LIVE_SQL}) OR receipt_json IS NULL)
       ORDER BY created_ms LIMIT ${RUNS_LISTED_MAX}`,
+    [instance],
   );
   return rows.map(parseRow);
+}
+
+/** Receipts as they stand, in the order of their records; in pages, so that memory stays flat. */
+export async function* readReceipts(store: Store): AsyncGenerator<string> {
+  for (let after = 0n; ; ) {
+    const rows = await store.query(
+      `SELECT receipt_json, record_seq FROM runs WHERE receipt_json IS NOT NULL AND record_seq > ?
+       ORDER BY record_seq LIMIT ${RUNS_LISTED_MAX}`,
+      [after],
+    );
+    for (const row of rows) {
+      after = BigInt(row['record_seq'] as bigint);
+      yield String(row['receipt_json']);
+    }
+    if (rows.length < RUNS_LISTED_MAX) return;
+  }
 }
 
 const SpendsSchema = z.array(SignedSpendSchema);

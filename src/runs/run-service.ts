@@ -233,6 +233,7 @@ export class RunService {
     const runId = RunIdSchema.parse(uuidV7(this.#deps.clock, this.#deps.random));
     const run = {
       runId,
+      instance: this.#deps.instance,
       requestKey,
       bodyHash,
       analyst: command.analyst,

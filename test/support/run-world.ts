@@ -117,6 +117,7 @@ export async function openRunWorld(changes: Partial<Contract> = {}): Promise<Run
     computations: new Map([['secure-sum', fixedComputation]]),
     clock,
     random: systemRandom,
+    instance: 'gateway-1',
     log: createLog({ level: 'silent', name: 'test' }),
     step: (name) => world.onStep(name),
     witnessSpend: async (party, answer) => {

@@ -1,5 +1,5 @@
 /** `weir backup` and `weir restore`: never a key, never an anchor; an old counter is noticed. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { createBackup, restoreBackup } from '../../contracts/backup.ts';
@@ -7,11 +7,13 @@ import { DomainConfigSchema } from '../../domain/config.ts';
 import { readHead } from '../../domain/counter-rows.ts';
 import { domainPaths, openDomainStore } from '../../domain/domain-state.ts';
 import { SetupError } from '../../errors.ts';
+import { sqliteAudit } from '../../audit/sqlite-audit.ts';
+import { GatewayConfigSchema } from '../../gateway/config.ts';
 import {
   databaseFile,
   identityKeyFile,
   lockFile,
-  openGatewayState,
+  openEmbedded,
 } from '../../gateway/gateway-state.ts';
 import { takeProcessLock } from '../../store/process-lock.ts';
 import { systemClock } from '../../system/clock.ts';
@@ -68,24 +70,30 @@ function isDomain(directory: string): boolean {
   if (!existsSync(config)) {
     throw new SetupError('config-missing', `There is no configuration in ${directory}.`);
   }
-  return !existsSync(databaseFile(directory));
+  return readFileSync(config, 'utf8').includes('"weir-domain/1"');
 }
 
 async function backupGateway({ dir, backup }: BackupArguments): ReturnType<typeof createBackup> {
-  const state = await openGatewayState(dir);
+  const { store: where } = readConfig(dir, GatewayConfigSchema);
+  if (where.kind !== 'sqlite') {
+    throw new SetupError('config-invalid', 'The state is in PostgreSQL: back it up with pg_dump.', {
+      remedy: 'Take the configuration along; keys are kept apart.',
+    });
+  }
+  const store = await openEmbedded(dir);
   try {
-    const head = await state.audit.head();
+    const head = await sqliteAudit(store).head();
     return await createBackup({
       directory: backup,
       party: GATEWAY,
       identity: readKeyFile(identityKeyFile(dir), 'ed25519'),
-      databases: { 'gateway.sqlite': state.store },
+      databases: { 'gateway.sqlite': store },
       files: { 'config.json': join(dir, 'config.json') },
       facts: { auditSize: String(head.size) },
       nowMs: systemClock.now(),
     });
   } finally {
-    await state.store.close();
+    await store.close();
   }
 }
 

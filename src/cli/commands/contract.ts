@@ -21,7 +21,7 @@ import { asSealed } from '../sealing.ts';
 import { table } from '../terminal.ts';
 import { operatorTokenFile } from '../init.ts';
 import { asAnalyst, withAnalyst } from './analyst.ts';
-import { operatorClient } from './gateway.ts';
+import { operatorClient } from '../operator.ts';
 
 const Text = z.string().min(1).max(2000);
 const Bilingual = z.strictObject({ zh: Text, en: Text });

@@ -1,7 +1,5 @@
 /** `weir gateway` and what an operator does on it: tokens, enrolments, domains. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { WeirClient } from '../../client/weir-client.ts';
 import { COMPUTATIONS } from '../../computations/registry.ts';
 import { InputError } from '../../errors.ts';
 import { GatewayConfigSchema } from '../../gateway/config.ts';
@@ -12,7 +10,7 @@ import { PartyIdSchema } from '../../system/ids.ts';
 import { createLog } from '../../system/log.ts';
 import { systemRandom } from '../../system/random.ts';
 import { readConfig } from '../directories.ts';
-import { operatorTokenFile } from '../init.ts';
+import { operatorClient, type OperatorOptions } from '../operator.ts';
 import { stopOnSignals, tellReady } from '../processes.ts';
 import { table } from '../terminal.ts';
 import { VERSION } from '../version.ts';
@@ -80,10 +78,6 @@ export function gatewayCommands(program: Command): void {
   );
 }
 
-interface OperatorOptions {
-  readonly dir: string;
-  readonly url?: string;
-}
 interface TokenOptions {
   readonly role: string;
   readonly party: string;
@@ -112,18 +106,6 @@ async function runGateway(directory: string, port: string | undefined): Promise<
       `weir gateway listens on ${gateway.url}\nfingerprint ${gateway.fingerprint}\n`,
     );
   }
-}
-
-/** Speaks to the running gateway with the operator's token of its directory. */
-export function operatorClient(options: OperatorOptions): WeirClient {
-  const config = readConfig(options.dir, GatewayConfigSchema);
-  const { host, port } = config.listen;
-  const scheme = config.tls === undefined ? 'http' : 'https';
-  const url = options.url ?? `${scheme}://${host}:${port}`;
-  return new WeirClient({
-    url,
-    token: readFileSync(operatorTokenFile(options.dir), 'utf8').trim(),
-  });
 }
 
 function portOf(text: string): number {

@@ -1,18 +1,9 @@
 /** What billing systems and operators read: metering records and sums. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { WeirClient } from '../../client/weir-client.ts';
 import type { MeteringRecordBody } from '../../contracts/api.ts';
-import { InputError } from '../../errors.ts';
 import { table } from '../terminal.ts';
-import { operatorClient } from './gateway.ts';
-
-interface MeteringOptions {
-  readonly dir?: string;
-  readonly url?: string;
-  readonly tokenFile?: string;
-  readonly json?: boolean;
-}
+import { billingCommands } from './billing.ts';
+import { clientOf, type MeteringOptions, money, withAccess } from '../metering-access.ts';
 
 export function meteringCommands(program: Command): void {
   const metering = program.command('metering').description('metering · 计量');
@@ -36,6 +27,7 @@ export function meteringCommands(program: Command): void {
       }
     });
 
+  billingCommands(metering);
   withAccess(metering.command('usage').description('sums by analyst, contract and outcome'))
     .option('--from <instant>', 'RFC 3339, inclusive')
     .option('--to <instant>', 'RFC 3339, exclusive')
@@ -65,8 +57,7 @@ export function meteringCommands(program: Command): void {
     });
 }
 
-/** Records as a table for people. */
-export function recordTable(records: readonly MeteringRecordBody[]): string {
+function recordTable(records: readonly MeteringRecordBody[]): string {
   return table(
     ['record', 'at', 'analyst', 'protocol', 'outcome', 'code', 'units', 'charge'],
     records.map((record) => [
@@ -82,31 +73,9 @@ export function recordTable(records: readonly MeteringRecordBody[]): string {
   );
 }
 
-function withAccess(command: Command): Command {
-  return command
-    .option('--dir <directory>', 'the gateway’s directory, for its operator')
-    .option('--url <url>', 'the gateway’s address')
-    .option('--token-file <file>', 'a file with a billing token')
-    .option('--json', 'as JSON');
-}
-
-function clientOf(options: MeteringOptions): WeirClient {
-  const { dir, url, tokenFile } = options;
-  if (url !== undefined && tokenFile !== undefined) {
-    return new WeirClient({ url, token: readFileSync(tokenFile, 'utf8').trim() });
-  }
-  if (dir !== undefined) return operatorClient({ dir, ...(url === undefined ? {} : { url }) });
-  throw new InputError('parameter-invalid', 'Say --dir, or --url with --token-file.');
-}
-
 function unitsText(units: Readonly<Record<string, string>>): string {
   return Object.entries(units)
     .filter(([, value]) => value !== '0')
     .map(([name, value]) => `${name} ${value}`)
     .join(', ');
-}
-
-function money(micros: string, currency: string): string {
-  const value = Number(micros) / 1_000_000;
-  return `${value.toFixed(2)} ${currency}`;
 }

@@ -2,8 +2,10 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { AbortError, InputError } from '../../errors.ts';
+import type { OfficerActions } from '../../domain/admin-server.ts';
+import { AbortError, InputError, WeirError } from '../../errors.ts';
 import { systemClock } from '../../system/clock.ts';
+import type { PartyId } from '../../system/ids.ts';
 import { FLIGHT_HOLDERS, prepareFlights } from '../demo/flights-data.ts';
 import { runDemoProcess } from '../demo/demo-process.ts';
 import { DEMO_HOLDER_NAMES } from '../demo/holder-names.ts';
@@ -99,22 +101,29 @@ async function runDemo(weir: LocalWeir, options: UpOptions): Promise<number> {
   return code ?? 1;
 }
 
+/** Each officer signs what its own domain has no objection to, and refuses the rest with the reason. */
 async function signProposals(weir: LocalWeir, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    for (const { officer } of weir.domains.values()) {
-      for (const { contract, hash, state, signatures, objections } of await officer.proposals()) {
-        const { party } = await officer.status();
-        const open = state === 'proposed' || state === 'signed';
-        const own = signatures.some((signature) => signature.party === party);
-        if (!open || own || contract.analyst.id !== ANALYST) continue;
-        const [objection] = objections;
-        if (objection !== undefined) {
-          throw new AbortError('domain-failed', `${party} objects: ${objection.message}`);
-        }
-        await officer.sign(contract.id, { hash });
+    for (const [party, { officer }] of weir.domains) {
+      try {
+        await decideProposals(party, officer);
+      } catch (error) {
+        if (!(error instanceof WeirError)) throw error;
+        // A domain that is just being linked, or a contract that somebody else refused: look again.
       }
     }
     await systemClock.sleep(SIGN_EVERY_MS, signal);
+  }
+}
+
+async function decideProposals(party: PartyId, officer: OfficerActions): Promise<void> {
+  for (const { contract, hash, state, signatures, objections } of await officer.proposals()) {
+    const open = state === 'proposed' || state === 'signed';
+    const own = signatures.some((signature) => signature.party === party);
+    if (!open || own || contract.analyst.id !== ANALYST) continue;
+    const [objection] = objections;
+    if (objection === undefined) await officer.sign(contract.id, { hash });
+    else await officer.refuse(contract.id, { hash, reason: objection.message });
   }
 }
 

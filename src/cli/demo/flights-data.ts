@@ -19,6 +19,7 @@ import { z } from 'zod';
 import { assertInvariant, CapacityError, SetupError } from '../../errors.ts';
 import { syncDirectory, writeAtomically } from '../../system/atomic-file.ts';
 import { HashSchema } from '../../system/ids.ts';
+import { canonicalHash } from '../../system/canonical-json.ts';
 import { FLIGHT_TABLES, flightsRegistration, type FlightTable } from './flights-registration.ts';
 
 export const FLIGHT_HOLDERS = ['west', 'centre', 'east'] as const;
@@ -33,7 +34,8 @@ const AIRPORT_OF: Record<FlightTable, string> = { departures: 'origin', arrivals
 
 const ManifestSchema = z.strictObject({
   recipe: z.literal(RECIPE),
-  inputs: z.array(HashSchema).length(2),
+  /** Of the two input files, and of the registrations as this version writes them. */
+  inputs: z.array(HashSchema).length(3),
   flights: z.int(),
   /** Flights whose airport is not listed, by table. */
   unassigned: z.strictObject({ departures: z.int(), arrivals: z.int() }),
@@ -64,7 +66,9 @@ export async function prepareFlights(
   const inputs = locateInputs();
   await mkdir(directory, { recursive: true, mode: 0o700 });
   onProgress(0, 'checking the flights data');
-  const hashes = [await sha256Of(inputs.flights), await sha256Of(inputs.airports)];
+  // The registrations of this version too: a directory of an older one is made anew.
+  const registrations = canonicalHash(FLIGHT_TABLES.map(flightsRegistration));
+  const hashes = [await sha256Of(inputs.flights), await sha256Of(inputs.airports), registrations];
   const known = await verifiedManifest(directory, hashes);
   if (known !== undefined) {
     await writeRegistrations(directory, 'missing');
