@@ -7,18 +7,8 @@ import type { Contract, SignedContract } from '../contracts/contract.ts';
 import { checkArguments } from '../contracts/plan-fits.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import { requestHash, verifyRequest } from '../contracts/signed-documents.ts';
-import {
-  AbortError,
-  CapacityError,
-  type ErrorFacts,
-  errorOfCode,
-  MeteringError,
-  PolicyError,
-  StateError,
-  type WeirError,
-} from '../errors.ts';
-import type { Units } from '../contracts/units.ts';
-import type { QuotaAccount, ReserveOutcome } from '../ledger/ledger-store.ts';
+import { AbortError, CapacityError, PolicyError, StateError, type WeirError } from '../errors.ts';
+import type { QuotaAccount } from '../ledger/ledger-store.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import { type ContractId, type PartyId, type RunId, RunIdSchema } from '../system/ids.ts';
 import { uuidV7 } from '../system/random.ts';
@@ -28,6 +18,7 @@ import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts'
 import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { completeIfUsedUp } from './used-up.ts';
+import { conflict, endedWithout, exceeded, expiredResult, unknownRun } from './run-errors.ts';
 import { insertRun, readRun, readRunByKey, type RunRow } from './run-rows.ts';
 
 export interface RunServiceOptions {
@@ -353,49 +344,4 @@ async function* withStoredEnd(run: RunRow, live: AsyncIterable<RunEvent>): Async
     code: run.code,
     note: run.note,
   };
-}
-
-function exceeded(outcome: Extract<ReserveOutcome, { kind: 'exceeded' }>): MeteringError {
-  const { account, left } = outcome;
-  const facts: ErrorFacts = {
-    dimension: `${account.dimension}/${account.window}`,
-    left: String(left satisfies Units),
-    ...(account.resetsAtMs === undefined
-      ? {}
-      : { resetsAt: new Date(account.resetsAtMs).toISOString() }),
-    remedy:
-      account.resetsAtMs === undefined
-        ? 'The contract is used up in this dimension: a new contract is needed.'
-        : 'Try again after the window resets.',
-  };
-  return new MeteringError(
-    'quota-exceeded',
-    `The contract's quota of ${account.dimension} (${account.window}) leaves ${left}; nothing was run.`,
-    facts,
-  );
-}
-
-function unknownRun(): StateError {
-  return new StateError('run-unknown', 'There is no such run.');
-}
-
-function conflict(): StateError {
-  return new StateError(
-    'idempotency-conflict',
-    'This idempotency key was used before with another request.',
-    { remedy: 'Use a new key for a new request.' },
-  );
-}
-
-function expiredResult(receipt: string | undefined): StateError {
-  return new StateError('result-expired', 'The result is past its retention and was deleted.', {
-    ...(receipt === undefined ? {} : { receipt }),
-    remedy: 'Sign a new request to run the contract again.',
-  });
-}
-
-/** The error that ended the run, told again to whoever asks for its result. */
-function endedWithout(run: RunRow): WeirError {
-  const code = run.code ?? (run.state === 'expired' ? 'run-timed-out' : 'internal');
-  return errorOfCode(code, run.note) ?? new AbortError('domain-failed', run.note);
 }
