@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { InstantSchema, type ColumnBounds, type Dictionary } from '../contracts/contract.ts';
 import { signDocument, verifyDocument } from '../contracts/signing.ts';
 import { InputError } from '../errors.ts';
+import { canonicalHash } from '../system/canonical-json.ts';
 import { HashSchema, PartyIdSchema, type Hash, type PartyId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { SourceDescription } from './data-source.ts';
@@ -88,6 +89,12 @@ export function publishedOf(
 /** Signs a publication with the holder's identity key. */
 export function signPublished(dataset: PublishedDataset, keys: KeyPair): SignedPublishedDataset {
   return { dataset, jws: signDocument('weir/catalog/v1', dataset, keys) };
+}
+
+/** What tells two publications apart: everything but when they were made. */
+export function signedPublishedKey({ dataset }: SignedPublishedDataset): Hash {
+  const { publishedAt: _when, ...facts } = dataset;
+  return canonicalHash(facts);
 }
 
 /**

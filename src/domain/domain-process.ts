@@ -1,9 +1,10 @@
 /** A running domain: its parts put together, its link to the gateway, its officer's door. */
 import { join, resolve } from 'node:path';
 import { readFileSync } from 'node:fs';
+import type { SignedPublishedDataset } from '../catalog/published.ts';
 import type { Computation } from '../computations/computation.ts';
 import { DOMAIN_ASKS, GATEWAY_ASKS, WitnessedSchema } from '../contracts/link-messages.ts';
-import { RUN_METHODS } from '../contracts/run-messages.ts';
+import { CountersignSchema, PrepareSchema, RUN_METHODS } from '../contracts/run-messages.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import { AbortError, SetupError, WeirError } from '../errors.ts';
@@ -101,7 +102,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
     step: options.step ?? (() => Promise.resolve()),
   });
   const gatewayLog = new GatewayLog(state.logWitness, gatewayKey);
-  handleGateway(connection, state, sessions, config, gatewayLog);
+  handleGateway(connection, state, sessions, config, gatewayLog, clock);
   const life = new AbortController();
   connection.start();
   const keeping = keepPublished(options, connection, state, datasets, life.signal);
@@ -168,17 +169,26 @@ function handleGateway(
   sessions: RunSessions,
   config: DomainConfig,
   gatewayLog: GatewayLog,
+  clock: Clock,
 ): void {
   connection.handle(RUN_METHODS.prepare, async (body) => {
     await gatewayLog.ensure(linkOf(connection));
-    return sessions.prepare(body);
+    const answer = await sessions.prepare(body);
+    // Prepared, so it verified: the contract with everyone's signatures, once.
+    const { contract } = PrepareSchema.parse(body);
+    await state.evidence.contract(contract, clock.now());
+    return answer;
   });
   connection.handle(RUN_METHODS.agree, (body) => sessions.agree(body));
   connection.handle(RUN_METHODS.start, (body) => sessions.start(body));
-  connection.handle(
-    RUN_METHODS.countersign,
-    countersigner(state, config, async (head) => gatewayLog.vouch(linkOf(connection), head)),
+  const countersign = countersigner(state, config, async (head) =>
+    gatewayLog.vouch(linkOf(connection), head),
   );
+  connection.handle(RUN_METHODS.countersign, async (body) => {
+    const own = await countersign(body);
+    await state.evidence.receipt(CountersignSchema.parse(body).receipt, own, clock.now());
+    return own;
+  });
   connection.handle(GATEWAY_ASKS.revoked, (body) => hearRevocation(state, sessions, body));
 }
 
@@ -212,7 +222,9 @@ async function keepPublished(
       const current = await datasets.all();
       const versions = current.map((dataset) => dataset.fingerprint).join(' ');
       if (published?.link !== link || published.versions !== versions) {
-        await publishDatasets(link, current, state.identity, log);
+        const keep = (signed: SignedPublishedDataset): Promise<void> =>
+          state.evidence.publication(signed, clock.now());
+        await publishDatasets(link, current, state.identity, keep, log);
         published = { link, versions };
       }
       waitMs = PUBLISH_RETRY_MS;

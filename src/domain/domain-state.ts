@@ -9,6 +9,7 @@ import { type Anchor, openAnchor } from './anchor.ts';
 import { COUNTER_MIGRATIONS } from './counter-rows.ts';
 import { type Counters, openCounters } from './counters.ts';
 import { NOISE_MIGRATIONS } from './noise-book.ts';
+import { EVIDENCE_MIGRATIONS, type EvidenceBook, openEvidenceBook } from './evidence.ts';
 import { openPins, type Pins } from './pins.ts';
 import { SIGNED_CONTRACT_MIGRATIONS } from './signed-contracts.ts';
 import { LOG_WITNESS_MIGRATIONS, openLogWitness, type LogWitness } from './log-witness.ts';
@@ -30,6 +31,7 @@ export interface DomainState {
   readonly pins: Pins;
   readonly standing: StandingBook;
   readonly logWitness: LogWitness;
+  readonly evidence: EvidenceBook;
   /** What the other domains counted, as this one saw it. */
   readonly spendWitness: SpendWitness;
   close(): Promise<void>;
@@ -70,6 +72,7 @@ export function openDomainStore(directory: string): Promise<SqliteStore> {
       SIGNED_CONTRACT_MIGRATIONS,
       SPEND_WITNESS_MIGRATIONS,
       LOG_WITNESS_MIGRATIONS,
+      EVIDENCE_MIGRATIONS,
     ],
   });
 }
@@ -93,6 +96,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
     pins,
     standing: openStandingBook(store, counters),
     logWitness: openLogWitness(store),
+    evidence: openEvidenceBook(store),
     spendWitness: openSpendWitness(store),
     close: async () => {
       await store.close();

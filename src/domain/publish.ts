@@ -12,12 +12,14 @@ import type { RegisteredDataset } from './dataset-registry.ts';
 
 /**
  * Publishes all datasets but those whose labels are too many to be told; the log names them.
+ * @param keep - takes each as evidence before it leaves.
  * @throws AbortError where the link ends; the gateway's refusal
  */
 export async function publishDatasets(
   link: Pick<Link, 'request'>,
   datasets: readonly RegisteredDataset[],
   identity: KeyPair,
+  keep: (signed: SignedPublishedDataset) => Promise<void>,
   log: Log,
 ): Promise<void> {
   const names: string[] = [];
@@ -37,6 +39,7 @@ export async function publishDatasets(
       pages.push([]);
       pageBytes = 0;
     }
+    await keep(signed);
     pages.at(-1)?.push(signed);
     pageBytes += sizeBytes;
     names.push(published.name);

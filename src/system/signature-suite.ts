@@ -25,6 +25,7 @@ export type SignatureContext =
   | 'weir/catalog/v1'
   | 'weir/regrade/v1'
   | 'weir/backup/v1'
+  | 'weir/exit-bundle/v1'
   | 'weir/sealed-channel/v1'
   | 'weir/link/v1';
 

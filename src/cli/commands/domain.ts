@@ -17,6 +17,7 @@ import { fingerprintOf } from '../../system/signature-suite.ts';
 import { readConfig, writeConfig } from '../directories.ts';
 import { stopOnSignals, tellReady } from '../processes.ts';
 import { table } from '../terminal.ts';
+import { exitBundleCommands } from './exit-bundle.ts';
 
 const directoryOption = ['--dir <directory>', 'the domain’s directory'] as const;
 
@@ -72,6 +73,7 @@ export function domainCommands(program: Command): void {
     });
 
   acceptCommands(domain);
+  exitBundleCommands(domain);
 }
 
 /** What an officer accepts after a restored backup, its own or the gateway's. */
