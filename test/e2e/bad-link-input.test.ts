@@ -149,7 +149,7 @@ describe('requests', () => {
     const id = contract.contract.id;
     const notice = { contractId: id, contractHash: hash, party: ROGUE, reason: '', at: now() };
     const bodies: readonly [string, unknown][] = [
-      [DOMAIN_ASKS.contracts, {}],
+      [DOMAIN_ASKS.contracts, { after: null }],
       [DOMAIN_ASKS.contract, { id }],
       [DOMAIN_ASKS.sign, { id, signature: { party: ROGUE, jws: 'x' } }],
       [
@@ -160,14 +160,25 @@ describe('requests', () => {
         DOMAIN_ASKS.revoke,
         { signed: { revocation: { format: 'weir-revocation/1', ...notice }, jws: 'x' } },
       ],
+      [
+        DOMAIN_ASKS.pause,
+        {
+          signed: {
+            pause: { format: 'weir-pause/1', standing: 'suspended', ...notice },
+            jws: 'x',
+          },
+        },
+      ],
       [DOMAIN_ASKS.witnessed, { afterSeq: 0 }],
       [DOMAIN_ASKS.log, { fromSize: null }],
-      [DOMAIN_ASKS.publish, { datasets: [] }],
+      [DOMAIN_ASKS.publish, { names: [], datasets: [] }],
     ];
     expect(bodies.map(([method]) => method).toSorted()).toEqual(
       Object.values(DOMAIN_ASKS).toSorted(),
     );
     for (const [method, body] of bodies) {
+      // The control: but for the key, the body has the agreed form.
+      expect([method, await failureOf(method, body)]).not.toEqual([method, 'malformed-message']);
       for (const { place, changed } of withUnknownKey(body)) {
         const code = await failureOf(method, changed);
         expect([method, place, code]).toEqual([method, place, 'malformed-message']);
