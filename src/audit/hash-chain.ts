@@ -2,7 +2,7 @@
  * The audit chain: each entry's hash covers the hash before it, its own place and its content, so
  * that nobody changes, drops, inserts or reorders an entry without changing every later hash.
  */
-import { canonicalBytes } from '../system/canonical-json.ts';
+import { canonicalText } from '../system/canonical-json.ts';
 import { entryHash, linkHash } from '../system/hash-link.ts';
 import type { Hash } from '../system/ids.ts';
 import type { AuditEntry, AuditHead } from './audit-sink.ts';
@@ -26,7 +26,7 @@ export type ChainVerdict =
 /** The canonical text of an entry. @throws InputError `malformed-message` */
 export function encodeEntry(entry: AuditEntry): string {
   const { kind, atMs, facts } = entry;
-  return new TextDecoder().decode(canonicalBytes({ kind, atMs, facts }));
+  return canonicalText({ kind, atMs, facts });
 }
 
 /** The hash of the chain with this entry at `index`; `hash-link.ts` says over what. */

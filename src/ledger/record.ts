@@ -6,7 +6,7 @@
 import { hash as digest } from 'node:crypto';
 import type { Dimension, Units } from '../contracts/units.ts';
 import { assertInvariant } from '../errors.ts';
-import { canonicalBytes } from '../system/canonical-json.ts';
+import { canonicalText } from '../system/canonical-json.ts';
 import type { ContractId, Hash, PartyId, RunId } from '../system/ids.ts';
 import type { MeteringRecord, RecordDraft, RecordOutcome } from './ledger-store.ts';
 
@@ -32,20 +32,20 @@ export interface RecordPieces {
 
 /** A draft in pieces. @throws InputError `malformed-message` where a text is no valid Unicode. */
 export function encodePieces(draft: RecordDraft): RecordPieces {
-  const head = canonical({
+  const head = inOrder({
     analyst: draft.analyst,
     atMs: draft.atMs,
     chargeMicros: String(draft.chargeMicros),
     code: draft.code,
     contractId: draft.contractId,
     currency: draft.currency,
-    datasets: draft.datasets.map(({ name, fingerprint }) => present({ name, fingerprint })),
+    datasets: draft.datasets.map(({ name, fingerprint }) => ({ fingerprint, name })),
     holders: draft.holders,
     id: draft.id,
     outcome: draft.outcome,
     protocol: draft.protocol,
   });
-  const middle = canonical({ receiptHash: draft.receiptHash, runId: draft.runId });
+  const middle = inOrder({ receiptHash: draft.receiptHash, runId: draft.runId });
   const inner = middle.slice(1, -1);
   return {
     head: `${head.slice(0, -1)},`,
@@ -120,14 +120,12 @@ export function parseRecord(document: string): MeteringRecord {
 }
 
 function encodeUnits(units: Readonly<Record<string, Units | undefined>>): string {
-  return canonical(
-    Object.fromEntries(
-      Object.entries(units).map(([name, value]) => [
-        name,
-        value === undefined ? undefined : String(value),
-      ]),
-    ),
-  );
+  const names = Object.keys(units).sort();
+  return inOrder(Object.fromEntries(names.map((name) => [name, decimal(units[name])])));
+}
+
+function decimal(units: Units | undefined): string | undefined {
+  return units === undefined ? undefined : String(units);
 }
 
 function parseUnits(value: unknown): Readonly<Record<string, Units>> {
@@ -137,11 +135,15 @@ function parseUnits(value: unknown): Readonly<Record<string, Units>> {
   );
 }
 
-function canonical(value: Readonly<Record<string, unknown>>): string {
-  return new TextDecoder().decode(canonicalBytes(present(value)));
-}
+/** A lone surrogate comes out of JSON.stringify as an escape, where canonical JSON has an error. */
+const MAYBE_LONE_SURROGATE = /\\ud[89a-f]/;
 
-/** Without members that are undefined, which JSON has no word for. */
-function present(value: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined));
+/**
+ * The canonical JSON of a value whose members already stand in the order of their names: then
+ * JSON.stringify writes it as RFC 8785 does, in a fraction of the time. Absent members are left out.
+ * @throws InputError `malformed-message` for a lone surrogate.
+ */
+function inOrder(value: Readonly<Record<string, unknown>>): string {
+  const text = JSON.stringify(value);
+  return MAYBE_LONE_SURROGATE.test(text) ? canonicalText(JSON.parse(text)) : text;
 }

@@ -10,6 +10,11 @@ import type { Hash } from './ids.ts';
  * @see RFC 8785
  */
 export function canonicalBytes(value: unknown): Uint8Array {
+  return new TextEncoder().encode(canonicalText(value));
+}
+
+/** The canonical form as text; its UTF-8 bytes are `canonicalBytes`. @throws InputError */
+export function canonicalText(value: unknown): string {
   let text: string | undefined;
   try {
     text = canonicalize(value);
@@ -19,7 +24,7 @@ export function canonicalBytes(value: unknown): Uint8Array {
   if (text === undefined) {
     throw new InputError('malformed-message', 'The document has no canonical JSON form.');
   }
-  return new TextEncoder().encode(text);
+  return text;
 }
 
 /** SHA-256 over the canonical form, as hex. */

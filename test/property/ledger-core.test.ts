@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { InvariantError } from '../../src/errors.ts';
+import { InputError, InvariantError } from '../../src/errors.ts';
 import {
   applyChange,
   canonicalLines,
@@ -172,6 +172,17 @@ describe('metering record', () => {
         });
       }),
     );
+  });
+
+  it('has no text that is no Unicode, and takes every text that is', () => {
+    const coded = (code: string) => encodePieces({ ...draft('id', 'voided', runIdOf(1)), code });
+    expect(() => coded('\ud800')).toThrow(InputError);
+    expect(() => coded('x\udfff')).toThrow(InputError);
+    for (const code of ['\\ud800', '\ud83d\ude00', '\\\\udabc', '"\u0007']) {
+      const document = joinPieces(coded(code), {}, 1n, undefined);
+      expect(text(JSON.parse(document))).toBe(document);
+      expect(parseRecord(document).code).toBe(code);
+    }
   });
 
   it('has an audit entry that is canonical JSON too', () => {
