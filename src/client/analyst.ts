@@ -2,7 +2,7 @@
  * An analyst's side of a run: keys, a fresh signed request, the wait, and then the checks that make
  * the answer trustworthy (the receipt, offline, before the result is opened).
  */
-import { createPrivateKey, createPublicKey, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { RunEventBody } from '../contracts/api.ts';
 import type { Contract, SignedContract } from '../contracts/contract.ts';
 import type { Arguments } from '../contracts/plan.ts';
@@ -12,6 +12,7 @@ import { openResult, sealedResultHash, type Result } from '../contracts/sealed-r
 import { contractHash, requestHash, signRequest } from '../contracts/signed-documents.ts';
 import { StateError } from '../errors.ts';
 import { encodeBase64url } from '../system/base64url.ts';
+import { createExchangeKeys } from '../system/exchange-keys.ts';
 import type { RunId } from '../system/ids.ts';
 import type { Random } from '../system/random.ts';
 import { eddsaSuite, type KeyPair } from '../system/signature-suite.ts';
@@ -22,7 +23,6 @@ const REQUEST_TTL_MS = 10 * 60_000;
 /** How long to wait for the domains' countersignatures, which come after the result. */
 const COUNTERSIGN_WAIT_MS = 10_000;
 const COUNTERSIGN_POLL_MS = 100;
-const X25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
 export interface AnalystKeys {
   /** Ed25519: signs contracts and requests. */
@@ -33,18 +33,7 @@ export interface AnalystKeys {
 
 /** Fresh keys. Secret: both `secretKey`s stay with the analyst; whoever has them reads the results. */
 export function generateAnalystKeys(random: Random): AnalystKeys {
-  return { signing: eddsaSuite.generate(random), encryption: generateEncryptionKeys(random) };
-}
-
-/** A fresh X25519 pair, raw. @see RFC 7748 */
-export function generateEncryptionKeys(random: Random): KeyPair {
-  const secretKey = random.bytes(32);
-  const key = Buffer.concat([X25519_PKCS8_PREFIX, secretKey]);
-  const spki = createPublicKey(createPrivateKey({ key, format: 'der', type: 'pkcs8' })).export({
-    format: 'der',
-    type: 'spki',
-  });
-  return { publicKey: new Uint8Array(spki.subarray(-32)), secretKey };
+  return { signing: eddsaSuite.generate(random), encryption: createExchangeKeys(random) };
 }
 
 /** A signed request with its key: kept by a caller that must not run twice, whatever crashes. */

@@ -24,7 +24,7 @@ import type { PartyId, RunId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { RunDependencies } from './run-machine.ts';
 import { attachReceipt, readRun, replaceReceipt, type RunRow } from './run-rows.ts';
-import type { ActiveContracts } from './run-service.ts';
+import type { ActiveContracts } from './active-contracts.ts';
 
 const COUNTERSIGN_TIMEOUT_MS = 5000;
 

@@ -11,7 +11,7 @@ import { settle } from './run-machine.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { TERMINAL_STATES } from './run-events.ts';
 import { dropExpiredResults, readRun, readUnfinished, type RunRow } from './run-rows.ts';
-import type { ActiveContracts } from './run-service.ts';
+import type { ActiveContracts } from './active-contracts.ts';
 
 const SWEEP_EVERY_MS = 15_000;
 const SWEPT_MAX = 256;

@@ -3,7 +3,7 @@
  * without an end. A run outlives its client, never its reservation.
  */
 import type { Computation } from '../computations/computation.ts';
-import type { Contract, SignedContract } from '../contracts/contract.ts';
+import type { Contract } from '../contracts/contract.ts';
 import { checkArguments } from '../contracts/plan-fits.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import { requestHash, verifyRequest } from '../contracts/signed-documents.ts';
@@ -16,6 +16,7 @@ import type { RunEvent } from './run-events.ts';
 import { TERMINAL_STATES } from './run-events.ts';
 import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
 import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
+import type { ActiveContracts } from './active-contracts.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { completeIfUsedUp } from './used-up.ts';
 import { conflict, endedWithout, exceeded, expiredResult, unknownRun } from './run-errors.ts';
@@ -24,19 +25,6 @@ import { insertRun, readRun, readRunByKey, type RunRow } from './run-rows.ts';
 export interface RunServiceOptions {
   readonly concurrentMax: number;
   readonly timeoutMs: number;
-}
-
-/** Contracts that may run; the book refuses what is not active. */
-export interface ActiveContracts {
-  /**
-   * @throws StateError `contract-unknown` (of another analyst too), `contract-not-active`;
-   *   PolicyError `contract-revoked`, `contract-expired`
-   */
-  forRun(id: ContractId, analyst: PartyId, nowMs: number): Promise<SignedContract>;
-  /** The contract in whatever state: to account for runs that have begun under it. */
-  find(id: ContractId, nowMs: number): Promise<SignedContract>;
-  /** Its limits are used up: it is completed. @throws StateError, PolicyError */
-  complete(id: ContractId, nowMs: number): Promise<void>;
 }
 
 export interface StartCommand {

@@ -7,7 +7,7 @@ import type { ContractId } from '../system/ids.ts';
 import { quotaLeft } from './quota.ts';
 import { TERMINAL_STATES } from './run-events.ts';
 import type { RunDependencies } from './run-machine.ts';
-import type { ActiveContracts } from './run-service.ts';
+import type { ActiveContracts } from './active-contracts.ts';
 import type { UnitsByDimension } from './settlement.ts';
 
 /**
