@@ -59,7 +59,7 @@ export async function openSealedSum(release: Release, opener: Opener): Promise<R
   try {
     const inputs = inputsOf(shape, frames, tagKey, new Uint8Array(Buffer.from(hash, 'hex')));
     const totals = await asSealedAbort(() => openTotals(shape, inputs, opener));
-    return finalize(contract, shape.base, totals);
+    return await finalize(contract, shape.base, totals);
   } finally {
     tagKey.fill(0);
   }

@@ -83,7 +83,7 @@ describe('a gateway played by an attacker', () => {
     const { release } = await runAll(FIXED_CASE, prepared, pool);
     if (release.status !== 'fulfilled') throw release.reason;
     expect(release.value.rows.length).toBeGreaterThan(0);
-    expect(finalize(prepared.contract, shape, vectors)).toEqual(release.value);
+    expect(await finalize(prepared.contract, shape, vectors)).toEqual(release.value);
   });
 
   const roundOne: Record<string, Strategy> = {
@@ -196,7 +196,7 @@ describe('a gateway played by an attacker', () => {
       const vectors = sections(shape.measures, 0).map(({ offset, length }) =>
         total.slice(offset, offset + length),
       );
-      expect(() => finalize(prepared.contract, shape, vectors)).toThrow(AbortError);
+      await expect(finalize(prepared.contract, shape, vectors)).rejects.toThrow(AbortError);
     }
   });
 });

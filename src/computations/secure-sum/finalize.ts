@@ -1,4 +1,5 @@
 /** From opened totals to the released table; and a last look at whether they can be totals at all. */
+import { setImmediate } from 'node:timers/promises';
 import type { Contract } from '../../contracts/contract.ts';
 import { aggregatePlanOf } from '../../contracts/plan-fits.ts';
 import { OTHER_LABEL, type Measure } from '../../contracts/plan.ts';
@@ -10,6 +11,8 @@ import type { MeasuredColumn, Shape } from './shape.ts';
 import { selectedCells } from './suppression.ts';
 
 const WORD = 2 ** 32;
+/** Cells between two turns of the event loop, some 15 ms: other runs and heartbeats go on meanwhile. */
+export const CELLS_A_TURN = 10_000;
 
 interface ColumnTotal {
   readonly column: MeasuredColumn;
@@ -28,7 +31,11 @@ interface ColumnTotal {
  * @throws AbortError `transcript-mismatch` where the totals cannot be sums of what was declared:
  *   a party's masks did not cancel.
  */
-export function finalize(contract: Contract, shape: Shape, totals: readonly Uint8Array[]): Release {
+export async function finalize(
+  contract: Contract,
+  shape: Shape,
+  totals: readonly Uint8Array[],
+): Promise<Release> {
   const views = totals.map(viewOf);
   const selected = selectedCells(shape);
   const parties = contract.holders.length;
@@ -36,6 +43,7 @@ export function finalize(contract: Contract, shape: Shape, totals: readonly Uint
   const rows: (string | number | null)[][] = [];
   let selectedCount = 0;
   for (let cell = 0; cell < selected.length; cell++) {
+    if (cell % CELLS_A_TURN === CELLS_A_TURN - 1) await setImmediate();
     const count = countAt(views[0], cell);
     const isSelected = selected[cell] === 1;
     if (isSelected) selectedCount++;
