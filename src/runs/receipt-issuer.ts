@@ -23,7 +23,13 @@ import { encodeBase64url } from '../system/base64url.ts';
 import type { PartyId, RunId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { RunDependencies } from './run-machine.ts';
-import { attachReceipt, readRun, replaceReceipt, type RunRow } from './run-rows.ts';
+import {
+  attachReceipt,
+  readRun,
+  readSealedResult,
+  replaceReceipt,
+  type RunRow,
+} from './run-rows.ts';
 import type { ActiveContracts } from './active-contracts.ts';
 
 const COUNTERSIGN_TIMEOUT_MS = 5000;
@@ -70,6 +76,7 @@ export class ReceiptIssuer {
     assertInvariant(record !== undefined, 'a settled run has its record');
     const { contract } = await contracts.find(run.contractId, clock.now());
     const head = await ledger.auditHead();
+    const sealed = await readSealedResult(store, run.runId);
     const signed = signReceipt(
       {
         format: 'weir-receipt/1',
@@ -93,7 +100,7 @@ export class ReceiptIssuer {
         currency: contract.price.currency,
         record: { seq: String(record.seq), hash: recordHash(encodeRecord(record)) },
         audit: { size: String(head.size), hash: head.hash },
-        resultHash: run.sealedResult === undefined ? null : sealedResultHash(run.sealedResult),
+        resultHash: sealed === undefined ? null : sealedResultHash(sealed),
         at: new Date(run.updatedMs).toISOString(),
       },
       identity,

@@ -44,6 +44,14 @@ export const RUN_MIGRATIONS: MigrationList = {
    CREATE INDEX runs_by_analyst ON runs (analyst, created_ms);
    CREATE INDEX runs_by_record ON runs (record_seq)`,
     },
+    {
+      number: 2,
+      // A result may have hundreds of megabytes, and lies before these columns in its row: to look
+      // at each row every few seconds would read every result.
+      sql: `CREATE INDEX runs_by_result_expiry ON runs (result_expires_ms)
+     WHERE sealed_result IS NOT NULL;
+   CREATE INDEX runs_without_receipt ON runs (created_ms) WHERE receipt_json IS NULL`,
+    },
   ],
 };
 
@@ -66,7 +74,6 @@ export interface RunRow {
   readonly parties: readonly PartyId[];
   /** The domains' signed counts of this run. */
   readonly spends: readonly SignedSpend[];
-  readonly sealedResult: string | undefined;
   readonly receiptJson: string | undefined;
   readonly recordSeq: bigint | undefined;
   readonly createdMs: number;
@@ -207,20 +214,30 @@ export function dropExpiredResults(nowMs: number): Statement {
   };
 }
 
+/** Everything of a run but its result, which nobody reads who only looks how it stands. */
 export async function readRun(store: Store, runId: RunId): Promise<RunRow | undefined> {
-  const [row] = await store.query('SELECT * FROM runs WHERE run_id = ?', [runId]);
+  const [row] = await store.query(`SELECT ${COLUMNS} FROM runs WHERE run_id = ?`, [runId]);
   return row === undefined ? undefined : parseRow(row);
 }
 
+/** The sealed result, until its retention ends. */
+export async function readSealedResult(store: Store, runId: RunId): Promise<string | undefined> {
+  const [row] = await store.query('SELECT sealed_result FROM runs WHERE run_id = ?', [runId]);
+  const text = row?.['sealed_result'];
+  return typeof text === 'string' ? text : undefined;
+}
+
 export async function readRunByKey(store: Store, requestKey: string): Promise<RunRow | undefined> {
-  const [row] = await store.query('SELECT * FROM runs WHERE request_key = ?', [requestKey]);
+  const [row] = await store.query(`SELECT ${COLUMNS} FROM runs WHERE request_key = ?`, [
+    requestKey,
+  ]);
   return row === undefined ? undefined : parseRow(row);
 }
 
 /** Runs a crash of this gateway left without an end, and ended ones it left without a receipt. */
 export async function readUnfinished(store: Store, instance: string): Promise<readonly RunRow[]> {
   const rows = await store.query(
-    `SELECT * FROM runs WHERE instance = ?
+    `SELECT ${COLUMNS} FROM runs WHERE instance = ?
         AND (state IN (${LIVE_SQL}) OR receipt_json IS NULL)
       ORDER BY created_ms LIMIT ${RUNS_LISTED_MAX}`,
     [instance],
@@ -265,13 +282,14 @@ const RowSchema = z.object({
   descriptor_hash: OptionalText,
   descriptor_json: OptionalText,
   spends_json: OptionalText,
-  sealed_result: OptionalText,
   receipt_json: OptionalText,
   record_seq: Count,
   created_ms: Count,
   updated_ms: Count,
   result_expires_ms: Count,
 });
+
+const COLUMNS = Object.keys(RowSchema.shape).join(', ');
 
 /** Our own rows: the brands were checked when they were written. */
 function parseRow(raw: Row): RunRow {
@@ -297,7 +315,6 @@ function parseRow(raw: Row): RunRow {
     descriptorHash: (row.descriptor_hash ?? undefined) as Hash | undefined,
     parties: descriptor?.parties.map((party) => party.id) ?? [],
     spends: SpendsSchema.parse(row.spends_json === null ? [] : JSON.parse(row.spends_json)),
-    sealedResult: row.sealed_result ?? undefined,
     receiptJson: row.receipt_json ?? undefined,
     recordSeq: row.record_seq === null ? undefined : BigInt(row.record_seq),
     createdMs: Number(row.created_ms),

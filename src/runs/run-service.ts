@@ -20,7 +20,7 @@ import type { ActiveContracts } from './active-contracts.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { completeIfUsedUp } from './used-up.ts';
 import { conflict, endedWithout, exceeded, expiredResult, unknownRun } from './run-errors.ts';
-import { insertRun, readRun, readRunByKey, type RunRow } from './run-rows.ts';
+import { insertRun, readRun, readRunByKey, readSealedResult, type RunRow } from './run-rows.ts';
 
 export interface RunServiceOptions {
   readonly concurrentMax: number;
@@ -129,11 +129,11 @@ export class RunService {
     }
     const receipt = await this.#receipts.receiptOf(run);
     if (run.state !== 'posted') throw endedWithout(run);
-    const gone =
-      run.sealedResult === undefined ||
-      (run.resultExpiresMs !== undefined && run.resultExpiresMs <= this.#deps.clock.now());
-    if (gone) throw expiredResult(JSON.stringify(receipt));
-    return { runId, sealed: run.sealedResult ?? '', receipt };
+    const sealed = await readSealedResult(this.#deps.store, runId);
+    const isOver =
+      run.resultExpiresMs !== undefined && run.resultExpiresMs <= this.#deps.clock.now();
+    if (sealed === undefined || isOver) throw expiredResult(JSON.stringify(receipt));
+    return { runId, sealed, receipt };
   }
 
   /** Stored end first for a run that has ended; else the live events. */

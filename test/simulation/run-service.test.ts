@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RUN_METHODS } from '../../src/contracts/run-messages.ts';
 import { PolicyError } from '../../src/errors.ts';
-import { readRun } from '../../src/runs/run-rows.ts';
+import { dropExpiredResults, readRun, readSealedResult } from '../../src/runs/run-rows.ts';
+import type { SqlValue } from '../../src/store/store.ts';
 import type { PartyId, RunId } from '../../src/system/ids.ts';
 import { ANALYST, HOLDERS, NOW_MS } from '../fixtures/contract.ts';
 import { openRunWorld, type RunWorld } from '../support/run-world.ts';
@@ -113,6 +114,28 @@ describe('ends that come while a run begins', () => {
     expect((await readRun(world.state.store, runId))?.state).toBe('posted');
     await expect(world.runs.start(world.command())).rejects.toMatchObject({
       code: 'shutting-down',
+    });
+  });
+});
+
+describe('what is read of a run', () => {
+  it('leaves the result alone: status, listing and sweeping go by indexes before it', async () => {
+    const runId = await ended();
+    const run = await readRun(world.state.store, runId);
+    expect(run?.state).toBe('posted');
+    expect(Object.keys(run ?? {})).not.toContain('sealedResult');
+    const sealed = await readSealedResult(world.state.store, runId);
+    expect((await world.runs.result(runId, ANALYST)).sealed).toBe(sealed);
+    const planOf = async ({ sql, params }: { sql: string; params?: readonly SqlValue[] }) =>
+      (await world.state.store.query(`EXPLAIN QUERY PLAN ${sql}`, params)).map((row) =>
+        String(row['detail']),
+      );
+    expect(await planOf(dropExpiredResults(NOW_MS))).toEqual([
+      expect.stringContaining('runs_by_result_expiry'),
+    ]);
+    await world.state.store.execute([dropExpiredResults(NOW_MS + 86_400_001)]);
+    await expect(world.runs.result(runId, ANALYST)).rejects.toMatchObject({
+      code: 'result-expired',
     });
   });
 });
