@@ -6,7 +6,8 @@ import type { Holder, Table } from './weir.ts';
 
 export const MARKED_PARTIES = ['clinic', 'hospital', 'station'] as const;
 const REGIONS = ['north', 'tiny'] as const;
-const SMALLEST_CELL = 3n;
+/** Too small to be released, and the cell withheld with it, so that no total gives it back. */
+const WITHHELD: readonly string[] = ['tiny', OTHER_LABEL];
 /** What is smaller stands in many places by chance. */
 const MARK_MIN = 1_000_000n;
 
@@ -107,7 +108,7 @@ function marksOf(parts: readonly (readonly Rows[])[]): Pick<Marked, 'canaries' |
       for (const other of cells.slice(index + 1)) tell(add(cell, other));
     }
     const total = cells.reduce(add, NOTHING);
-    if (total.count < SMALLEST_CELL) tell(total);
+    if (WITHHELD.includes(label)) tell(total);
     else for (const value of [total.count, total.sum]) released.add(String(value));
   }
   const numbers = [...marks].filter((value) => value >= MARK_MIN && !released.has(String(value)));
