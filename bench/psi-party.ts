@@ -42,6 +42,7 @@ const PARAMS: PsiParams = {
   // As many items as asked for, so that psi.js answers the same question.
   padding: 'none',
   duplicates: 'multiplicity',
+  noiseSlots: 0,
   chunkItems: CHUNK_ITEMS,
   setSizeMax: SET_SIZE_MAX,
 };

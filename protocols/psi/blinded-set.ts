@@ -5,7 +5,13 @@
 import { releaseBytes, viewOf } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import { SECRET_BYTES, blindingSecret, type PsiEngine } from './blind.ts';
-import { DIGEST_BYTES, ELEMENT_BYTES, dummyElements, writeElement } from './element.ts';
+import {
+  DIGEST_BYTES,
+  ELEMENT_BYTES,
+  dummyElements,
+  sharedDummyElements,
+  writeElement,
+} from './element.ts';
 import { inOrder, regroup } from './flow.ts';
 import { POINT_BYTES, requireParams, wireItems, type PsiParams } from './params.ts';
 import { SortedList, compareKeys } from './sorted-list.ts';
@@ -46,6 +52,7 @@ export interface BlindedSet {
  *
  * Secret: the digests and the drawn blinding secret.
  * @param digests - pieces of whole join-key digests (`DIGEST_BYTES` each), in the order of the rows.
+ * @param sharedDummies - of the noise slots, how many get a dummy that the peer can have too. Secret.
  * @throws ProtocolError `set-too-large`, `parameter-invalid`
  * Cost: one hash to the curve and one multiplication an item.
  */
@@ -53,8 +60,10 @@ export async function prepareSet(
   params: PsiParams,
   machine: PsiMachine,
   digests: AsyncIterable<Uint8Array>,
+  sharedDummies = 0,
 ): Promise<BlindedSet> {
   requireParams(params);
+  requireDummies(params, sharedDummies);
   const secret = blindingSecret(machine.randomBytes(SECRET_BYTES));
   const keys = new SortedList(
     { recordBytes: DIGEST_BYTES + ROW_BYTES, keyBytes: DIGEST_BYTES },
@@ -66,7 +75,7 @@ export async function prepareSet(
   );
   try {
     await collectKeys(params, keys, digests);
-    const settled = new Settled(params);
+    const settled = new Settled(params, sharedDummies);
     const total = wireItems(params, keys.size);
     const pieces = regroup(
       settled.elements(keys.sorted(), machine.randomBytes),
@@ -94,6 +103,13 @@ export async function prepareSet(
   }
 }
 
+function requireDummies(params: PsiParams, sharedDummies: number): void {
+  const isCount = Number.isInteger(sharedDummies) && sharedDummies >= 0;
+  if (!isCount || sharedDummies > params.noiseSlots) {
+    throw new ProtocolError('parameter-invalid', 'more shared dummies than noise slots');
+  }
+}
+
 async function collectKeys(
   params: PsiParams,
   keys: SortedList,
@@ -118,12 +134,14 @@ async function collectKeys(
 /** Settles duplicates in sorted keys and appends the padding. */
 class Settled {
   readonly #params: PsiParams;
+  readonly #sharedDummies: number;
   /** Different keys seen so far. */
   distinct = 0;
   #sent = 0;
 
-  constructor(params: PsiParams) {
+  constructor(params: PsiParams, sharedDummies: number) {
     this.#params = params;
+    this.#sharedDummies = sharedDummies;
   }
 
   /** Elements, each followed by its row. */
@@ -155,24 +173,30 @@ class Settled {
       this.#sent += filled / record;
       yield out.subarray(0, filled);
     }
-    yield* this.#padding(randomBytes);
-  }
-
-  async *#padding(randomBytes: (count: number) => Uint8Array): AsyncGenerator<Uint8Array> {
-    const record = ELEMENT_BYTES + ROW_BYTES;
-    let missing = wireItems(this.#params, this.#sent) - this.#sent;
-    while (missing > 0) {
-      const count = Math.min(missing, this.#params.chunkItems);
-      const dummies = dummyElements(randomBytes(count * DIGEST_BYTES), count);
-      const out = new Uint8Array(count * record);
-      for (let i = 0; i < count; i++) {
-        out.set(dummies.subarray(i * ELEMENT_BYTES, (i + 1) * ELEMENT_BYTES), i * record);
-        viewOf(out).setUint32(i * record + ELEMENT_BYTES, NO_ROW, true);
-      }
-      yield out;
-      missing -= count;
+    const { context, chunkItems } = this.#params;
+    const total = wireItems(this.#params, this.#sent);
+    for (let first = 0; first < this.#sharedDummies; first += chunkItems) {
+      const count = Math.min(chunkItems, this.#sharedDummies - first);
+      yield withoutRow(sharedDummyElements(context, first, count));
+    }
+    let missing = total - this.#sent - this.#sharedDummies;
+    for (; missing > 0; missing -= chunkItems) {
+      const count = Math.min(missing, chunkItems);
+      yield withoutRow(dummyElements(randomBytes(count * DIGEST_BYTES), count));
     }
   }
+}
+
+/** Elements of no row, each with the number that says so. */
+function withoutRow(elements: Uint8Array): Uint8Array {
+  const record = ELEMENT_BYTES + ROW_BYTES;
+  const count = elements.length / ELEMENT_BYTES;
+  const out = new Uint8Array(count * record);
+  for (let i = 0; i < count; i++) {
+    out.set(elements.subarray(i * ELEMENT_BYTES, (i + 1) * ELEMENT_BYTES), i * record);
+    viewOf(out).setUint32(i * record + ELEMENT_BYTES, NO_ROW, true);
+  }
+  return out;
 }
 
 /** Blinds a piece of elements with rows into points with rows. */

@@ -1,6 +1,7 @@
 /**
  * What is hashed to the curve: a real element is the digest of a join key with its occurrence, a
- * dummy is random. The first byte tells them apart, so that a dummy can never equal an element.
+ * dummy is random, a shared dummy is the run's context with a number and matches the same one of the
+ * peer. The first byte tells them apart, so that no dummy can ever equal an element.
  */
 import { viewOf } from '../common/bytes.ts';
 
@@ -10,6 +11,7 @@ export const ELEMENT_BYTES = 1 + DIGEST_BYTES + 4;
 
 const REAL = 0;
 const DUMMY = 1;
+const SHARED_DUMMY = 2;
 
 /** Writes the element of one occurrence (0, 1, 2 …) of a key at `at` of `out`. */
 export function writeElement(
@@ -21,6 +23,22 @@ export function writeElement(
   out[at] = REAL;
   out.set(digest, at + 1);
   viewOf(out).setUint32(at + 1 + DIGEST_BYTES, occurrence, true);
+}
+
+/**
+ * Shared dummies `first` to `first + count − 1` of a run: the peer makes the same ones.
+ * @param context - `DIGEST_BYTES` of the run.
+ */
+export function sharedDummyElements(context: Uint8Array, first: number, count: number): Uint8Array {
+  const out = new Uint8Array(count * ELEMENT_BYTES);
+  const view = viewOf(out);
+  for (let i = 0; i < count; i++) {
+    const at = i * ELEMENT_BYTES;
+    out[at] = SHARED_DUMMY;
+    out.set(context, at + 1);
+    view.setUint32(at + 1 + DIGEST_BYTES, first + i, true);
+  }
+  return out;
 }
 
 /** Dummies from `count` × `DIGEST_BYTES` random bytes: no two alike, none like any key's. */

@@ -1,7 +1,7 @@
 /** The messages of PSI as bytes. All numbers little-endian. The README numbers them. */
 import { equalBytes, viewOf } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
-import { CONTEXT_BYTES, wireItems, type PsiMode, type PsiParams } from './params.ts';
+import { CONTEXT_BYTES, isWireSize, type PsiMode, type PsiParams } from './params.ts';
 
 /** Kinds under which the messages travel. */
 export const HELLO = 'psi.hello';
@@ -14,8 +14,8 @@ const DUPLICATES: Readonly<Record<PsiParams['duplicates'], number>> = {
   multiplicity: 1,
   distinct: 2,
 };
-/** version, mode, duplicates, role, chunk items, set size, context. */
-const HELLO_BYTES = 4 + 4 + 4 + CONTEXT_BYTES;
+/** version, mode, duplicates, role, chunk items, set size, noise slots, context. */
+const HELLO_BYTES = 4 + 4 + 4 + 4 + CONTEXT_BYTES;
 /** index, items */
 const CHUNK_HEAD_BYTES = 8;
 
@@ -29,7 +29,8 @@ export function encodeHello(params: PsiParams, role: PsiRole, items: number): Ui
   const view = viewOf(out);
   view.setUint32(4, params.chunkItems, true);
   view.setUint32(8, items, true);
-  out.set(params.context, 12);
+  view.setUint32(12, params.noiseSlots, true);
+  out.set(params.context, 16);
   return out;
 }
 
@@ -49,7 +50,7 @@ export function parseHello(params: PsiParams, role: PsiRole, message: Uint8Array
   if (items > params.setSizeMax) {
     throw new ProtocolError('set-too-large', `the peer announces ${items} items`);
   }
-  if (wireItems(params, items) !== items) {
+  if (!isWireSize(params, items)) {
     throw new ProtocolError('length-wrong', 'the peer did not pad its set to a bucket');
   }
   return items;

@@ -18,6 +18,11 @@ export interface PsiParams {
    * (Σ min of both sides), `distinct` once.
    */
   readonly duplicates: 'multiplicity' | 'distinct';
+  /**
+   * Slots for noise in the number, 0 for none: each party fills as many with shared dummies as it
+   * chooses, the rest with dummies of its own, so that the choice does not show in its size.
+   */
+  readonly noiseSlots: number;
   /** Items of a chunk; the last one is shorter. */
   readonly chunkItems: number;
   /** More items than this, padded, on either side end the run. */
@@ -36,6 +41,7 @@ export const CHUNK_ITEMS = 4096;
 export const CHUNK_ITEMS_MAX = 65_536;
 /** The largest set this code accepts: counts and row numbers are 32-bit. */
 export const SET_SIZE_MAX = 2 ** 28;
+export const NOISE_SLOTS_MAX = 2 ** 20;
 
 /** Domain separation tag of the hash to the curve. Short, so that an item costs three SHA-512 blocks. */
 export const HASH_TAG: Uint8Array = new TextEncoder().encode(
@@ -44,11 +50,17 @@ export const HASH_TAG: Uint8Array = new TextEncoder().encode(
 
 /** @throws ProtocolError `parameter-invalid` */
 export function requireParams(params: PsiParams): void {
-  const { chunkItems, setSizeMax, context } = params;
+  const { chunkItems, setSizeMax, noiseSlots, context } = params;
   const isCount = (value: number, most: number): boolean =>
     Number.isInteger(value) && value >= 1 && value <= most;
   if (!isCount(chunkItems, CHUNK_ITEMS_MAX) || !isCount(setSizeMax, SET_SIZE_MAX)) {
     throw new ProtocolError('parameter-invalid', 'chunk or set size is out of range');
+  }
+  if (!Number.isInteger(noiseSlots) || noiseSlots < 0 || noiseSlots > NOISE_SLOTS_MAX) {
+    throw new ProtocolError('parameter-invalid', 'the number of noise slots is out of range');
+  }
+  if (noiseSlots > 0 && params.mode === 'intersection') {
+    throw new ProtocolError('parameter-invalid', 'revealed items cannot be noised');
   }
   if (context.length !== CONTEXT_BYTES) {
     throw new ProtocolError('parameter-invalid', `the context has ${CONTEXT_BYTES} bytes`);
@@ -62,9 +74,16 @@ export function bucketOf(items: number): number {
   return bucket;
 }
 
-/** Items on the wire for a set of so many. */
+/** Items on the wire for a set of so many, noise slots and padding included. */
 export function wireItems(params: PsiParams, items: number): number {
-  return params.padding === 'bucket' ? bucketOf(items) : items;
+  const filled = items + params.noiseSlots;
+  return params.padding === 'bucket' ? bucketOf(filled) : filled;
+}
+
+/** Whether so many items on the wire can be: padded, and with room for the noise slots. */
+export function isWireSize(params: PsiParams, items: number): boolean {
+  if (items < params.noiseSlots) return false;
+  return params.padding === 'none' || bucketOf(items) === items;
 }
 
 /** How many chunks carry so many items. */

@@ -28,12 +28,13 @@ export function sumCiphertextCount(items: number): number {
 }
 
 /**
- * A sum of `items` values of at most `bound` each is told apart from every other mod t.
+ * A sum of `items` values of at most `bound` each, with `noise` at most, is told apart from every
+ * other mod t.
  * @throws ProtocolError `headroom-exceeded`
  */
-export function requireSumFits(items: number, bound: bigint): void {
+export function requireSumFits(items: number, bound: bigint, noise = 0n): void {
   const fits =
-    2n * BigInt(items) * bound < SUM_PARAMETERS.plainModulus &&
+    2n * (BigInt(items) * bound + noise) < SUM_PARAMETERS.plainModulus &&
     sumCiphertextCount(items) <= SUM_CIPHERTEXTS_MAX;
   if (!fits) throw new ProtocolError('headroom-exceeded', 'the sum may not fit the plain modulus');
 }

@@ -111,7 +111,31 @@ function matchRefusals(
   plan: MatchPlan,
   dataset: PublishedDataset,
 ): WeirError[] {
-  return [...keyRefusals(plan, dataset), ...summedRefusals(contract, plan, dataset)];
+  return [
+    ...keyRefusals(plan, dataset),
+    ...summedRefusals(contract, plan, dataset),
+    ...unitRefusals(contract, plan, dataset),
+  ];
+}
+
+/** Noise on a number of keys hides a person only where the key is the person. */
+function unitRefusals(
+  contract: PlanDraft,
+  plan: MatchPlan,
+  dataset: PublishedDataset,
+): WeirError[] {
+  if (contract.disclosure.noise === undefined) return [];
+  const names = plan.key.flatMap(({ columns }) =>
+    columns.filter(({ holder }) => holder === dataset.holder).map(({ column }) => column),
+  );
+  if (names.length === 1 && names[0] === dataset.privacyUnit) return [];
+  return [
+    new PolicyError('noise-required', 'A noised match joins on the privacy unit alone.', {
+      party: dataset.holder,
+      rule: 'privacyUnit',
+      remedy: `Join on ${dataset.privacyUnit ?? 'a column that names a person or firm'}.`,
+    }),
+  ];
 }
 
 /** The summed column is the other holder's, not the receiver's. */
@@ -176,7 +200,8 @@ function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyEr
       {
         party,
         rule: 'grade important',
-        remedy: 'A secure or sealed sum with disclosure.noise: terms that every holder signs.',
+        remedy:
+          'A secure sum, sealed sum or match with disclosure.noise: terms that every holder signs.',
       },
     );
   }

@@ -36,10 +36,10 @@ export function checkPlanned(contract: Contract): void {
   checkDatasets(contract);
   const { plan } = contract;
   if (contract.disclosure.noise !== undefined && !addsNoise(contract.protocol.name)) {
-    refuse('only a secure sum or a sealed sum is noised as the contract says');
+    refuse('only a secure sum, a sealed sum or a match is noised as the contract says');
   }
-  if (plan.kind === 'match') return checkMatch(contract, plan);
   checkNoise(contract);
+  if (plan.kind === 'match') return checkMatch(contract, plan);
   if (contract.protocol.name === 'psi') refuse('the protocol psi is for plans that match');
   checkColumns(contract, plan);
   checkSelections(contract, plan);

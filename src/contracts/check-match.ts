@@ -35,6 +35,20 @@ export function checkMatch(contract: Contract, plan: MatchPlan): void {
   const idle = contract.dictionaries.length + Object.keys(contract.parameters).length;
   if (idle > 0) refuse('a plan that matches has no dictionaries or parameters');
   checkBounds(contract, plan);
+  checkNoised(contract, plan);
+}
+
+/** Noise hides one key at each holder: so the key must be the unit, and count once. */
+function checkNoised({ disclosure }: Contract, plan: MatchPlan): void {
+  const { noise } = disclosure;
+  if (noise === undefined) return;
+  if (plan.ask === 'intersection') refuse('revealed keys cannot be noised');
+  if (plan.key.length !== 1 || plan.duplicates !== 'distinct') {
+    refuse('a noised match is over one key column, each key counting once');
+  }
+  if (noise.cellsPerUnit !== 1 || noise.rowsPerCell !== 1) {
+    refuse('in a noised match a unit counts once: cellsPerUnit and rowsPerCell are 1');
+  }
 }
 
 /** Of the summed column, and of no other. */

@@ -31,5 +31,5 @@ export function noiseOf(contract: {
 
 /** Protocols whose domains add the agreed noise to what they count and sum. */
 export function addsNoise(protocol: string): boolean {
-  return protocol === 'secure-sum' || protocol === 'sealed-sum';
+  return protocol === 'secure-sum' || protocol === 'sealed-sum' || protocol === 'psi';
 }

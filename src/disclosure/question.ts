@@ -5,6 +5,7 @@
  */
 import type { Contract } from '../contracts/contract.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
+import type { MatchPlan } from '../contracts/plan.ts';
 import { aggregatePlanOf, dictionaryOf, resolveSelection } from '../contracts/plan-fits.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash } from '../system/ids.ts';
@@ -24,6 +25,7 @@ export function questionOf(
   contract: Contract,
   descriptor: Pick<Descriptor, 'arguments' | 'parties' | 'noise' | 'engine'>,
 ): Hash {
+  if (contract.plan.kind === 'match') return matchQuestion(contract, contract.plan, descriptor);
   const plan = aggregatePlanOf(contract);
   const selection = resolveSelection(contract, descriptor.arguments);
   const groups = plan.groups.map(({ column }, index) => ({
@@ -49,6 +51,44 @@ export function questionOf(
         squares: squared.has(column),
       }))
       .toSorted(byColumn),
+    noise: descriptor.noise === 'none' ? 'none' : { ...descriptor.noise, deltaExponent: 0 },
+    parties: descriptor.parties.map(({ id, datasetFingerprint }) => ({ id, datasetFingerprint })),
+  });
+}
+
+/**
+ * Which side matches decides no number, but whose column is summed. Key columns in the order of
+ * their names at the holders; what they are called in the result decides nothing.
+ */
+function matchQuestion(
+  contract: Contract,
+  plan: MatchPlan,
+  descriptor: Pick<Descriptor, 'parties' | 'noise' | 'engine'>,
+): Hash {
+  const key = plan.key.map(({ type, columns }) => ({
+    type,
+    columns: columns
+      .map(({ holder, column, dateFormat = 'iso' }) => ({ holder, column, dateFormat }))
+      .toSorted((a, b) => (a.holder < b.holder ? -1 : 1)),
+  }));
+  const nameOf = (one: (typeof key)[number]): string => JSON.stringify(one);
+  return canonicalHash({
+    format: 'weir-question/1',
+    engine: descriptor.engine,
+    key: key.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)),
+    duplicates: plan.duplicates,
+    summed:
+      plan.sum === undefined
+        ? null
+        : {
+            receiver: plan.receiver,
+            bounds: contract.bounds.map(({ column, minimum, maximum, scale }) => ({
+              column,
+              minimum: BigInt(minimum).toString(),
+              maximum: BigInt(maximum).toString(),
+              scale,
+            })),
+          },
     noise: descriptor.noise === 'none' ? 'none' : { ...descriptor.noise, deltaExponent: 0 },
     parties: descriptor.parties.map(({ id, datasetFingerprint }) => ({ id, datasetFingerprint })),
   });

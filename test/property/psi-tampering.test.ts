@@ -187,6 +187,7 @@ describe('greetings', () => {
     ['duplicates', 2],
     ['role', 3],
     ['chunk size', 4],
+    ['noise', 12],
     ['context', 20],
   ])('with another %s end the run', async (_name, at) => {
     for (const from of ['sender', 'receiver'] as const) {

@@ -110,6 +110,38 @@ describe('PSI equals a naive reference', () => {
   });
 });
 
+describe('noise slots', () => {
+  it('raise the number by the smaller choice of the two, and show no choice in a size', async () => {
+    const noised = { ...PARAMS, noiseSlots: 12 };
+    const [a, b] = [numbered(0, 30), numbered(10, 25)];
+    for (const dummies of [
+      [0, 0],
+      [0, 12],
+      [12, 0],
+      [5, 12],
+      [12, 12],
+    ] as const) {
+      for (const mode of ['cardinality', 'sum'] as const) {
+        const { outcome } = await runPsi({ ...noised, mode }, a, b, { dummies });
+        expect(outcome.shared).toBe(15 + Math.min(...dummies));
+        expect(outcome.peerItems).toBe(64);
+      }
+    }
+  });
+
+  it('hold no more dummies than there are, and none in an intersection', async () => {
+    const noised = { ...PARAMS, noiseSlots: 12 };
+    const run = (params: PsiParams, dummies: readonly [number, number]): Promise<unknown> =>
+      runPsi(params, ['a'], ['a'], { dummies });
+    await expect(run(noised, [13, 0])).rejects.toMatchObject({ code: 'parameter-invalid' });
+    await expect(run(noised, [-1, 0])).rejects.toMatchObject({ code: 'parameter-invalid' });
+    await expect(run(PARAMS, [1, 0])).rejects.toMatchObject({ code: 'parameter-invalid' });
+    await expect(run({ ...noised, mode: 'intersection' }, [0, 0])).rejects.toMatchObject({
+      code: 'parameter-invalid',
+    });
+  });
+});
+
 describe('sizes', () => {
   it('of padded sets are public buckets, whatever the duplicates', async () => {
     for (const [count, bucket] of [

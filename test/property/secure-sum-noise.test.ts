@@ -236,7 +236,9 @@ describe('what is one question', () => {
     expect(() => checkContract({ ...noisy, disclosure: tooMany })).toThrow(/honest/);
     const poor = { ...noisy.limits, microRhoTotal: 99_999 };
     expect(() => checkContract({ ...noisy, limits: poor })).toThrow(/budget/);
-    expect(() => checkContract({ ...noisy, protocol: { name: 'psi' } })).toThrow(/secure sum/);
+    expect(() => checkContract({ ...noisy, protocol: { name: 'psi' } })).toThrow(
+      /plans that match/,
+    );
   });
 });
 

@@ -9,6 +9,7 @@ import { psi } from '../../src/computations/psi/psi.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
 import { DescriptorSchema, type Descriptor } from '../../src/contracts/descriptor.ts';
 import { contractHash } from '../../src/contracts/signed-documents.ts';
+import type { WordStream } from '../../src/disclosure/noise-stream.ts';
 import { DISCLOSURE_STAGES } from '../../src/disclosure/stages.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { GATEWAY, type PartyId } from '../../src/system/ids.ts';
@@ -64,7 +65,7 @@ export function describeMatch(contract: Contract): Descriptor {
     })),
     dictionariesHash: hash,
     shape: { cells: estimate.cells, lanes: estimate.lanes },
-    noise: 'none',
+    noise: contract.disclosure.noise ?? 'none',
     engine: estimate.engine,
   });
 }
@@ -86,6 +87,7 @@ export async function runMatch(
     readonly descriptor?: Descriptor;
     readonly network?: MemoryNetwork;
     readonly step?: (party: PartyId, name: string) => void;
+    readonly noiseOf?: (party: PartyId) => (label: string) => WordStream;
   } = {},
 ): Promise<MatchOutcome> {
   const descriptor = options.descriptor ?? describeMatch(contract);
@@ -114,7 +116,7 @@ export async function runMatch(
         sealedTo: (peer) => network.sealed(self, peer),
         source: sources.get(self)!,
         stages: DISCLOSURE_STAGES,
-        noiseOf: undefined,
+        noiseOf: options.noiseOf?.(self),
         pool,
         random: systemRandom,
         step: async (name) => {

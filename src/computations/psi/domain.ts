@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { PolicyError, StateError } from '../../errors.ts';
+import { assertInvariant, PolicyError, StateError } from '../../errors.ts';
 import { GATEWAY } from '../../system/ids.ts';
 import type { PartyId } from '../../system/ids.ts';
 import {
@@ -21,9 +21,11 @@ import type { PsiParams } from '../../../protocols/psi/params.ts';
 import { PieceLog } from '../../../protocols/psi/piece-log.ts';
 import { runReceiver, type ReceiverOutcome } from '../../../protocols/psi/receiver.ts';
 import { runSender } from '../../../protocols/psi/sender.ts';
+import { slotOf } from '../../../protocols/psi/sum.ts';
 import { sendValues, sumShared, type SumEngine } from '../../../protocols/psi/sum-exchange.ts';
 import type { DomainRole, Release } from '../computation.ts';
 import { fileSpills } from './file-spill.ts';
+import { noisedNumber, sharedDummiesOf, sumNoise } from './noise.ts';
 import { poolEngine } from './pool-engine.ts';
 import { RowValues } from './row-values.ts';
 import {
@@ -84,7 +86,8 @@ async function match(matching: Matching): Promise<void> {
   const isSender = role.self === shape.sender;
   const values =
     isSender && shape.sumBounds !== undefined ? new RowValues(shape.sumBounds) : undefined;
-  const set = await prepareSet(params, machine, digests(matching, values));
+  const dummies = sharedDummiesOf(role, shape);
+  const set = await prepareSet(params, machine, digests(matching, values), dummies);
   try {
     await role.step(PSI_STEPS[0]);
     if (isSender) await send(matching, set, values);
@@ -108,6 +111,10 @@ function verifiedShape(role: DomainRole): MatchShape {
     parties.includes(shape.sender) &&
     parties.includes(shape.receiver) &&
     parties.includes(self);
+  assertInvariant(
+    shape.noise === undefined || role.noiseOf !== undefined,
+    'a contract with noise runs without its source',
+  );
   if (isPlanned) return shape;
   throw new StateError('descriptor-mismatch', 'The descriptor is not of the run it was made for.');
 }
@@ -144,7 +151,8 @@ async function send(
   let done: Uint8Array = new Uint8Array(0);
   if (values !== undefined) {
     const engine = sumEngineOf(role);
-    const folded = await sendValues(channel, engine, set, (row) => values.at(row));
+    const exact = await sendValues(channel, engine, set, (row) => values.at(row));
+    const folded = slotOf(exact + sumNoise(role, shape));
     const release: Release = { ...HALF, columns: ['half'], rows: [[folded.toString()]] };
     done = encodePsiResult({ ask: 'sum', statement: await stated(role, release) });
   }
@@ -155,14 +163,18 @@ async function receive(matching: Matching, set: BlindedSet): Promise<void> {
   const { role, shape, params, machine } = matching;
   const channel = role.sealedTo(shape.sender);
   const outcome = await runReceiver(channel, params, machine, set);
-  const isPermitted = permits(role, outcome.shared);
   const { peerItems, places } = outcome;
+  const shared = noisedNumber(role, shape, outcome.shared);
+  const isPermitted = permits(role, shared);
   // Answered in any case: the sender is not to know whether the number passed.
   const half =
     places === undefined
       ? undefined
-      : await sumShared(channel, sumEngineOf(role), machine, peerItems, places);
-  const result = await resultOf(matching, outcome, isPermitted, half);
+      : slotOf(
+          (await sumShared(channel, sumEngineOf(role), machine, peerItems, places)) -
+            sumNoise(role, shape),
+        );
+  const result = await resultOf(matching, { ...outcome, shared }, isPermitted, half);
   await role.step(PSI_STEPS[1]);
   await role.channel.send(GATEWAY, PSI_KINDS.result, encodePsiResult(result));
 }

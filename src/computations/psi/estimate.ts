@@ -11,6 +11,7 @@ import type { Arguments } from '../../contracts/plan.ts';
 import type { Units } from '../../contracts/units.ts';
 import type { Estimate } from '../computation.ts';
 import { sumCiphertextCount } from '../../../protocols/psi/sum.ts';
+import { matchError } from './expected-error.ts';
 import { matchLearns } from './learns.ts';
 import { ENGINE, matchShapeOf, type MatchShape } from './shape.ts';
 
@@ -25,14 +26,15 @@ export function estimatePsi(contract: Contract, args: Arguments): Estimate {
   return {
     protocol: 'psi',
     engine: ENGINE,
-    exact: true,
+    exact: shape.noise === undefined,
+    noise: matchError(shape),
     cells: 1,
     lanes: shape.itemsMaxTotal,
     units: {
       runs: 1n as Units,
       rows: BigInt(shape.rowsMaxTotal) as Units,
       'compute-milli-units': computeMilliUnits(shape) as Units,
-      'micro-rho': 0n as Units,
+      'micro-rho': BigInt(shape.noise?.terms.microRhoPerRun ?? 0) as Units,
     },
     learns: matchLearns(contract, shape),
   };

@@ -63,7 +63,14 @@ function gatewayLearns(more: { readonly zh: string; readonly en: string }): Lear
   };
 }
 
-function numberLearns({ receiver }: MatchShape): Learns[number] {
+function numberLearns({ receiver, noise }: MatchShape): Learns[number] {
+  if (noise !== undefined) {
+    return {
+      party: receiver,
+      zh: '匹配方得知已由另一方加噪的共有键数目，以及对方填充后的规模；任何一方都见不到确切数目。',
+      en: 'The matching holder learns the number of shared keys with the other’s noise on it, and the other’s padded size; nobody sees the exact number.',
+    };
+  }
   return {
     party: receiver,
     zh: '匹配方在任何门限之前得知共有键的确切数目，以及对方填充后的规模；不得知是哪些键，也不得知任何值。',

@@ -1,6 +1,7 @@
 /** What a match looks like, from the contract alone: no row is read. */
 import type { ColumnBounds, Contract } from '../../contracts/contract.ts';
 import type { Arguments, MatchPlan } from '../../contracts/plan.ts';
+import { noisePlan, type NoisePlan } from '../../disclosure/noise-plan.ts';
 import { InputError } from '../../errors.ts';
 import type { PartyId } from '../../system/ids.ts';
 import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
@@ -9,12 +10,13 @@ import type { KeyColumn } from '../../../protocols/psi/join-key.ts';
 import {
   bucketOf,
   CHUNK_ITEMS,
+  NOISE_SLOTS_MAX,
   SET_SIZE_MAX,
   type PsiParams,
 } from '../../../protocols/psi/params.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
-export const ENGINE = 'psi-ecdh/1';
+export const ENGINE = 'psi-ecdh/2';
 /** Keys that an intersection may reveal in one run: more are not a result to read, but a data set. */
 export const REVEALED_KEYS_MAX = 100_000;
 
@@ -25,6 +27,8 @@ export interface MatchShape {
   /** Items on the wire at most, of each holder: the bucket of its row cap. */
   readonly itemsMax: ReadonlyMap<PartyId, number>;
   readonly rowsMaxTotal: number;
+  /** Noise on the number and the sum; absent where the answer is exact. */
+  readonly noise: NoisePlan | undefined;
   /** What the summed column is clamped to; absent where nothing is summed. */
   readonly sumBounds: ColumnBounds | undefined;
   /** Both holders' buckets. */
@@ -54,8 +58,11 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
       rule: 'holders',
     });
   }
+  const sumBounds = contract.bounds.find(({ column }) => column === plan.sum?.column);
+  const noise = noiseOn(contract, sumBounds);
+  const slots = noiseSlotsOf(noise);
   const itemsMax = new Map(
-    contract.datasets.map(({ holder, rowsMax }) => [holder, bucketOf(rowsMax)]),
+    contract.datasets.map(({ holder, rowsMax }) => [holder, bucketOf(rowsMax + slots)]),
   );
   const sizes = [...itemsMax.values()];
   if (Math.max(...sizes) > SET_SIZE_MAX) {
@@ -64,11 +71,11 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
       remedy: 'Agree on lower row caps.',
     });
   }
-  const sumBounds = contract.bounds.find(({ column }) => column === plan.sum?.column);
-  if (sumBounds !== undefined) proveNoOverflow(sumBounds, itemsMax.get(sender) ?? 0);
+  if (sumBounds !== undefined) proveNoOverflow(sumBounds, itemsMax.get(sender) ?? 0, noise);
   return {
     plan,
     sender,
+    noise,
     sumBounds,
     receiver: plan.receiver,
     itemsMax,
@@ -77,11 +84,45 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
   };
 }
 
+/**
+ * A number that is noised has one unit a key: `checkMatch` sees to it, so that a unit changes the
+ * number by one and the sum by its bound.
+ */
+function noiseOn(contract: Contract, sumBounds: ColumnBounds | undefined): NoisePlan | undefined {
+  const { noise } = contract.disclosure;
+  if (noise === undefined) return undefined;
+  const summed = sumBounds === undefined ? [] : [{ ...sumBounds, squares: false }];
+  const plan = noisePlan(noise, summed, 1);
+  if (noiseSlotsOf(plan) <= NOISE_SLOTS_MAX) return plan;
+  throw new InputError(
+    'parameter-invalid',
+    'The noise would need more dummies than a set may have.',
+    {
+      rule: `at most ${NOISE_SLOTS_MAX} dummies`,
+      remedy: 'A larger budget a run.',
+    },
+  );
+}
+
+/**
+ * Dummies by which the sender's noise reaches the number: as many as its share is at most, either
+ * way. The receiver has all of them, the sender half of them and its noise.
+ */
+export function noiseSlotsOf(noise: NoisePlan | undefined): number {
+  return noise === undefined ? 0 : 2 * Number(noise.rows.tail);
+}
+
 /** Every sum of the sender's items is told apart from every other: nothing can wrap unseen. */
-function proveNoOverflow(bounds: ColumnBounds, itemsMax: number): void {
+function proveNoOverflow(
+  bounds: ColumnBounds,
+  itemsMax: number,
+  noise: NoisePlan | undefined,
+): void {
   const [low, high] = [-BigInt(bounds.minimum), BigInt(bounds.maximum)];
   try {
-    requireSumFits(itemsMax, low > high ? low : high);
+    // Both holders add their share.
+    const tails = 2n * (noise?.columns[0]?.sum.tail ?? 0n);
+    requireSumFits(itemsMax, low > high ? low : high, tails);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     throw new InputError('overflow-possible', `A sum of ${bounds.column} could exceed 36 bits.`, {
@@ -99,6 +140,7 @@ export function psiParams(shape: MatchShape, descriptorHash: Uint8Array): PsiPar
     context: descriptorHash,
     padding: 'bucket',
     duplicates: shape.plan.duplicates,
+    noiseSlots: noiseSlotsOf(shape.noise),
     chunkItems: CHUNK_ITEMS,
     setSizeMax: Math.max(...shape.itemsMax.values()),
   };

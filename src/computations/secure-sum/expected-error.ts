@@ -14,24 +14,24 @@ export function expectedError(contract: Contract, shape: Shape): NoiseEstimate |
   return {
     mechanism,
     microRho: microRhoPerRun,
-    epsilon: rounded(impliedEpsilon(BigInt(microRhoPerRun), 10 ** -deltaExponent)),
+    epsilon: roundedUp(impliedEpsilon(BigInt(microRhoPerRun), 10 ** -deltaExponent)),
     delta: `1e-${deltaExponent}`,
     deviations: [
-      { of: 'rows', deviation: rounded(deviationOf(noise.rows, parties)) },
+      { of: 'rows', deviation: roundedUp(deviationOf(noise.rows, parties)) },
       ...shape.columns.flatMap(({ column, scale }, index) => {
         const own = noise.columns[index];
         if (own === undefined) return [];
         const unit = 10 ** scale;
         const { nonNull, sum, squares } = own;
         return [
-          { of: `values of ${column}`, deviation: rounded(deviationOf(nonNull, parties)) },
-          { of: `sum of ${column}`, deviation: rounded(deviationOf(sum, parties) / unit) },
+          { of: `values of ${column}`, deviation: roundedUp(deviationOf(nonNull, parties)) },
+          { of: `sum of ${column}`, deviation: roundedUp(deviationOf(sum, parties) / unit) },
           ...(squares === undefined
             ? []
             : [
                 {
                   of: `sum of squares of ${column}`,
-                  deviation: rounded(deviationOf(squares, parties) / unit ** 2),
+                  deviation: roundedUp(deviationOf(squares, parties) / unit ** 2),
                 },
               ]),
         ];
@@ -41,7 +41,7 @@ export function expectedError(contract: Contract, shape: Shape): NoiseEstimate |
 }
 
 /** Four significant digits, upwards: no claim is made smaller than it is. */
-function rounded(value: number): number {
+export function roundedUp(value: number): number {
   if (value === 0) return 0;
   const unit = 10 ** (Math.floor(Math.log10(value)) - 3);
   return Number((Math.ceil(value / unit) * unit).toPrecision(4));
