@@ -23,10 +23,16 @@ export interface ReceiptFacts {
   readonly currency: string;
 }
 
+/** A receipt that cannot be relied on, and why: reconciliation ends by naming it. */
+export interface FaultyReceipt {
+  readonly recordSeq: bigint;
+  readonly fault: string;
+}
+
 export interface ReconcileOptions {
   readonly store: Store;
   /** In the order of their records; left out, receipts are not compared. */
-  readonly receipts?: AsyncIterable<ReceiptFacts>;
+  readonly receipts?: AsyncIterable<ReceiptFacts | FaultyReceipt>;
   /** A head seen elsewhere (a receipt, a domain): without one, a chain cut at its end looks sound. */
   readonly witnessed?: AuditHead;
 }
@@ -86,7 +92,7 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciliati
       counts.records += 1n;
       // A run that posted has a receipt; one that was signed for another outcome is compared too.
       if (receipt === undefined) continue;
-      const facts = receipt.done === true ? undefined : receipt.value;
+      const facts = receipt.done === true ? undefined : sound(receipt.value);
       if (facts?.recordSeq === record.seq) {
         matchReceipt(facts, record, bound.hash);
         heads.expect(facts, head);
@@ -189,6 +195,12 @@ function columnsOf(record: MeteringRecord): Readonly<Record<string, Row[string]>
   return columns;
 }
 
+function sound(receipt: ReceiptFacts | FaultyReceipt): ReceiptFacts {
+  if (!('fault' in receipt)) return receipt;
+  const { recordSeq, fault } = receipt;
+  throw new Disagreement('receipt', recordSeq, `the receipt of record ${recordSeq} ${fault}`);
+}
+
 function matchReceipt(facts: ReceiptFacts, record: MeteringRecord, hash: Hash): void {
   const agrees =
     facts.runId === record.runId &&
@@ -255,7 +267,7 @@ async function corrects(store: Store, record: MeteringRecord): Promise<boolean> 
 
 async function nothingLeft(
   records: AsyncIterator<Row>,
-  receipt: IteratorResult<ReceiptFacts> | undefined,
+  receipt: IteratorResult<ReceiptFacts | FaultyReceipt> | undefined,
   lastSeq: bigint,
 ): Promise<void> {
   const more = await records.next();

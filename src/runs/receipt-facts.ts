@@ -1,42 +1,51 @@
 /** The gateway's receipts as `reconcile` compares them with records, in the order of the records. */
-import { SignedReceiptSchema } from '../contracts/receipt.ts';
+import { SignedReceiptSchema, type Receipt } from '../contracts/receipt.ts';
 import { verifyDocument } from '../contracts/signing.ts';
-import { IdentityError } from '../errors.ts';
-import type { ReceiptFacts } from '../ledger/reconcile.ts';
+import { WeirError } from '../errors.ts';
+import type { FaultyReceipt, ReceiptFacts } from '../ledger/reconcile.ts';
 import type { Store } from '../store/store.ts';
 import { encodeBase64url } from '../system/base64url.ts';
-
-const PAGE_RECEIPTS = 200;
+import { readReceipts } from './run-rows.ts';
 
 /**
- * Every stored receipt, its signature verified.
+ * Every stored receipt, its signature verified; one that does not hold comes with its fault.
  * @param gatewayKey - the gateway's own identity key: a receipt by another is no receipt.
- * @throws IdentityError `signature-invalid`; ZodError where a stored receipt is none.
  */
 export async function* readReceiptFacts(
   store: Store,
   gatewayKey: Uint8Array,
-): AsyncGenerator<ReceiptFacts> {
-  for (let after = 0n; ; ) {
-    const rows = await store.query(
-      `SELECT record_seq, receipt_json FROM runs
-       WHERE receipt_json IS NOT NULL AND record_seq > ? ORDER BY record_seq LIMIT ?`,
-      [after, PAGE_RECEIPTS],
-    );
-    for (const row of rows) {
-      yield factsOf(String(row['receipt_json']), gatewayKey);
-      after = row['record_seq'] as bigint;
-    }
-    if (rows.length < PAGE_RECEIPTS) return;
+): AsyncGenerator<ReceiptFacts | FaultyReceipt> {
+  for await (const { recordSeq, json } of readReceipts(store)) {
+    const receipt = verified(json, gatewayKey);
+    yield receipt === undefined
+      ? { recordSeq, fault: 'does not bear the gateway’s valid signature' }
+      : factsOf(receipt);
   }
 }
 
-function factsOf(json: string, gatewayKey: Uint8Array): ReceiptFacts {
-  const { receipt, jws } = SignedReceiptSchema.parse(JSON.parse(json));
-  if (receipt.gatewayKey !== encodeBase64url(gatewayKey)) {
-    throw new IdentityError('signature-invalid', 'A stored receipt names another gateway key.');
+function verified(json: string, gatewayKey: Uint8Array): Receipt | undefined {
+  const parsed = SignedReceiptSchema.safeParse(parseJson(json));
+  if (!parsed.success) return undefined;
+  const { receipt, jws } = parsed.data;
+  if (receipt.gatewayKey !== encodeBase64url(gatewayKey)) return undefined;
+  try {
+    verifyDocument('weir/receipt/v1', receipt, jws, gatewayKey, 'gateway');
+    return receipt;
+  } catch (error) {
+    if (error instanceof WeirError) return undefined;
+    throw error;
   }
-  verifyDocument('weir/receipt/v1', receipt, jws, gatewayKey, 'gateway');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function factsOf(receipt: Receipt): ReceiptFacts {
   return {
     runId: receipt.runId,
     recordSeq: BigInt(receipt.record.seq),

@@ -246,7 +246,9 @@ export async function readUnfinished(store: Store, instance: string): Promise<re
 }
 
 /** Receipts as they stand, in the order of their records; in pages, so that memory stays flat. */
-export async function* readReceipts(store: Store): AsyncGenerator<string> {
+export async function* readReceipts(
+  store: Store,
+): AsyncGenerator<{ readonly recordSeq: bigint; readonly json: string }> {
   for (let after = 0n; ; ) {
     const rows = await store.query(
       `SELECT receipt_json, record_seq FROM runs WHERE receipt_json IS NOT NULL AND record_seq > ?
@@ -255,7 +257,7 @@ export async function* readReceipts(store: Store): AsyncGenerator<string> {
     );
     for (const row of rows) {
       after = BigInt(row['record_seq'] as bigint);
-      yield String(row['receipt_json']);
+      yield { recordSeq: after, json: String(row['receipt_json']) };
     }
     if (rows.length < RUNS_LISTED_MAX) return;
   }

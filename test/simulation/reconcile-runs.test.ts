@@ -74,6 +74,7 @@ describe('reconciling real runs', () => {
         expectChanges: 1,
       },
     ]);
-    await expect(check()).rejects.toMatchObject({ code: 'signature-invalid' });
+    const at = BigInt(receipts[0]?.receipt.record.seq ?? '0');
+    expect(await check()).toMatchObject({ ok: false, kind: 'receipt', at });
   });
 });

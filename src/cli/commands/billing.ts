@@ -3,7 +3,6 @@ import { existsSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { WeirClient } from '../../client/weir-client.ts';
-import { SignedReceiptSchema } from '../../contracts/receipt.ts';
 import { InputError } from '../../errors.ts';
 import { GatewayConfigSchema } from '../../gateway/config.ts';
 import { identityKeyFile, openGatewayState } from '../../gateway/gateway-state.ts';
@@ -12,9 +11,8 @@ import { focusRows } from '../../ledger/focus.ts';
 import { writeFocusCsv, writeFocusParquet } from '../../ledger/focus-files.ts';
 import { readRecord } from '../../ledger/ledger-reads.ts';
 import type { LedgerStore, MeteringRecord } from '../../ledger/ledger-store.ts';
-import { type ReceiptFacts, reconcile } from '../../ledger/reconcile.ts';
-import { readReceipts } from '../../runs/run-rows.ts';
-import type { Store } from '../../store/store.ts';
+import { reconcile } from '../../ledger/reconcile.ts';
+import { readReceiptFacts } from '../../runs/receipt-facts.ts';
 import { encodeBase64url } from '../../system/base64url.ts';
 import { readKeyFile } from '../../system/key-file.ts';
 import { readConfig } from '../directories.ts';
@@ -53,8 +51,9 @@ export function billingCommands(metering: Command): void {
     .description('prove that records, audit chain and receipts agree one to one · 对账')
     .requiredOption('--dir <directory>', 'the gateway’s directory')
     .action(async ({ dir }: { dir: string }) => {
+      const { publicKey } = readKeyFile(identityKeyFile(dir), 'ed25519');
       const answer = await withState(dir, ({ store }) =>
-        reconcile({ store, receipts: receiptFacts(store) }),
+        reconcile({ store, receipts: readReceiptFacts(store, publicKey) }),
       );
       if (answer.ok) {
         process.stdout.write(
@@ -192,20 +191,6 @@ async function* allRecords(ledger: LedgerStore): AsyncGenerator<MeteringRecord> 
     const last = page.at(-1);
     if (last === undefined) return;
     after = last.seq;
-  }
-}
-
-async function* receiptFacts(store: Store): AsyncGenerator<ReceiptFacts> {
-  for await (const json of readReceipts(store)) {
-    const { receipt } = SignedReceiptSchema.parse(JSON.parse(json));
-    yield {
-      runId: receipt.runId,
-      recordSeq: BigInt(receipt.record.seq),
-      recordHash: receipt.record.hash,
-      audit: { size: BigInt(receipt.audit.size), hash: receipt.audit.hash },
-      chargeMicros: BigInt(receipt.chargeMicros),
-      currency: receipt.currency,
-    };
   }
 }
 
