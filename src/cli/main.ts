@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { analystCommands } from './commands/analyst.ts';
 import { backupCommands } from './commands/backup.ts';
 import { contractCommands } from './commands/contract.ts';
+import { datasetCommands } from './commands/dataset.ts';
 import { domainCommands } from './commands/domain.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { initCommands } from './commands/init.ts';
@@ -27,6 +28,7 @@ for (const add of [
   initCommands,
   gatewayCommands,
   domainCommands,
+  datasetCommands,
   contractCommands,
   analystCommands,
   queryCommands,

@@ -7,7 +7,11 @@ import type { ContractId } from '../system/ids.ts';
 import {
   ADMIN_SOCKET,
   type Decision,
+  type Examination,
+  ExaminationSchema,
   type Proposal,
+  type Regraded,
+  RegradedSchema,
   ProposalListSchema,
   ProposalSchema,
   type Review,
@@ -54,6 +58,13 @@ export function adminClient(directory: string): OfficerActions {
     },
     resume: async (id, reason): Promise<void> => {
       await call('POST', `${contract(id)}/resume`, { reason });
+    },
+    examine: async (dataset, question): Promise<Examination> =>
+      ExaminationSchema.parse(await call('POST', `/datasets/${dataset}/examine`, question)),
+    regrade: async (dataset, request): Promise<Regraded> =>
+      RegradedSchema.parse(await call('POST', `/datasets/${dataset}/regrade`, request)),
+    withdrawRegrade: async (dataset): Promise<void> => {
+      await call('DELETE', `/datasets/${dataset}/regrade`);
     },
     trust: async (pin: Trust): Promise<void> => {
       await call('POST', '/trust', pin);

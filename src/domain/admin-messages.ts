@@ -1,5 +1,10 @@
 /** What the officer's commands and the domain node say to each other over the admin socket. */
 import { z } from 'zod';
+import {
+  AnonymityDemandSchema,
+  AnonymityFiguresSchema,
+  AnonymityQuestionSchema,
+} from '../catalog/anonymity.ts';
 import { ContractSchema, ContractSignatureSchema, PublicKeySchema } from '../contracts/contract.ts';
 import { ContractIdSchema, HashSchema, NameSchema, PartyIdSchema } from '../system/ids.ts';
 
@@ -37,6 +42,26 @@ export const DecisionSchema = z.strictObject({
 export type Decision = z.infer<typeof DecisionSchema>;
 
 export const ReasonSchema = z.strictObject({ reason: z.string().max(1000) });
+
+/** How well a dataset hides people behind its quasi-identifiers. */
+export const ExaminationSchema = z.object({
+  dataset: NameSchema,
+  grade: z.string(),
+  fingerprint: HashSchema,
+  figures: AnonymityFiguresSchema,
+});
+export type Examination = z.infer<typeof ExaminationSchema>;
+
+export const RegradeRequestSchema = z.strictObject({
+  question: AnonymityQuestionSchema,
+  demand: AnonymityDemandSchema,
+  reason: z.string().min(1).max(2000),
+  decidedBy: z.string().min(1).max(200),
+});
+export type RegradeRequest = z.infer<typeof RegradeRequestSchema>;
+
+export const RegradedSchema = z.object({ hash: HashSchema, figures: AnonymityFiguresSchema });
+export type Regraded = z.infer<typeof RegradedSchema>;
 
 export const TrustSchema = z.strictObject({ party: PartyIdSchema, publicKey: PublicKeySchema });
 export type Trust = z.infer<typeof TrustSchema>;

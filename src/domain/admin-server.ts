@@ -9,15 +9,20 @@ import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import { type AnonymityQuestion, AnonymityQuestionSchema } from '../catalog/anonymity.ts';
 import { InputError, SetupError, WeirError } from '../errors.ts';
-import { type ContractId, ContractIdSchema } from '../system/ids.ts';
+import { type ContractId, ContractIdSchema, NameSchema } from '../system/ids.ts';
 import {
   AcceptRollbackSchema,
   ADMIN_SOCKET,
   type Decision,
+  type Examination,
   DecisionSchema,
   type Proposal,
   ReasonSchema,
+  type Regraded,
+  type RegradeRequest,
+  RegradeRequestSchema,
   type Review,
   type Rollback,
   SOCKET_PATH_BYTES_MAX,
@@ -40,6 +45,11 @@ export interface OfficerActions {
   suspend(id: ContractId, reason: string): Promise<void>;
   resume(id: ContractId, reason: string): Promise<void>;
   trust(pin: Trust): Promise<void>;
+  /** Exact figures about a dataset as it is now, for the officer's eyes. */
+  examine(dataset: string, question: AnonymityQuestion): Promise<Examination>;
+  /** Examines, and signs the decision where the figures meet the demand. */
+  regrade(dataset: string, request: RegradeRequest): Promise<Regraded>;
+  withdrawRegrade(dataset: string): Promise<void>;
   /** What accepting counters that were rolled back would mean. */
   viewRollback(): Promise<Rollback>;
   /** Goes on after a restored backup, forward only; `lostRuns` as the view told. */
@@ -106,6 +116,7 @@ function adminApp(actions: OfficerActions): Hono {
       return c.json({});
     });
   }
+  datasetRoutes(app, actions);
   app.post('/trust', async (c) => {
     await actions.trust(parse(TrustSchema, await c.req.json()));
     return c.json({});
@@ -127,6 +138,22 @@ function adminApp(actions: OfficerActions): Hono {
     return c.json({ code, message, facts: known ? error.facts : {} }, known ? 422 : 500);
   });
   return app;
+}
+
+function datasetRoutes(app: Hono, actions: OfficerActions): void {
+  const nameOf = (text: string): string => parse(NameSchema, text);
+  app.post('/datasets/:name/examine', async (c) => {
+    const question = parse(AnonymityQuestionSchema, await c.req.json());
+    return c.json(await actions.examine(nameOf(c.req.param('name')), question));
+  });
+  app.post('/datasets/:name/regrade', async (c) => {
+    const request = parse(RegradeRequestSchema, await c.req.json());
+    return c.json(await actions.regrade(nameOf(c.req.param('name')), request));
+  });
+  app.delete('/datasets/:name/regrade', async (c) => {
+    await actions.withdrawRegrade(nameOf(c.req.param('name')));
+    return c.json({});
+  });
 }
 
 function idOf(text: string): ContractId {

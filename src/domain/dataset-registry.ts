@@ -2,20 +2,27 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { checkPlan } from '../catalog/check-plan.ts';
+import type { AnonymityExaminer } from '../catalog/anonymity.ts';
 import type { DataSource } from '../catalog/data-source.ts';
-import { type DatasetRegistration, parseRegistration } from '../catalog/dataset.ts';
+import { type DatasetRegistration, type Grade, parseRegistration } from '../catalog/dataset.ts';
 import { type PublishedDataset, publishedOf, type PublishingDomain } from '../catalog/published.ts';
-import { SetupError } from '../errors.ts';
+import { regradeHash, type SignedRegrade, verifyRegrade } from '../catalog/regrade.ts';
+import { SetupError, WeirError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { EngineLimits } from './sources/duckdb-engine.ts';
 import { openDuckDbSource } from './sources/duckdb-source.ts';
+import type { RegradeBook } from './regrades.ts';
 import type { OwnDataset } from './verify-run.ts';
 
 /** A dataset as it is now. */
 export interface RegisteredDataset extends OwnDataset {
   readonly published: PublishedDataset;
-  readonly source: DataSource;
+  /** What the registration says; the published grade is lower where a decision regrades it. */
+  readonly registeredGrade: Grade;
+  readonly source: DatasetSource;
 }
+
+export type DatasetSource = DataSource & AnonymityExaminer;
 
 export interface DatasetRegistry {
   /** The dataset under this name with its version of this moment; undefined where none is registered. */
@@ -31,11 +38,14 @@ export interface RegistryOptions {
   readonly domain: PublishingDomain;
   readonly limits: EngineLimits;
   readonly clock: Clock;
+  readonly regrades: Pick<RegradeBook, 'of'>;
+  /** The holder's own key, which its decisions are signed with. */
+  readonly publicKey: Uint8Array;
 }
 
 interface Entry {
   readonly registration: DatasetRegistration;
-  readonly source: DataSource;
+  readonly source: DatasetSource;
 }
 
 /**
@@ -47,7 +57,6 @@ export async function openDatasetRegistry(options: RegistryOptions): Promise<Dat
   const close = async (): Promise<void> => {
     for (const { source } of entries.values()) await source.close();
   };
-  const { clock, domain } = options;
   try {
     for (const file of options.files) {
       const registration = parseRegistration(readText(file), file);
@@ -74,31 +83,50 @@ export async function openDatasetRegistry(options: RegistryOptions): Promise<Dat
   }
   const current = async (name: string): Promise<RegisteredDataset | undefined> => {
     const entry = entries.get(name);
-    return entry === undefined ? undefined : describe(entry, domain, clock);
+    return entry === undefined ? undefined : describe(entry, options);
   };
   return {
     current,
-    all: () => Promise.all([...entries.values()].map((entry) => describe(entry, domain, clock))),
+    all: () => Promise.all([...entries.values()].map((entry) => describe(entry, options))),
     close,
   };
 }
 
 async function describe(
   { registration, source }: Entry,
-  domain: PublishingDomain,
-  clock: Clock,
+  { domain, clock, regrades, publicKey }: RegistryOptions,
 ): Promise<RegisteredDataset> {
   const description = await source.describe();
   const publishedAt = new Date(clock.now()).toISOString();
-  const published = publishedOf(registration, description, domain, publishedAt);
+  const graded = publishedOf(registration, description, domain, publishedAt);
+  const decision = graded.grade === 'important' ? await regrades.of(graded.name) : undefined;
+  const published = decision === undefined ? graded : regraded(graded, decision, publicKey);
   return {
     name: registration.name,
     fingerprint: published.fingerprint,
     rowCount: description.rowCount,
     published,
+    registeredGrade: registration.grade,
     source,
     checkPlan: (contract) => checkPlan(contract, [published], [domain.holder]),
   };
+}
+
+/** General where the decision is about this very version; as registered otherwise. */
+function regraded(
+  published: PublishedDataset,
+  signed: SignedRegrade,
+  publicKey: Uint8Array,
+): PublishedDataset {
+  try {
+    const decision = verifyRegrade(signed, published, publicKey);
+    const anonymisationAssessment = `regrade ${regradeHash(decision)}`;
+    return { ...published, grade: 'general', anonymisationAssessment };
+  } catch (error) {
+    // Another version, or a decision that does not hold: the stricter grade stands.
+    if (error instanceof WeirError) return published;
+    throw error;
+  }
 }
 
 function readText(file: string): string {

@@ -22,7 +22,11 @@ import { eddsaSuite, fingerprintOf } from '../system/signature-suite.ts';
 import { listenAdmin } from './admin-server.ts';
 import type { DomainConfig } from './config.ts';
 import { countersigner } from './countersign.ts';
-import { openDatasetRegistry, type DatasetRegistry } from './dataset-registry.ts';
+import {
+  openDatasetRegistry,
+  type DatasetRegistry,
+  type RegisteredDataset,
+} from './dataset-registry.ts';
 import { type DomainState, domainPaths, openDomainState } from './domain-state.ts';
 import { openFileArtifactStore } from './file-artifact-store.ts';
 import { GatewayLog } from './gateway-log.ts';
@@ -67,13 +71,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const { directory, config, clock, random, log } = options;
   const gatewayKey = gatewayKeyOf(config);
   const state = await openDomainState(directory, config.party);
-  const datasets = await openDatasetRegistry({
-    files: config.datasets.map((file) => resolve(directory, file)),
-    stateDirectory: join(directory, 'state'),
-    domain: { holder: config.party, fingerprintSecret: state.fingerprintSecret },
-    limits: config.limits,
-    clock,
-  });
+  const datasets = await openDatasets(options, state);
   const pool = openPool({ threadsMax: config.workers });
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
   const connection = dial(options, state, gatewayKey);
@@ -104,8 +102,9 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const gatewayLog = new GatewayLog(state.logWitness, gatewayKey);
   handleGateway(connection, state, sessions, config, gatewayLog, clock);
   const life = new AbortController();
+  const bell = makeBell();
   connection.start();
-  const keeping = keepPublished(options, connection, state, datasets, life.signal);
+  const keeping = keepPublished(options, connection, state, datasets, bell, life.signal);
   const officer = officerActions({
     self: config.party,
     config,
@@ -116,6 +115,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
     artifacts,
     clock,
     gatewayLog,
+    republish: bell.ring,
   });
   const admin = await listenAdmin(directory, officer);
   return {
@@ -132,6 +132,19 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
       await state.close();
     },
   };
+}
+
+function openDatasets(options: DomainOptions, state: DomainState): Promise<DatasetRegistry> {
+  const { directory, config, clock } = options;
+  return openDatasetRegistry({
+    files: config.datasets.map((file) => resolve(directory, file)),
+    stateDirectory: join(directory, 'state'),
+    domain: { holder: config.party, fingerprintSecret: state.fingerprintSecret },
+    limits: config.limits,
+    clock,
+    regrades: state.regrades,
+    publicKey: state.identity.publicKey,
+  });
 }
 
 function gatewayKeyOf(config: DomainConfig): Uint8Array {
@@ -205,6 +218,7 @@ async function keepPublished(
   connection: DomainConnection,
   state: DomainState,
   datasets: DatasetRegistry,
+  bell: Bell,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, log, config } = options;
@@ -212,6 +226,8 @@ async function keepPublished(
   let published: { readonly link: Link; readonly versions: string } | undefined;
   let waitMs = PUBLISH_RETRY_MS;
   while (!signal.aborted) {
+    // Taken before the look, so that what changes meanwhile is not slept over.
+    const rung = bell.next();
     try {
       const link = await connection.connected(signal);
       if (greeted?.link !== link) {
@@ -220,7 +236,7 @@ async function keepPublished(
         greeted = { link, ended: endOf(link) };
       }
       const current = await datasets.all();
-      const versions = current.map((dataset) => dataset.fingerprint).join(' ');
+      const versions = current.map(versionOf).join(' ');
       if (published?.link !== link || published.versions !== versions) {
         const keep = (signed: SignedPublishedDataset): Promise<void> =>
           state.evidence.publication(signed, clock.now());
@@ -228,7 +244,7 @@ async function keepPublished(
         published = { link, versions };
       }
       waitMs = PUBLISH_RETRY_MS;
-      await clock.sleep(REPUBLISH_EVERY_MS, AbortSignal.any([signal, greeted.ended]));
+      await clock.sleep(REPUBLISH_EVERY_MS, AbortSignal.any([signal, greeted.ended, rung]));
     } catch (error) {
       if (signal.aborted) return;
       log.warn({ code: error instanceof WeirError ? error.code : 'internal' }, 'could not publish');
@@ -236,6 +252,29 @@ async function keepPublished(
       waitMs = Math.min(2 * waitMs, REPUBLISH_EVERY_MS);
     }
   }
+}
+
+/** What of a dataset must be told anew when it changes: its data, or its grade by a decision. */
+function versionOf({ fingerprint, published }: RegisteredDataset): string {
+  return `${fingerprint}/${published.grade}`;
+}
+
+/** Tells the publishing loop to look now. */
+interface Bell {
+  readonly ring: () => void;
+  /** Aborted by the next ring. */
+  readonly next: () => AbortSignal;
+}
+
+function makeBell(): Bell {
+  let waiting = new AbortController();
+  return {
+    ring: () => {
+      waiting.abort();
+      waiting = new AbortController();
+    },
+    next: () => waiting.signal,
+  };
 }
 
 /** Aborted when the link has ended. */

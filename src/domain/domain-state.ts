@@ -13,6 +13,7 @@ import { EVIDENCE_MIGRATIONS, type EvidenceBook, openEvidenceBook } from './evid
 import { openPins, type Pins } from './pins.ts';
 import { SIGNED_CONTRACT_MIGRATIONS } from './signed-contracts.ts';
 import { LOG_WITNESS_MIGRATIONS, openLogWitness, type LogWitness } from './log-witness.ts';
+import { openRegradeBook, REGRADE_MIGRATIONS, type RegradeBook } from './regrades.ts';
 import { openStandingBook, STANDING_MIGRATIONS, type StandingBook } from './standing.ts';
 import {
   openSpendWitness,
@@ -32,6 +33,7 @@ export interface DomainState {
   readonly standing: StandingBook;
   readonly logWitness: LogWitness;
   readonly evidence: EvidenceBook;
+  readonly regrades: RegradeBook;
   /** What the other domains counted, as this one saw it. */
   readonly spendWitness: SpendWitness;
   close(): Promise<void>;
@@ -73,6 +75,7 @@ export function openDomainStore(directory: string): Promise<SqliteStore> {
       SPEND_WITNESS_MIGRATIONS,
       LOG_WITNESS_MIGRATIONS,
       EVIDENCE_MIGRATIONS,
+      REGRADE_MIGRATIONS,
     ],
   });
 }
@@ -97,6 +100,7 @@ export async function openDomainState(directory: string, self: PartyId): Promise
     standing: openStandingBook(store, counters),
     logWitness: openLogWitness(store),
     evidence: openEvidenceBook(store),
+    regrades: openRegradeBook(store, counters),
     spendWitness: openSpendWitness(store),
     close: async () => {
       await store.close();

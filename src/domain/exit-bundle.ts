@@ -32,6 +32,7 @@ const FILES = [
   'receipts.json',
   'publications.json',
   'notices.json',
+  'regrades.json',
   'budgets.json',
   'pins.json',
   'registrations.json',
@@ -200,6 +201,8 @@ function itemsOf(
       return evidence(store, 'publication');
     case 'notices.json':
       return notices(store);
+    case 'regrades.json':
+      return regrades(store);
     case 'budgets.json':
       return budgets(store);
     case 'pins.json':
@@ -267,6 +270,12 @@ async function* notices(store: Store): AsyncGenerator<unknown> {
   for await (const row of rows) {
     if (row['document'] === null) continue;
     yield { standing: row['standing'], signed: JSON.parse(String(row['document'])) as unknown };
+  }
+}
+
+async function* regrades(store: Store): AsyncGenerator<unknown> {
+  for await (const row of byKey(store, 'regrade', 'dataset, document', 'dataset')) {
+    yield JSON.parse(String(row['document']));
   }
 }
 

@@ -31,6 +31,7 @@ import type { DomainConfig } from './config.ts';
 import type { DatasetRegistry } from './dataset-registry.ts';
 import type { DomainState } from './domain-state.ts';
 import type { GatewayLog } from './gateway-log.ts';
+import { datasetActions } from './officer-datasets.ts';
 import { noticeOf, pause, revoke } from './officer-notices.ts';
 import type { RunSessions } from './run-sessions.ts';
 import {
@@ -55,6 +56,7 @@ export interface OfficerParts {
   readonly artifacts: ArtifactStore;
   readonly clock: Clock;
   readonly gatewayLog: GatewayLog;
+  readonly republish: () => void;
 }
 
 /** The officer's actions over the parts of a running domain. */
@@ -117,6 +119,7 @@ export function officerActions(parts: OfficerParts): OfficerActions {
     acceptRollback: async (lostRuns) => {
       await acceptRollback(await rollbackOf(parts), lostRuns);
     },
+    ...datasetActions(parts),
     acceptGatewayHistory: () => parts.gatewayLog.forget(),
   };
 }
