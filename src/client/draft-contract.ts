@@ -117,7 +117,9 @@ export function draftContract(input: DraftInput): Contract {
 function disclosureOf(datasets: readonly DatasetBody[], terms: DraftTerms): Contract['disclosure'] {
   const isImportant = datasets.some((dataset) => dataset.grade === 'important');
   // With fewer than three, one contributor could subtract itself and read the other.
-  const smallestContributors = Math.min(3, datasets.length);
+  // Never more than may take part: such a run would be charged and release nothing.
+  const parties = terms.minimumParties ?? datasets.length;
+  const smallestContributors = Math.min(3, parties);
   const rules = { smallestCell: isImportant ? 10 : 3, smallestContributors };
   const honestDomains = Math.max(1, Math.min(2, datasets.length - 1));
   const noise = terms.noise ?? (isImportant ? { ...DEFAULT_NOISE, honestDomains } : undefined);

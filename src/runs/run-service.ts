@@ -36,6 +36,9 @@ export interface StartCommand {
 /** The reservation outlives the run's own time limit by this much, so that only a crash lets it expire. */
 const RESERVATION_MARGIN_MS = 60_000;
 
+/** The number of a stored end: after every live event, and in 15 digits, as `Last-Event-ID` takes. */
+const END_SEQ = 999_999_999_999_999;
+
 interface LiveRun {
   readonly contractId: ContractId;
   readonly abort: AbortController;
@@ -325,7 +328,7 @@ async function* withStoredEnd(run: RunRow, live: AsyncIterable<RunEvent>): Async
   if (told) return;
   yield {
     runId: run.runId,
-    seq: Number.MAX_SAFE_INTEGER,
+    seq: END_SEQ,
     atMs: run.updatedMs,
     state: run.state,
     progress: 1,
