@@ -3,18 +3,19 @@
  * signed and takes effect in this domain first; the gateway is told, at once or on the next link.
  */
 import type { Contract } from '../contracts/contract.ts';
-import { DOMAIN_ASKS } from '../contracts/link-messages.ts';
+import { DOMAIN_ASKS, FiledContractSchema } from '../contracts/link-messages.ts';
 import { signPause, signRevocation } from '../contracts/notices.ts';
-import { contractHash } from '../contracts/signed-documents.ts';
+import { contractHash, verifyContractSignature } from '../contracts/signed-documents.ts';
 import { AbortError, PolicyError, StateError } from '../errors.ts';
 import type { DomainConnection } from '../link/domain-connection.ts';
 import type { Clock } from '../system/clock.ts';
-import type { ContractId, PartyId } from '../system/ids.ts';
+import { encodeBase64url } from '../system/base64url.ts';
+import type { ContractId, Hash, PartyId } from '../system/ids.ts';
 import type { Decision } from './admin-messages.ts';
 import type { ArtifactStore } from './artifact-store.ts';
 import type { DomainState } from './domain-state.ts';
 import type { RunSessions } from './run-sessions.ts';
-import { findSigned, findSignedById } from './signed-contracts.ts';
+import { findSigned, findSignedById, keepSigned } from './signed-contracts.ts';
 
 export interface NoticeParts {
   readonly self: PartyId;
@@ -32,8 +33,9 @@ export async function revoke(
   decision: Decision,
 ): Promise<void> {
   const { state, sessions, artifacts, connection } = parts;
-  const contract = await findSigned(state.store, decision.hash);
-  if (contract === undefined || contract.id !== id) throw notSigned();
+  const known = await findSigned(state.store, decision.hash);
+  const contract = known ?? (await signedBefore(parts, id, decision.hash));
+  if (contract?.id !== id) throw notSigned();
   const signed = signRevocation(
     { format: 'weir-revocation/1', ...noticeOf(parts, contract, decision) },
     state.identity,
@@ -88,6 +90,30 @@ export async function pause(
     // It stands here all the same; told again when the link is back.
     if (!(error instanceof AbortError)) throw error;
   }
+}
+
+/**
+ * A contract whose signature this domain has forgotten, with a database restored from before it: the
+ * signature stands all the same, so the gateway is asked for it, and it is kept anew.
+ */
+async function signedBefore(
+  parts: NoticeParts,
+  id: ContractId,
+  hash: Hash,
+): Promise<Contract | undefined> {
+  const { state, self, connection, clock } = parts;
+  const answer = await connection.request(DOMAIN_ASKS.contract, { id });
+  const filed = FiledContractSchema.safeParse(answer);
+  if (!filed.success || contractHash(filed.data.contract) !== hash) return undefined;
+  const { contract, signatures } = filed.data;
+  const own = signatures.find(({ party }) => party === self);
+  const holder = contract.holders.find((party) => party.id === self);
+  if (own === undefined || holder?.signKey !== encodeBase64url(state.identity.publicKey)) {
+    return undefined;
+  }
+  verifyContractSignature(contract, own);
+  await keepSigned(state.store, contract, own.jws, clock.now());
+  return contract;
 }
 
 function notSigned(): StateError {

@@ -3,11 +3,13 @@
  * anew on every link, so that one made while the link was down reaches the gateway and, through it,
  * the other holders. Its pauses are told in the same way.
  */
+import type { Contract } from '../contracts/contract.ts';
 import { DOMAIN_ASKS, RevokedSchema } from '../contracts/link-messages.ts';
 import type { Pause } from '../contracts/notices.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import { AbortError, InputError, PolicyError, WeirError } from '../errors.ts';
 import type { Link } from '../link/link.ts';
+import { encodeBase64url } from '../system/base64url.ts';
 import type { Hash, PartyId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
 import type { DomainState } from './domain-state.ts';
@@ -18,7 +20,7 @@ const PAGE_MAX = 100;
 
 /** Answers `contract.revoked`. @throws InputError `malformed-message`; IdentityError */
 export async function hearRevocation(
-  state: Pick<DomainState, 'store' | 'standing'>,
+  state: Pick<DomainState, 'store' | 'standing' | 'pins'>,
   sessions: Pick<RunSessions, 'abortContract'>,
   body: unknown,
 ): Promise<null> {
@@ -26,16 +28,29 @@ export async function hearRevocation(
   if (!parsed.success) throw new InputError('malformed-message', 'This is no revocation.');
   const { signed, contract } = parsed.data;
   const hash = contractHash(contract);
-  // Only of contracts this holder signed: a gateway cannot fill the store with strangers'.
-  if ((await findSigned(state.store, hash)) === undefined) return null;
+  // Of contracts this holder signed, or by a holder it has pinned: a database restored from before
+  // the signature has forgotten it. So no gateway can fill the store with strangers'.
+  const { party } = signed.revocation;
+  const isKnown = (await findSigned(state.store, hash)) !== undefined;
+  if (!isKnown && !isPinned(state, contract, party)) return null;
   await state.standing.revoke(signed, contract);
   sessions.abortContract(
     hash,
     new PolicyError('contract-revoked', 'A holder has revoked the contract.', {
-      party: signed.revocation.party,
+      party,
     }),
   );
   return null;
+}
+
+function isPinned(
+  { pins }: Pick<DomainState, 'pins'>,
+  contract: Contract,
+  party: PartyId,
+): boolean {
+  const pinned = pins.key('holders', party);
+  const holder = contract.holders.find(({ id }) => id === party);
+  return pinned !== undefined && holder?.signKey === encodeBase64url(pinned);
 }
 
 /**

@@ -81,7 +81,8 @@ async function openAlone(options: GatewayOptions): Promise<Gateway> {
   const parts = await openParts(options);
   const { deps, active, receipts, runs, links, identity, domains, state } = parts;
   const recovered = await recoverRuns(deps, active, receipts);
-  if (recovered.voided > 0) log.warn(recovered, 'runs that a crash left were ended');
+  if (recovered.voided + recovered.left > 0)
+    log.warn(recovered, 'runs that a crash left were ended');
 
   const stopping = new AbortController();
   const closing = new AbortController();

@@ -3,7 +3,7 @@
  * process, so nothing can be released and nothing is charged. A run that was posted but has no
  * receipt gets it from what is stored. The sweeper ends reservations nobody settled in time.
  */
-import { AbortError } from '../errors.ts';
+import { AbortError, CapacityError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { SettleOutcome } from '../ledger/ledger-store.ts';
 import type { RunDependencies } from './run-machine.ts';
@@ -19,6 +19,8 @@ const SWEPT_MAX = 256;
 export interface RecoveryReport {
   readonly voided: number;
   readonly receipted: number;
+  /** Runs that could not be ended now, each logged: the sweeper tries again, the gateway works. */
+  readonly left: number;
 }
 
 /** Ends what an earlier process of this gateway left; called before the first new run. */
@@ -29,18 +31,40 @@ export async function recoverRuns(
 ): Promise<RecoveryReport> {
   let voided = 0;
   let receipted = 0;
+  let left = 0;
+  const tried = new Set<RunRow['runId']>();
   for (;;) {
     const unfinished = await readUnfinished(deps.store, deps.instance);
-    if (unfinished.length === 0) return { voided, receipted };
-    for (const run of unfinished) {
-      if (TERMINAL_STATES.includes(run.state)) {
-        await receipts.receiptOf(run);
-        receipted += 1;
-      } else {
-        await endAbandoned(deps, contracts, run, 'voided');
-        voided += 1;
-      }
+    const fresh = unfinished.filter((run) => !tried.has(run.runId));
+    if (fresh.length === 0) return { voided, receipted, left };
+    for (const run of fresh) {
+      tried.add(run.runId);
+      const isEnded = TERMINAL_STATES.includes(run.state);
+      const isThrough = await alone(deps, run, async () => {
+        if (isEnded) await receipts.receiptOf(run);
+        else await endAbandoned(deps, contracts, run, 'voided');
+      });
+      if (!isThrough) left += 1;
+      else if (isEnded) receipted += 1;
+      else voided += 1;
     }
+  }
+}
+
+/** One run that cannot be ended keeps neither the others nor the gateway back. */
+async function alone(
+  deps: RunDependencies,
+  run: RunRow,
+  work: () => Promise<unknown>,
+): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    // A disk that is full or gone is no matter of one run.
+    if (error instanceof CapacityError) throw error;
+    deps.log.error({ runId: run.runId, err: error }, 'a run could not be ended');
+    return false;
   }
 }
 
@@ -60,7 +84,7 @@ export async function sweep(
       for (const runId of await deps.ledger.overdue(nowMs, SWEPT_MAX)) {
         const run = await readRun(deps.store, runId);
         if (run !== undefined && !isLive(runId)) {
-          await endAbandoned(deps, contracts, run, 'expired');
+          await alone(deps, run, () => endAbandoned(deps, contracts, run, 'expired'));
         }
       }
       await deps.store.execute([dropExpiredResults(nowMs)]);

@@ -109,6 +109,30 @@ it('is told to the gateway on each new link, once the link is back', async () =>
   ]);
 });
 
+it('holds for a contract whose signing the domain has forgotten with an older database', async () => {
+  // Signed, as far as anybody else can see; nothing of it is in A's store.
+  const [own, others] = [askFor(attacker.cast), askFor(attacker.cast)];
+  const { contract, signatures } = own.contract;
+  const hash = contractHash(contract);
+  const told: string[] = [];
+  let shown = signatures.filter(({ party }) => party !== A);
+  attacker.links.handle(DOMAIN_ASKS.contract, async () => {
+    return { contract, hash, signatures: shown, state: 'active' };
+  });
+  attacker.links.handle(DOMAIN_ASKS.revoke, async (body) => {
+    told.push(RevokeSchema.parse(body).signed.revocation.party);
+  });
+  const officer = adminClient(join(root, A));
+  expect(await codeOf(officer.revoke(contract.id, { hash }))).toBe('contract-unknown');
+  shown = [...signatures];
+  await officer.revoke(contract.id, { hash });
+  expect(told).toEqual([A]);
+  expect(await codeOf(attacker.prepare(A, own))).toBe('contract-revoked');
+  const body = { signed: revocationBy(B, others), contract: others.contract.contract };
+  await attacker.request(A, GATEWAY_ASKS.revoked, body);
+  expect(await codeOf(attacker.prepare(A, others))).toBe('contract-revoked');
+});
+
 it('takes no malformed or foreign revocation', async () => {
   const ask = await signedByOfficer();
   const { contract } = ask.contract;

@@ -1,7 +1,8 @@
 /** The gateway's runs over a real store and ledger, with domains that answer badly or late. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RUN_METHODS } from '../../src/contracts/run-messages.ts';
-import { PolicyError } from '../../src/errors.ts';
+import { CapacityError, InvariantError, PolicyError } from '../../src/errors.ts';
+import { recoverRuns } from '../../src/runs/recovery.ts';
 import { dropExpiredResults, readRun, readSealedResult } from '../../src/runs/run-rows.ts';
 import type { SqlValue } from '../../src/store/store.ts';
 import type { PartyId, RunId } from '../../src/system/ids.ts';
@@ -136,6 +137,41 @@ describe('what is read of a run', () => {
     await world.state.store.execute([dropExpiredResults(NOW_MS + 86_400_001)]);
     await expect(world.runs.result(runId, ANALYST)).rejects.toMatchObject({
       code: 'result-expired',
+    });
+  });
+});
+
+describe('recovery', () => {
+  it('ends what a crash left, though one run cannot be ended', async () => {
+    // The process dies right after the reservations.
+    world.onStep = () => new Promise(() => undefined);
+    const [stuck, other] = [
+      await world.runs.start(world.command()),
+      await world.runs.start(world.command()),
+    ];
+    world.onStep = async () => undefined;
+    const { ledger } = world.state;
+    const settle = ledger.settle.bind(ledger);
+    ledger.settle = (command) =>
+      command.runId === stuck.runId
+        ? Promise.reject(new InvariantError('internal', 'the books do not balance'))
+        : settle(command);
+    const report = await recoverRuns(world.deps, world.active, world.receipts);
+    expect(report).toMatchObject({ voided: 1, left: 1 });
+    const stateOf = async ({ runId }: { runId: RunId }): Promise<string | undefined> =>
+      (await readRun(world.state.store, runId))?.state;
+    expect([await stateOf(stuck), await stateOf(other)]).toEqual(['reserved', 'voided']);
+    ledger.settle = settle;
+    expect(await recoverRuns(world.deps, world.active, world.receipts)).toMatchObject({
+      voided: 1,
+      left: 0,
+    });
+    ledger.settle = () => Promise.reject(new CapacityError('disk-full', 'The disk is full.'));
+    world.onStep = () => new Promise(() => undefined);
+    await world.runs.start(world.command());
+    world.onStep = async () => undefined;
+    await expect(recoverRuns(world.deps, world.active, world.receipts)).rejects.toMatchObject({
+      code: 'disk-full',
     });
   });
 });

@@ -37,6 +37,7 @@ import {
 import { type GatewayState, openGatewayState } from '../../src/gateway/gateway-state.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { EventLog } from '../../src/runs/event-log.ts';
+import type { ActiveContracts } from '../../src/runs/active-contracts.ts';
 import { ReceiptIssuer } from '../../src/runs/receipt-issuer.ts';
 import type { RunDependencies } from '../../src/runs/run-machine.ts';
 import { RunService, type StartCommand } from '../../src/runs/run-service.ts';
@@ -74,6 +75,7 @@ export interface RunWorld {
   readonly book: ContractBook;
   readonly witness: SpendWitness;
   readonly deps: RunDependencies;
+  readonly active: ActiveContracts;
   readonly receipts: ReceiptIssuer;
   readonly runs: RunService;
   bend: Bend;
@@ -145,6 +147,7 @@ export async function openRunWorld(changes: Partial<Contract> = {}): Promise<Run
     book,
     witness,
     deps,
+    active,
     receipts,
     runs,
     bend: (_party, _method, honest) => honest(),
