@@ -1,6 +1,14 @@
 /** Drafts a contract by which two holders match, from the plan and what they publish. */
 import type { DatasetBody } from '../contracts/api.ts';
 import { type Contract, ContractSchema, type Party } from '../contracts/contract.ts';
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_NOISE,
+  DEFAULT_NOISED_RUNS,
+  DEFAULT_PRICE,
+  DEFAULT_TIME_ZONE,
+} from '../contracts/default-terms.ts';
+import type { NoiseTerms } from '../contracts/noise.ts';
 import type { MatchPlan } from '../contracts/plan.ts';
 import { InputError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
@@ -18,12 +26,13 @@ export interface MatchDraftInput {
 }
 
 const DAY_MS = 86_400_000;
-const DEFAULT_LIMITS = {
+/** Fewer runs than of an aggregate, each of more work. */
+const MATCH_LIMITS = {
+  ...DEFAULT_LIMITS,
   runsTotal: 100,
   runsPerDay: 10,
   runsPerMonth: 100,
   computeMilliUnitsTotal: 100_000_000,
-  microRhoTotal: 0,
 } as const;
 
 /**
@@ -45,7 +54,8 @@ export function draftMatch(input: MatchDraftInput): Contract {
       });
     });
   const rowsMaxSum = datasets.reduce((sum, dataset) => sum + dataset.rowsMax, 0);
-  const runsTotal = terms.limits.runsTotal ?? DEFAULT_LIMITS.runsTotal;
+  const runsTotal = terms.limits.runsTotal ?? MATCH_LIMITS.runsTotal;
+  const disclosure = disclosureOf(datasets, terms.noise);
   return ContractSchema.parse({
     format: 'weir-contract/1',
     id: terms.id,
@@ -66,17 +76,34 @@ export function draftMatch(input: MatchDraftInput): Contract {
     bounds: boundsOf(plan, datasets),
     protocol: { name: 'psi' },
     recipient: input.recipient,
-    disclosure: { smallestCell: 3, smallestContributors: 2 },
-    limits: { ...DEFAULT_LIMITS, rowsTotal: rowsMaxSum * runsTotal, ...terms.limits },
-    timeZone: 'Asia/Shanghai',
+    disclosure,
+    limits: {
+      ...MATCH_LIMITS,
+      microRhoTotal: (disclosure.noise?.microRhoPerRun ?? 0) * DEFAULT_NOISED_RUNS,
+      rowsTotal: rowsMaxSum * runsTotal,
+      ...terms.limits,
+    },
+    timeZone: DEFAULT_TIME_ZONE,
     validity: {
       notBefore: terms.notBefore.toISOString(),
       notAfter: new Date(terms.notBefore.getTime() + terms.validDays * DAY_MS).toISOString(),
     },
     resultRetentionS: terms.resultRetentionS,
-    price: { currency: 'CNY', perRunMicros: 1_000_000, perComputeUnitMicros: 100_000 },
+    price: DEFAULT_PRICE,
     minimumParties: 2,
   });
+}
+
+/** The stricter holder's rules, and noise wherever one needs it: a key is a unit, and counts once. */
+function disclosureOf(
+  datasets: readonly DatasetBody[],
+  stated: NoiseTerms | undefined,
+): Contract['disclosure'] {
+  const isImportant = datasets.some((dataset) => dataset.grade === 'important');
+  const rules = { smallestCell: isImportant ? 10 : 3, smallestContributors: 2 };
+  const unit = { cellsPerUnit: 1, rowsPerCell: 1, honestDomains: 1 };
+  const noise = stated ?? (isImportant ? { ...DEFAULT_NOISE, ...unit } : undefined);
+  return noise === undefined ? rules : { ...rules, noise };
 }
 
 /** Those that the holder of the summed column publishes. */

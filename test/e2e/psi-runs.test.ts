@@ -2,18 +2,21 @@
  * Matches over real processes, links and files: the answers, what the gateway can see of them, and
  * what is left when a domain or the gateway dies in the middle.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WeirProblem } from '../../src/client/problem.ts';
 import { openedRun } from '../../src/cli/sealing.ts';
 import type { ContractBody, RunBody } from '../../src/contracts/api.ts';
 import type { Release } from '../../src/computations/computation.ts';
+import { ContractSchema } from '../../src/contracts/contract.ts';
+import type { NoiseTerms } from '../../src/contracts/noise.ts';
 import type { MatchPlan } from '../../src/contracts/plan.ts';
 import { contractHash } from '../../src/contracts/signed-documents.ts';
-import { PartyIdSchema, type RunId } from '../../src/system/ids.ts';
+import { type PartyId, PartyIdSchema, type RunId } from '../../src/system/ids.ts';
 import { endOf, faultsIn, readBooks } from './support/books.ts';
 import { findCanaries } from './support/canary.ts';
+import { weir as command } from './support/command.ts';
 import { recordingProxy, type Recording } from './support/recording-proxy.ts';
 import { startWeir, type Holder, type TestWeir } from './support/weir.ts';
 
@@ -46,6 +49,23 @@ const pharmacyRows = [
 /** Rows 10 to 32: each once, the doubled one twice. */
 const SHARED = clinicRows.slice(10, 33);
 const SUM = SHARED.reduce((sum, row) => sum + Number(row[2]), 0);
+
+/** Important data of the same people: only with noise, and only by person. */
+const important = (name: string, people: readonly unknown[]) => ({
+  registration: {
+    format: 'weir-dataset/1',
+    name,
+    title: { zh: '重要数据', en: 'Important' },
+    grade: 'important',
+    personalInformation: 'none',
+    legalBasis: 'Test data',
+    privacyUnit: 'person',
+    partitions: [],
+    columns: [{ name: 'person', type: 'text', usage: ['join'] }],
+  },
+  format: 'csv',
+  csv: ['person', ...people].join('\n'),
+});
 
 const column = (
   name: string,
@@ -82,6 +102,10 @@ const holders = [
         format: 'csv',
         csv: ['person,day,cost', ...clinicRows.map((row) => row.join(','))].join('\n'),
       },
+      important(
+        'patients',
+        clinicRows.map(([person]) => person),
+      ),
     ],
   },
   {
@@ -104,9 +128,23 @@ const holders = [
         format: 'csv',
         csv: ['buyer,date', ...pharmacyRows.map((row) => row.join(','))].join('\n'),
       },
+      important(
+        'buyers',
+        pharmacyRows.map(([person]) => person),
+      ),
     ],
   },
 ] as unknown as readonly Holder[];
+
+const TITLE = { zh: '测试', en: 'Test' };
+const byPerson: MatchPlan['key'][number] = {
+  as: 'person',
+  type: 'text',
+  columns: [
+    { holder: CLINIC, column: 'person' },
+    { holder: PHARMACY, column: 'person' },
+  ],
+};
 
 const planOf = (changes: Partial<MatchPlan>): MatchPlan => ({
   kind: 'match',
@@ -155,9 +193,13 @@ afterAll(async () => {
   await recording?.close();
 });
 
-async function agree(plan: MatchPlan): Promise<ContractBody> {
-  const title = { zh: '测试', en: 'Test' };
-  const drafted = await weir.analyst.draftMatch(plan, TABLES, { title });
+async function agree(
+  plan: MatchPlan,
+  tables: ReadonlyMap<PartyId, string> = TABLES,
+  noise?: NoiseTerms,
+): Promise<ContractBody> {
+  const terms = { title: TITLE, ...(noise === undefined ? {} : { noise }) };
+  const drafted = await weir.analyst.draftMatch(plan, tables, terms);
   await weir.analyst.propose(drafted);
   const hash = contractHash(drafted);
   await Promise.all(weir.parties.map((party) => weir.officer(party).sign(drafted.id, { hash })));
@@ -201,6 +243,47 @@ describe('a match between two domains', () => {
     expect(rows).toEqual(
       expected.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)),
     );
+  });
+
+  it('noises what is important, the same however often it is asked', async () => {
+    const plan = planOf({ duplicates: 'distinct', key: [byPerson] });
+    const tables = new Map([
+      [CLINIC, 'patients'],
+      [PHARMACY, 'buyers'],
+    ]);
+    const noise = {
+      mechanism: 'discrete-gaussian',
+      microRhoPerRun: 400_000,
+      deltaExponent: 9,
+      cellsPerUnit: 1,
+      rowsPerCell: 1,
+      honestDomains: 1,
+    } as const;
+    const contract = await agree(plan, tables, noise);
+    const { rows } = await released(contract);
+    const exact = new Set(SHARED.map(([person]) => person)).size;
+    // Two shares of variance 8 each: beyond 40 less than once in 10^20 runs.
+    expect(Math.abs(Number(rows[0]?.[0] ?? exact) - exact)).toBeLessThan(40);
+    expect((await released(contract)).rows).toEqual(rows);
+    const explained = await weir.analyst.explain(contract.contract.id, {});
+    expect(explained.exact).toBe(false);
+    const secured = await weir.analyst.draftMatch(plan, tables, { title: TITLE });
+    expect(secured.disclosure).toMatchObject({ smallestCell: 10, noise: { cellsPerUnit: 1 } });
+  });
+
+  it('is drafted from a file by the command', async () => {
+    const file = join(weir.directory, 'match.json');
+    const datasets = Object.fromEntries(TABLES);
+    writeFileSync(file, JSON.stringify({ title: TITLE, datasets, plan: planOf({}) }));
+    const dir = join(weir.directory, 'analyst');
+    const drafting = command(['contract', 'draft', '--dir', dir, '--url', weir.url, file]);
+    expect(await drafting.ended).toBe(0);
+    const drafted = ContractSchema.parse(JSON.parse(drafting.stdout()));
+    expect(drafted.plan).toEqual(planOf({}));
+    writeFileSync(file, JSON.stringify({ title: TITLE, plan: planOf({}) }));
+    const without = command(['contract', 'draft', '--dir', dir, '--url', weir.url, file]);
+    expect(await without.ended).not.toBe(0);
+    expect(without.stderr()).toContain('datasets');
   });
 
   it('shows no key and no sum on the way, in no encoding', () => {

@@ -15,6 +15,8 @@ import {
   type Hash,
   HashSchema,
   NameSchema,
+  type PartyId,
+  PartyIdSchema,
 } from '../../system/ids.ts';
 import { parseJsonFile } from '../directories.ts';
 import { asSealed } from '../sealing.ts';
@@ -36,6 +38,8 @@ const DraftFileSchema = z.strictObject({
   limits: LimitsSchema.partial().default({}).transform(definedOf),
   minimumParties: z.int().min(2).optional(),
   validDays: z.int().min(1).max(3660).optional(),
+  /** A match only: the dataset that each of its two holders takes part with. */
+  datasets: z.record(PartyIdSchema, NameSchema).optional(),
   /** A sealed sum to the analyst's sealing key: not even the gateway sees a total. */
   sealed: z.boolean().default(false),
 });
@@ -59,12 +63,21 @@ function analystSide(contract: Command): void {
       '\nExample of a file:\n' +
         '  {"title":{"zh":"就诊次数","en":"Visits"},\n' +
         '   "plan":{"kind":"aggregate","table":"visits","groups":[{"column":"month"}],\n' +
-        '           "measures":[{"as":"visits","fn":"count"}],"select":[]}}',
+        '           "measures":[{"as":"visits","fn":"count"}],"select":[]}}\n' +
+        'or, to count the people two holders share:\n' +
+        '  {"title":{"zh":"共同患者","en":"Shared patients"},\n' +
+        '   "datasets":{"north":"visits","south":"sales"},\n' +
+        '   "plan":{"kind":"match","ask":"cardinality","receiver":"north","duplicates":"distinct",\n' +
+        '           "key":[{"as":"person","type":"text","columns":[\n' +
+        '             {"holder":"north","column":"id"},{"holder":"south","column":"buyer"}]}]}}',
     )
     .action(async (file: string, options: { dir: string; url?: string; out?: string }) => {
-      const { plan, sealed, ...terms } = parseJsonFile(file, DraftFileSchema);
+      const { plan, sealed, datasets, ...terms } = parseJsonFile(file, DraftFileSchema);
       await withAnalyst(options, async (analyst) => {
-        const plain = await analyst.draft(plan, definedOf(terms));
+        const plain =
+          plan.kind === 'match'
+            ? await analyst.draftMatch(plan, tablesOf(datasets), definedOf(terms))
+            : await analyst.draft(plan, definedOf(terms));
         const drafted = sealed ? asSealed(options.dir, plain) : plain;
         const text = `${JSON.stringify(drafted, undefined, 2)}\n`;
         if (options.out === undefined) process.stdout.write(text);
@@ -84,6 +97,20 @@ function analystSide(contract: Command): void {
       process.stdout.write(`${filed.contract.id}\n`);
     });
   });
+}
+
+/** @throws InputError `malformed-message` where the file names none */
+function tablesOf(
+  datasets: Readonly<Record<PartyId, string>> | undefined,
+): ReadonlyMap<PartyId, string> {
+  if (datasets === undefined) {
+    throw new InputError('malformed-message', 'A match needs `datasets`: one of each holder.', {
+      remedy: 'Add "datasets":{"<holder>":"<dataset>", …} to the file.',
+    });
+  }
+  return new Map(
+    Object.entries(datasets).map(([holder, table]) => [PartyIdSchema.parse(holder), table]),
+  );
 }
 
 function officerSide(contract: Command): void {
