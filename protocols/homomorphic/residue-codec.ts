@@ -175,14 +175,24 @@ function decodeTwo(
   lanes: Uint8Array<ArrayBuffer>,
 ): void {
   const modulus0 = Number(PLAIN_MODULI[0]);
-  const multiply = centredMultiplier(inverseMod(PLAIN_MODULI[0], PLAIN_MODULI[1]), PLAIN_MODULI[1]);
+  const modulus1 = Number(PLAIN_MODULI[1]);
+  const inverse1 = 1 / modulus1;
+  // 1 / t0 mod t1 in pieces of 12 bits: a product with a difference of residues stays exact.
+  const factor = inverseMod(PLAIN_MODULI[0], PLAIN_MODULI[1]);
+  const factorHigh = Number(factor >> 24n);
+  const factorMiddle = Number((factor >> 12n) & 0xfffn);
+  const factorLow = Number(factor & 0xfffn);
   // One more on either side, since r0 counts from 0: the tags are the exact check.
   const digitMax = Number(sumBound(vector) / PLAIN_MODULI[0]) + 1;
   const words = new Int32Array(lanes.buffer);
   const laneWords = vector.laneBytes / 4;
   for (let index = 0; index < count; index++) {
     const residue = first[index] as number;
-    const digit = multiply((second[index] as number) - residue);
+    const difference = (second[index] as number) - residue;
+    let rest = difference * factorHigh;
+    rest = (rest - Math.floor(rest * inverse1) * modulus1) * 4096 + difference * factorMiddle;
+    rest = (rest - Math.floor(rest * inverse1) * modulus1) * 4096 + difference * factorLow;
+    const digit = rest - Math.floor(rest * inverse1 + 0.5) * modulus1;
     if (digit > digitMax || digit < -digitMax) throw outOfBounds(index);
     const upper = Math.floor(digit * INVERSE_STEP);
     const low = residue + modulus0 * (digit - upper * STEP);
@@ -224,21 +234,6 @@ function decodeMany(
     view.setBigInt64(at, BigInt.asIntN(64, value), true);
     if (vector.laneBytes === 16) view.setBigInt64(at + 8, BigInt.asIntN(64, value >> 64n), true);
   }
-}
-
-/** x ↦ x · factor, centred mod the modulus, for |x| below 2^37; the factor in pieces of 12 bits. */
-function centredMultiplier(factor: bigint, plainModulus: bigint): (x: number) => number {
-  const modulus = Number(plainModulus);
-  const inverse = 1 / modulus;
-  const high = Number(factor >> 24n);
-  const middle = Number((factor >> 12n) & 0xfffn);
-  const low = Number(factor & 0xfffn);
-  return (x) => {
-    const top = x * high;
-    const centre = (top - Math.floor(top * inverse) * modulus) * 4096 + x * middle;
-    const whole = (centre - Math.floor(centre * inverse) * modulus) * 4096 + x * low;
-    return whole - Math.floor(whole * inverse + 0.5) * modulus;
-  };
 }
 
 function inverseMod(value: bigint, prime: bigint): bigint {
