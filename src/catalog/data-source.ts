@@ -52,9 +52,25 @@ export interface AggregateAnswer {
   readonly engineMs: number;
 }
 
+/** Some rows of who is in which cell: 16 bytes an item, equal for equal units. */
+export interface UnitItems {
+  readonly cells: Uint32Array;
+  /** The units; then for each summed column, the units with what they contribute to it. */
+  readonly items: readonly Uint8Array[];
+}
+
 export interface DataSource {
   describe(signal?: AbortSignal): Promise<SourceDescription>;
   aggregate(query: AggregateQuery, signal?: AbortSignal): Promise<AggregateAnswer>;
+  /**
+   * Each unit once in each cell it has rows in, in the order of the cells. A source without it cannot
+   * answer exactly about persons.
+   */
+  readonly unitItems?: (
+    query: AggregateQuery,
+    take: (items: UnitItems) => void,
+    signal?: AbortSignal,
+  ) => Promise<void>;
   /** Key columns as UTF-8 rows in chunks; a slow consumer holds the reader back. */
   streamColumns(
     columns: readonly string[],

@@ -3,7 +3,7 @@
  * its planner (public facts only), its gateway role and its domain role; drivers are written
  * against `RunChannel`, so they run over sockets, in memory and in a simulation alike.
  */
-import type { Contract } from '../contracts/contract.ts';
+import type { ColumnBounds, Contract, Dictionary } from '../contracts/contract.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import type { DataSource } from '../catalog/data-source.ts';
@@ -61,6 +61,19 @@ export interface GatewayRole {
   progress(fraction: number, note: string): void;
 }
 
+/** What an exact answer is about to show: where it differs too little from an earlier one, it may not. */
+export interface ReleaseCells {
+  readonly groups: readonly Dictionary[];
+  readonly chosen: readonly (readonly string[] | undefined)[];
+  readonly radices: readonly number[];
+  readonly columns: readonly ColumnBounds[];
+  readonly selected: Uint8Array;
+  /** Opened counts of rows. */
+  readonly counts: Float64Array;
+  /** 1 a cell that may be released: for the rows, then for each measured column. */
+  readonly maps: readonly Uint8Array[];
+}
+
 export interface DomainRole {
   readonly self: PartyId;
   readonly identity: KeyPair;
@@ -75,6 +88,11 @@ export interface DomainRole {
   readonly stages: readonly DisclosureStage[];
   /** This domain's noise for a named vector of the run's question; undefined where it is exact. */
   readonly noiseOf: ((label: string) => WordStream) | undefined;
+  /**
+   * Called before this domain signs what may be released; undefined where nothing is compared.
+   * @throws PolicyError `cell-too-small`
+   */
+  readonly admit: ((release: ReleaseCells) => Promise<void>) | undefined;
   readonly pool: Pool;
   readonly random: Random;
   /** Reached before each message derived from data leaves: a place for crash tests. */

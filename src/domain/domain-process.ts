@@ -32,7 +32,7 @@ import { openFileArtifactStore } from './file-artifact-store.ts';
 import { GatewayLog } from './gateway-log.ts';
 import { officerActions } from './officer.ts';
 import { publishDatasets } from './publish.ts';
-import { openNoiseBook } from './noise-book.ts';
+import { openRunDisclosure } from './run-disclosure.ts';
 import { hearRevocation, tellNotices } from './revocations.ts';
 import { RunSessions } from './run-sessions.ts';
 
@@ -82,7 +82,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
     random,
     log,
     counters: state.counters,
-    noise: openNoiseBook(state, BigInt(config.noiseBudgetMicroRho)),
+    disclosure: openRunDisclosure(state, config, clock),
     datasets,
     computations: new Map(options.computations.map((one) => [one.name, one])),
     stages: options.stages,

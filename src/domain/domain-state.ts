@@ -10,6 +10,7 @@ import { COUNTER_MIGRATIONS } from './counter-rows.ts';
 import { type Counters, openCounters } from './counters.ts';
 import { NOISE_MIGRATIONS } from './noise-book.ts';
 import { EVIDENCE_MIGRATIONS, type EvidenceBook, openEvidenceBook } from './evidence.ts';
+import { RELEASE_MIGRATIONS } from './release-book.ts';
 import { openPins, type Pins } from './pins.ts';
 import { SIGNED_CONTRACT_MIGRATIONS } from './signed-contracts.ts';
 import { LOG_WITNESS_MIGRATIONS, openLogWitness, type LogWitness } from './log-witness.ts';
@@ -70,6 +71,7 @@ export function openDomainStore(directory: string): Promise<SqliteStore> {
     migrations: [
       COUNTER_MIGRATIONS,
       NOISE_MIGRATIONS,
+      RELEASE_MIGRATIONS,
       STANDING_MIGRATIONS,
       SIGNED_CONTRACT_MIGRATIONS,
       SPEND_WITNESS_MIGRATIONS,

@@ -10,7 +10,6 @@ import type { Descriptor, DescriptorSignature, SignedRunKey } from '../contracts
 import { AgreeSchema, PrepareSchema, StartSchema } from '../contracts/run-messages.ts';
 import { signDescriptor, signRunKey } from '../contracts/signed-documents.ts';
 import type { SignedSpend } from '../contracts/spend.ts';
-import { questionOf } from '../disclosure/question.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import {
   CapacityError,
@@ -33,8 +32,7 @@ import type { KeyPair } from '../system/signature-suite.ts';
 import { createExchangeKeys } from '../system/exchange-keys.ts';
 import type { z } from 'zod';
 import type { Counters } from './counters.ts';
-import { DEFAULT_NAMESPACE, type NoiseBook } from './noise-book.ts';
-import type { SpendCommand } from './spend-rules.ts';
+import type { RunDisclosure } from './run-disclosure.ts';
 import type { DatasetRegistry, RegisteredDataset } from './dataset-registry.ts';
 import {
   type DomainView,
@@ -71,7 +69,7 @@ export interface SessionParts {
   readonly random: Random;
   readonly log: Log;
   readonly counters: Counters;
-  readonly noise: NoiseBook;
+  readonly disclosure: RunDisclosure;
   readonly datasets: DatasetRegistry;
   readonly computations: ReadonlyMap<string, Computation>;
   readonly stages: readonly DisclosureStage[];
@@ -183,7 +181,7 @@ export class RunSessions {
     const command = verifyStart(descriptor, signatures, agreedHash, session.prepared, view);
     await this.#parts.step('before-spend', runId);
     this.#stillOpen(session);
-    await this.#chargeNoise(command, dataset);
+    await this.#parts.disclosure.charge(command, dataset);
     const spend = await this.#parts.counters.spend(command);
     await this.#parts.step('after-spend', runId);
     session.phase = 'computing';
@@ -279,26 +277,10 @@ export class RunSessions {
         session.engineMs += engineMs;
       }),
       stages,
-      noiseOf:
-        descriptor.noise === 'none'
-          ? undefined
-          : this.#parts.noise.noiseOf(questionOf(prepared.contract, descriptor)),
+      ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, dataset, channel.signal),
       pool,
       random,
       step: (name) => this.#parts.step(name, prepared.runId),
-    });
-  }
-
-  /** Before the run is counted: from here on a refusal may leave a charge, never noise without one. */
-  async #chargeNoise(command: SpendCommand, dataset: RegisteredDataset): Promise<void> {
-    const { contract, descriptor, nowMs } = command;
-    if (descriptor.noise === 'none') return;
-    await this.#parts.counters.check(command);
-    await this.#parts.noise.charge({
-      namespace: dataset.published.privacyNamespace ?? DEFAULT_NAMESPACE,
-      question: questionOf(contract, descriptor),
-      microRho: BigInt(descriptor.noise.microRhoPerRun),
-      nowMs,
     });
   }
 

@@ -116,6 +116,7 @@ export async function runMatch(
         sealedTo: (peer) => network.sealed(self, peer),
         source: sources.get(self)!,
         stages: DISCLOSURE_STAGES,
+        admit: undefined,
         noiseOf: options.noiseOf?.(self),
         pool,
         random: systemRandom,

@@ -123,6 +123,7 @@ export async function runSealed(
         sealedTo: (peer) => network.sealed(id, peer),
         source: laneSource(run, run.parts[index] ?? [], prepared.cells),
         stages: DISCLOSURE_STAGES,
+        admit: undefined,
         noiseOf: run.noiseSeed === undefined ? undefined : caseNoise(run.noiseSeed, id),
         pool,
         random: seededRandom(`${run.seed} ${id}`),

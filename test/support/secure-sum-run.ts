@@ -297,6 +297,7 @@ export function startDomains(
       sealedTo: (peer: PartyId) => network.sealed(id, peer),
       source: sources[index]!,
       stages: DISCLOSURE_STAGES,
+      admit: undefined,
       noiseOf: run.noiseSeed === undefined ? undefined : caseNoise(run.noiseSeed, id),
       pool,
       random: seededRandom(`${run.seed} ${id}`),

@@ -201,6 +201,7 @@ async function runAll(
         sealedTo: (peer) => network.sealed(party, peer),
         source,
         stages: DISCLOSURE_STAGES,
+        admit: undefined,
         noiseOf: (label) => wordStream(noiseKey(exchange.secretKey, question, label)),
         pool,
         random: systemRandom,

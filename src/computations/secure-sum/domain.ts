@@ -32,7 +32,7 @@ import { countedLanes, measuredLanes, measuredMaps, verifyAnswer } from './lanes
 import { noisedAnswer, offsetCountMax, offsetCounts, withoutOffsets } from './noised-answer.ts';
 import { agreeOnOrder } from './neighbour-round.ts';
 import { shapeOf, type Shape } from './shape.ts';
-import { signMaps, suppressionMaps, verifyMaps } from './suppression.ts';
+import { selectedCells, signMaps, suppressionMaps, verifyMaps } from './suppression.ts';
 import { asAbort, KINDS, receiveBody, sendBlocks } from './wire.ts';
 
 /** Reached, in this order, before the first message of each kind that depends on data leaves. */
@@ -90,12 +90,26 @@ export async function countFirst(
     const answer = await counting;
     const opened = await countingRound(session, answer);
     const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
+    if (shape.noise === undefined) await admitted(role, shape, opened, maps);
     await agreeOnMaps(session, maps);
     await measure({ answer, maps, seed, order }, session);
   } finally {
     seed.fill(0);
     forget(session.keys);
   }
+}
+
+/** Nothing of an exact answer leaves that the domain's earlier ones would make a difference of. */
+async function admitted(
+  role: DomainRole,
+  shape: Shape,
+  opened: readonly CountedCells[],
+  maps: readonly Uint8Array[],
+): Promise<void> {
+  const { groups, chosen, radices, columns } = shape;
+  const counts = opened[0]?.counts ?? new Float64Array();
+  const selected = selectedCells(shape);
+  await role.admit?.({ groups, chosen, radices, columns, selected, counts, maps });
 }
 
 /** The descriptor names what this contract and these arguments plan, nothing else. */

@@ -6,7 +6,7 @@
 import type { AggregateQuery } from '../../catalog/data-source.ts';
 import { CELLS_MAX, OTHER_LABEL } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
-import { boundedTotals } from './bounded-sql.ts';
+import { boundedTotals, type CellRows } from './bounded-sql.ts';
 import {
   columnOf,
   groupSql,
@@ -64,16 +64,8 @@ export function aggregateStatement(
   relation: Sql,
   query: AggregateQuery,
 ): AggregateStatement {
-  const cells = cellsOf(query);
-  const groups = query.groups.map((group) => groupSql(columnOf(book, group.column)));
-  const tables = query.groups.map((group, index) =>
-    dictionaryTable(group.labels, query.chosen[index], index),
-  );
-  const cell = cellSql(query, tables);
-  const joins = tables.map((table, index) => {
-    const text = groups[index]?.text(numbered('g', index)) ?? numbered('g', index);
-    return sql`LEFT JOIN temp.main.${table.name} AS ${table.name} ON ${table.name}.label = ${text}`;
-  });
+  const { cells, tables, from } = cellRows(book, relation, query);
+  const { groups, joins, cell } = from;
   const totals: Sql[] = [sql`sum(n) AS n`];
   const words: Sql[] = wordsSql(sql`n`, COUNT_WORDS);
   for (const [index, sum] of query.sums.entries()) {
@@ -87,11 +79,34 @@ export function aggregateStatement(
   const summed =
     query.perUnit === undefined
       ? sql`SELECT ${cell} AS cell, ${list(totals)} FROM (${innerStatement(book, relation, query, groups)}) ${concat(joins)} GROUP BY cell`
-      : boundedTotals(book, query, query.perUnit, { relation, groups, joins, cell });
+      : boundedTotals(book, query, query.perUnit, from);
   const statement = sql`SELECT cell, ${list(words)} FROM (
     ${summed}
   ) WHERE cell IS NOT NULL AND n IS NOT NULL`;
   return { statement, tables, cells };
+}
+
+/** Where a query's rows come from and how its dictionaries make cells of them. */
+export function cellRows(
+  book: ColumnBook,
+  relation: Sql,
+  query: AggregateQuery,
+): {
+  readonly cells: number;
+  readonly tables: readonly DictionaryTable[];
+  readonly from: CellRows;
+} {
+  const cells = cellsOf(query);
+  const groups = query.groups.map((group) => groupSql(columnOf(book, group.column)));
+  const tables = query.groups.map((group, index) =>
+    dictionaryTable(group.labels, query.chosen[index], index),
+  );
+  const cell = cellSql(query, tables);
+  const joins = tables.map((table, index) => {
+    const text = groups[index]?.text(numbered('g', index)) ?? numbered('g', index);
+    return sql`LEFT JOIN temp.main.${table.name} AS ${table.name} ON ${table.name}.label = ${text}`;
+  });
+  return { cells, tables, from: { relation, groups, joins, cell } };
 }
 
 function innerStatement(

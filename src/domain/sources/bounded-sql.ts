@@ -38,18 +38,6 @@ export function boundedTotals(
 ): Sql {
   const lanes = query.sums.map((sum) => laneSql(columnOf(book, sum.column), sum));
   const values = lanes.map((_, index) => numbered('v', index));
-  const rows = list([
-    ...from.groups.map((group, index) => sql`${group.code} AS ${numbered('g', index)}`),
-    ...lanes.map((lane, index) => sql`${lane.prepared} AS ${numbered('p', index)}`),
-    sql`${textOf(book, unitOf(book))} AS unit`,
-  ]);
-  const placed = list([
-    sql`${from.cell} AS cell`,
-    ...lanes.map(
-      (lane, index) => sql`${lane.lane(numbered('p', index))} AS ${numbered('v', index)}`,
-    ),
-    sql`unit`,
-  ]);
   const totals: Sql[] = [sql`CAST(count(*) AS HUGEINT) AS n`];
   for (const [index, sum] of query.sums.entries()) {
     const value = numbered('v', index);
@@ -63,10 +51,31 @@ export function boundedTotals(
   return sql`SELECT cell, ${list(totals)} FROM (
     SELECT *, dense_rank() OVER (PARTITION BY unit ORDER BY hash(unit, cell), cell) AS cell_rank,
       row_number() OVER (PARTITION BY unit, cell ORDER BY ${rowOrder}) AS row_rank
-    FROM (SELECT ${placed} FROM (SELECT ${rows} FROM ${from.relation}) ${concat(from.joins)})
+    FROM (${placedRows(book, query, from)})
     WHERE cell IS NOT NULL
   ) WHERE cell_rank <= ${integer(perUnit.cellsMax)} AND row_rank <= ${integer(perUnit.rowsPerCellMax)}
   GROUP BY cell`;
+}
+
+/**
+ * Rows as `cell`, the clamped values `v0`, `v1` … and `unit`; the cell is NULL where it was not chosen.
+ * @throws InputError `query-not-supported` where the dataset names no privacy unit.
+ */
+export function placedRows(book: ColumnBook, query: AggregateQuery, from: CellRows): Sql {
+  const lanes = query.sums.map((sum) => laneSql(columnOf(book, sum.column), sum));
+  const rows = list([
+    ...from.groups.map((group, index) => sql`${group.code} AS ${numbered('g', index)}`),
+    ...lanes.map((lane, index) => sql`${lane.prepared} AS ${numbered('p', index)}`),
+    sql`${textOf(book, unitOf(book))} AS unit`,
+  ]);
+  const placed = list([
+    sql`${from.cell} AS cell`,
+    ...lanes.map(
+      (lane, index) => sql`${lane.lane(numbered('p', index))} AS ${numbered('v', index)}`,
+    ),
+    sql`unit`,
+  ]);
+  return sql`SELECT ${placed} FROM (SELECT ${rows} FROM ${from.relation}) ${concat(from.joins)}`;
 }
 
 function unitOf(book: ColumnBook): string {

@@ -9,6 +9,7 @@ import type {
   AggregateQuery,
   DataSource,
   SourceDescription,
+  UnitItems,
 } from '../../catalog/data-source.ts';
 import type {
   AnonymityExaminer,
@@ -19,7 +20,8 @@ import type { DatasetRegistration } from '../../catalog/dataset.ts';
 import { assertInvariant, InputError, PolicyError, StateError } from '../../errors.ts';
 import { canonicalBytes } from '../../system/canonical-json.ts';
 import { anonymityStatement, readFigures } from './anonymity-sql.ts';
-import { aggregateStatement } from './aggregate-sql.ts';
+import { readUnitItems, unitItemsStatement } from './unit-sql.ts';
+import { aggregateStatement, cellRows } from './aggregate-sql.ts';
 import { columnBook, textOf, type ColumnBook } from './column-sql.ts';
 import { openDuckDbEngine, type DuckDbEngine, type EngineLimits } from './duckdb-engine.ts';
 import { LaneWriter } from './lanes.ts';
@@ -131,6 +133,25 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
     });
     await refuseDrift(version);
     return lanes.answer(engineMs);
+  }
+
+  async unitItems(
+    query: AggregateQuery,
+    take: (items: UnitItems) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const version = this.#openVersion();
+    await refuseDrift(version);
+    const { tables, from } = cellRows(version.book, version.relation, query);
+    const statement = unitItemsStatement(version.book, query, from);
+    await version.engine.session(signal, async (session) => {
+      for (const { name, labels, positions } of tables) {
+        await session.run(sql`CREATE TEMP TABLE ${name} (label VARCHAR, position INTEGER)`);
+        await session.append(name, pairs(labels, positions));
+      }
+      await session.read(statement, (chunk) => take(readUnitItems(chunk, 1 + query.sums.length)));
+    });
+    await refuseDrift(version);
   }
 
   async examine(question: AnonymityQuestion, signal?: AbortSignal): Promise<AnonymityFigures> {

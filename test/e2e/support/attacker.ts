@@ -33,7 +33,7 @@ import { systemRandom } from '../../../src/system/random.ts';
 import { eddsaSuite, type KeyPair } from '../../../src/system/signature-suite.ts';
 import { type Cast, HOLDERS, makeCast } from '../../fixtures/contract.ts';
 import { type Ask, askFor, digest, plainAnswer, ROWS } from './attack-case.ts';
-import { makeHolderDirectory, openHolder, type OpenHolder } from './holders.ts';
+import { type HolderSetup, makeHolderDirectory, openHolder, type OpenHolder } from './holders.ts';
 import { recordingProxy, type Recording, type Tamper } from './recording-proxy.ts';
 
 /** Frames whose content depends on rows, by their kind. */
@@ -103,8 +103,14 @@ export class Attacker {
   /**
    * @param line - an attacker between link server and domains, besides.
    * @param clock - the domains'.
+   * @param change - another table or configuration of a holder.
    */
-  static async open(root: string, line?: Tamper, clock?: Clock): Promise<Attacker> {
+  static async open(
+    root: string,
+    line?: Tamper,
+    clock?: Clock,
+    change: (party: PartyId) => Partial<HolderSetup> = () => ({}),
+  ): Promise<Attacker> {
     const cast = makeCast();
     const keys = eddsaSuite.generate(systemRandom);
     const server = createServer();
@@ -127,6 +133,7 @@ export class Attacker {
         rows: ROWS.get(party) ?? [],
         keys: holderKeys,
         clock,
+        ...change(party),
       };
       makeHolderDirectory(setup);
       return openHolder(setup);
@@ -235,9 +242,10 @@ export class Attacker {
   /** Everything as an honest gateway does it. */
   async runHonestly(
     ask: Ask = askFor(this.cast),
+    parties: readonly PartyId[] = HOLDERS,
   ): Promise<{ release: Release; descriptor: Descriptor; spends: readonly SignedSpend[] }> {
-    const { descriptor, signatures, channel } = await this.agreed(ask);
-    const spends = await Promise.all(HOLDERS.map((party) => this.start(party, ask, signatures)));
+    const { descriptor, signatures, channel } = await this.agreed(ask, parties);
+    const spends = await Promise.all(parties.map((party) => this.start(party, ask, signatures)));
     try {
       const release = await secureSum.runGateway({
         contract: ask.contract.contract,

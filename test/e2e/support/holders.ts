@@ -67,6 +67,28 @@ export interface HolderSetup {
   readonly keys: ReadonlyMap<PartyId, KeyPair>;
   /** The machine's unless stated. */
   readonly clock?: Clock | undefined;
+  /** Another table in the place of the stays, with its registration. */
+  readonly table?: HolderTable | undefined;
+  /** Members of the domain's configuration. */
+  readonly config?: object | undefined;
+}
+
+export interface HolderTable {
+  readonly csv: string;
+  readonly registration: object;
+}
+
+/** Where a holder's table lies. */
+export function tableFile(directory: string): string {
+  return join(directory, 'data', 'stays.csv');
+}
+
+function writeTable(directory: string, { csv, registration }: HolderTable): string {
+  mkdirSync(join(directory, 'data'), { recursive: true });
+  writeFileSync(tableFile(directory), csv);
+  const path = join(directory, 'data', 'stays.dataset.json');
+  writeFileSync(path, JSON.stringify(registration));
+  return path;
 }
 
 /** A domain's directory as after enrolment and pinning, without a gateway to do either with. */
@@ -105,9 +127,14 @@ export async function openHolder(setup: HolderSetup): Promise<OpenHolder> {
       party,
       name: { zh: party, en: party },
       gateway: { url: setup.gatewayUrl, publicKey: encodeBase64url(setup.gatewayKey) },
-      datasets: [writeStays(join(directory, 'data'), setup.rows)],
+      datasets: [
+        setup.table === undefined
+          ? writeStays(join(directory, 'data'), setup.rows)
+          : writeTable(directory, setup.table),
+      ],
       limits: { threads: 1, memoryMiB: 128, spillMiB: 64, statementMs: 20_000 },
       workers: 1,
+      ...setup.config,
     }),
     computations: COMPUTATIONS,
     stages: DISCLOSURE_STAGES,
