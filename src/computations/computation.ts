@@ -95,6 +95,8 @@ export interface DomainRole {
   readonly admit: ((release: ReleaseCells) => Promise<void>) | undefined;
   readonly pool: Pool;
   readonly random: Random;
+  /** Counts for this domain's own log: they may depend on rows and go nowhere else. */
+  note?(facts: Readonly<Record<string, number>>): void;
   /** Reached before each message derived from data leaves: a place for crash tests. */
   step(name: string): Promise<void>;
 }

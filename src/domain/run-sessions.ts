@@ -252,7 +252,7 @@ export class RunSessions {
     descriptorHash: Hash,
     channel: RunChannelHandle,
   ): Promise<void> {
-    const { self, identity, stages, pool, random, counters } = this.#parts;
+    const { self, identity, stages, pool, random, counters, log } = this.#parts;
     const { prepared, dataset, ephemeralSecret } = session;
     const hashBytes = new Uint8Array(Buffer.from(descriptorHash, 'hex'));
     // Before the first frame leaves: from then on no other party set may ever ask again.
@@ -280,6 +280,7 @@ export class RunSessions {
       ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, dataset, channel.signal),
       pool,
       random,
+      note: (facts) => log.info({ runId: prepared.runId, ...facts }, 'counts of the own data'),
       step: (name) => this.#parts.step(name, prepared.runId),
     });
   }

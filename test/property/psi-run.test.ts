@@ -106,6 +106,15 @@ describe('a match of two holders', () => {
     expect(release).toMatchObject({ value: { rows: [[SHARED - 1]] } });
   });
 
+  it('tells each domain’s own log how many rows had no key, and how many were duplicates', async () => {
+    const told = new Map<PartyId, unknown>();
+    await runMatch(contractOf({}), sources(), pool, cast, {
+      note: (party, facts) => told.set(party, facts),
+    });
+    expect(told.get(EAST)).toEqual({ rows: 10, keys: 7, nulls: 2, malformed: 1, duplicates: 1 });
+    expect(told.get(WEST)).toEqual({ rows: 12, keys: 11, nulls: 1, malformed: 0, duplicates: 2 });
+  });
+
   it('equals a naive join for random rows', async () => {
     const row = fc.tuple(
       fc.option(fc.integer({ min: 1, max: 9 })),

@@ -87,6 +87,7 @@ export async function runMatch(
     readonly descriptor?: Descriptor;
     readonly network?: MemoryNetwork;
     readonly step?: (party: PartyId, name: string) => void;
+    readonly note?: (party: PartyId, facts: Readonly<Record<string, number>>) => void;
     readonly noiseOf?: (party: PartyId) => (label: string) => WordStream;
   } = {},
 ): Promise<MatchOutcome> {
@@ -120,6 +121,7 @@ export async function runMatch(
         noiseOf: options.noiseOf?.(self),
         pool,
         random: systemRandom,
+        note: (facts) => options.note?.(self, facts),
         step: async (name) => {
           steps.push(`${self} ${name}`);
           options.step?.(self, name);

@@ -1,22 +1,14 @@
 /** The domain's part of a match: its keys, read and blinded, exchanged with the other holder's. */
-import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { assertInvariant, PolicyError, StateError } from '../../errors.ts';
+import { assertInvariant, StateError } from '../../errors.ts';
 import { GATEWAY } from '../../system/ids.ts';
-import type { PartyId } from '../../system/ids.ts';
 import {
   prepareSet,
   type BlindedSet,
   type PsiMachine,
 } from '../../../protocols/psi/blinded-set.ts';
-import { DIGEST_BYTES } from '../../../protocols/psi/element.ts';
-import {
-  canonicalValue,
-  digestKeys,
-  type KeyColumn,
-  type KeyTally,
-} from '../../../protocols/psi/join-key.ts';
+import { digestKeys, type KeyTally } from '../../../protocols/psi/join-key.ts';
 import type { PsiParams } from '../../../protocols/psi/params.ts';
 import { PieceLog } from '../../../protocols/psi/piece-log.ts';
 import { runReceiver, type ReceiverOutcome } from '../../../protocols/psi/receiver.ts';
@@ -28,14 +20,8 @@ import { fileSpills } from './file-spill.ts';
 import { noisedNumber, sharedDummiesOf, sumNoise } from './noise.ts';
 import { poolEngine } from './pool-engine.ts';
 import { RowValues } from './row-values.ts';
-import {
-  ENGINE,
-  keyColumnsOf,
-  matchShapeOf,
-  psiParams,
-  REVEALED_KEYS_MAX,
-  type MatchShape,
-} from './shape.ts';
+import { ENGINE, keyColumnsOf, matchShapeOf, psiParams, type MatchShape } from './shape.ts';
+import { KEY_HASH, READ_ROWS, sharedKeys } from './shared-keys.ts';
 import { encodeStatement } from './statement.ts';
 import { poolSumEngine } from './sum-engine.ts';
 import { asPsiAbort, encodePsiResult, PSI_KINDS, type PsiResult } from './wire.ts';
@@ -43,12 +29,8 @@ import { asPsiAbort, encodePsiResult, PSI_KINDS, type PsiResult } from './wire.t
 /** Reached, in this order, before the first message of each kind that depends on data leaves. */
 export const PSI_STEPS = ['psi.points', 'psi.result'] as const;
 
-const READ_ROWS = 4096;
 /** A half is no released cell by itself. */
 const HALF = { suppressedCells: 0, releasedCells: 0 };
-const HASH = {
-  sha256: (message: Uint8Array): Uint8Array => createHash('sha256').update(message).digest(),
-};
 
 /** @see Computation.runDomain */
 export async function runPsiDomain(role: DomainRole): Promise<void> {
@@ -87,7 +69,9 @@ async function match(matching: Matching): Promise<void> {
   const values =
     isSender && shape.sumBounds !== undefined ? new RowValues(shape.sumBounds) : undefined;
   const dummies = sharedDummiesOf(role, shape);
-  const set = await prepareSet(params, machine, digests(matching, values), dummies);
+  const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
+  const set = await prepareSet(params, machine, digests(matching, tally, values), dummies);
+  role.note?.({ ...tally, duplicates: set.items - set.distinct });
   try {
     await role.step(PSI_STEPS[0]);
     if (isSender) await send(matching, set, values);
@@ -122,6 +106,7 @@ function verifiedShape(role: DomainRole): MatchShape {
 /** Digests of the own join keys, in the order of the rows that have one; with their values. */
 async function* digests(
   { role, shape, log }: Matching,
+  tally: KeyTally,
   values: RowValues | undefined,
 ): AsyncGenerator<Uint8Array> {
   const { names, forms } = keyColumnsOf(shape.plan, role.self);
@@ -130,10 +115,9 @@ async function* digests(
       ? names
       : [...names, shape.plan.sum.column];
   const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
-  const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
   for await (const rows of role.source.streamColumns(columns, READ_ROWS, role.channel.signal)) {
     const keys = values === undefined ? rows : rows.map((row) => row.slice(0, names.length));
-    const piece = digestKeys(HASH, role.descriptorHash, forms, keys, tally, (index) =>
+    const piece = digestKeys(KEY_HASH, role.descriptorHash, forms, keys, tally, (index) =>
       values?.add(rows[index]?.[names.length] ?? null),
     );
     if (isRevealing) await log.add(piece);
@@ -213,7 +197,9 @@ async function resultOf(
     return { ask, statement: await stated(role, { ...HALF, columns: ['shared', 'half'], rows }) };
   }
   // Sealed also where nothing may be released, so that the gateway cannot tell by its absence.
-  const keys = isPermitted ? await sharedKeys(matching, outcome) : [];
+  const keys = isPermitted
+    ? await sharedKeys(role, shape, matching.log, outcome.rows ?? new Uint32Array(0))
+    : [];
   const release: Release = {
     columns: shape.plan.key.map(({ as }) => as),
     rows: keys,
@@ -221,71 +207,4 @@ async function resultOf(
     releasedCells: keys.length,
   };
   return { ask, statement: await stated(role, release) };
-}
-
-/**
- * The shared keys in canonical form, read a second time and known again by their digests: should
- * the source give its rows in another order now, no key that is not shared is revealed.
- */
-async function sharedKeys(
-  { role, shape, log }: Matching,
-  outcome: ReceiverOutcome,
-): Promise<readonly (readonly string[])[]> {
-  const rowsShared = outcome.rows ?? new Uint32Array(0);
-  if (rowsShared.length > REVEALED_KEYS_MAX) throw tooMany(role.self);
-  const wanted = await digestsAt(log, rowsShared);
-  const { names, forms } = keyColumnsOf(shape.plan, role.self);
-  const keys: string[][] = [];
-  const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
-  for await (const rows of role.source.streamColumns(names, READ_ROWS, role.channel.signal)) {
-    const withKey: number[] = [];
-    const piece = digestKeys(HASH, role.descriptorHash, forms, rows, tally, (index) =>
-      withKey.push(index),
-    );
-    withKey.forEach((index, place) => {
-      const name = nameOf(piece, place);
-      const left = wanted.get(name) ?? 0;
-      if (left === 0) return;
-      wanted.set(name, left - 1);
-      keys.push(canonicalRow(forms, rows[index] ?? []));
-    });
-  }
-  return keys.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
-}
-
-/** How often each digest stands at one of the places. */
-async function digestsAt(log: PieceLog, places: Uint32Array): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
-  let first = 0;
-  let next = 0;
-  for await (const piece of log.read()) {
-    const end = first + piece.length / DIGEST_BYTES;
-    for (; (places[next] ?? end) < end; next++) {
-      const name = nameOf(piece, (places[next] ?? 0) - first);
-      found.set(name, (found.get(name) ?? 0) + 1);
-    }
-    first = end;
-  }
-  return found;
-}
-
-function nameOf(piece: Uint8Array, place: number): string {
-  const digest = piece.subarray(place * DIGEST_BYTES, (place + 1) * DIGEST_BYTES);
-  return Buffer.from(digest.buffer, digest.byteOffset, DIGEST_BYTES).toString('base64');
-}
-
-function canonicalRow(forms: readonly KeyColumn[], row: readonly (string | null)[]): string[] {
-  return forms.map((form, index) => {
-    const value = canonicalValue(form, row[index] ?? null);
-    return typeof value === 'string' ? value : '';
-  });
-}
-
-function tooMany(party: PartyId): PolicyError {
-  return new PolicyError('plan-outside-contract', 'More keys are shared than one run may reveal.', {
-    party,
-    rule: `at most ${REVEALED_KEYS_MAX} revealed keys`,
-    remedy: 'Ask for the number of shared keys instead.',
-    dependedOnRows: true,
-  });
 }
