@@ -69,6 +69,9 @@ export function adminClient(directory: string): OfficerActions {
     trust: async (pin: Trust): Promise<void> => {
       await call('POST', '/trust', pin);
     },
+    distrust: async (party): Promise<void> => {
+      await call('POST', '/distrust', { party });
+    },
     viewRollback: async (): Promise<Rollback> =>
       RollbackSchema.parse(await call('GET', '/counters/rollback')),
     acceptRollback: async (lostRuns): Promise<void> => {

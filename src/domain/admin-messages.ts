@@ -66,6 +66,8 @@ export type Regraded = z.infer<typeof RegradedSchema>;
 export const TrustSchema = z.strictObject({ party: PartyIdSchema, publicKey: PublicKeySchema });
 export type Trust = z.infer<typeof TrustSchema>;
 
+export const DistrustSchema = z.strictObject({ party: PartyIdSchema });
+
 export const RollbackSchema = z.object({
   /** Where the domain's own history ends. */
   storedSeq: z.int(),

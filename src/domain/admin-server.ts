@@ -11,13 +11,14 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { type AnonymityQuestion, AnonymityQuestionSchema } from '../catalog/anonymity.ts';
 import { InputError, SetupError, WeirError } from '../errors.ts';
-import { type ContractId, ContractIdSchema, NameSchema } from '../system/ids.ts';
+import { type ContractId, ContractIdSchema, NameSchema, type PartyId } from '../system/ids.ts';
 import {
   AcceptRollbackSchema,
   ADMIN_SOCKET,
   type Decision,
   type Examination,
   DecisionSchema,
+  DistrustSchema,
   type Proposal,
   ReasonSchema,
   type Regraded,
@@ -45,6 +46,8 @@ export interface OfficerActions {
   suspend(id: ContractId, reason: string): Promise<void>;
   resume(id: ContractId, reason: string): Promise<void>;
   trust(pin: Trust): Promise<void>;
+  /** Removes a pin: no run of a contract with that holder begins here any more. */
+  distrust(party: PartyId): Promise<void>;
   /** Exact figures about a dataset as it is now, for the officer's eyes. */
   examine(dataset: string, question: AnonymityQuestion): Promise<Examination>;
   /** Examines, and signs the decision where the figures meet the demand. */
@@ -60,11 +63,13 @@ export interface OfficerActions {
 
 /**
  * Listens on `admin.sock` of the directory, mode 0600.
+ * @param onBug - told of what is no WeirError: the officer hears of it without its content.
  * @throws SetupError `port-taken` where another process of this domain listens already.
  */
 export async function listenAdmin(
   directory: string,
   actions: OfficerActions,
+  onBug: (error: unknown) => void,
 ): Promise<{ close(): Promise<void> }> {
   const path = join(directory, ADMIN_SOCKET);
   if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
@@ -73,7 +78,7 @@ export async function listenAdmin(
     });
   }
   await removeStale(path);
-  const server = createAdaptorServer({ fetch: adminApp(actions).fetch });
+  const server = createAdaptorServer({ fetch: adminApp(actions, onBug).fetch });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     // Created under a closed umask: there is no moment in which others may connect.
@@ -91,39 +96,53 @@ export async function listenAdmin(
   };
 }
 
-function adminApp(actions: OfficerActions): Hono {
+function adminApp(actions: OfficerActions, onBug: (error: unknown) => void): Hono {
   const app = new Hono();
-  app.use(bodyLimit({ maxSize: BODY_BYTES_MAX }));
+  app.use(
+    bodyLimit({
+      maxSize: BODY_BYTES_MAX,
+      onError: () => {
+        throw new InputError('body-too-large', 'The body is too large.', {
+          rule: `at most ${BODY_BYTES_MAX} bytes`,
+        });
+      },
+    }),
+  );
   app.get('/status', async (c) => c.json(await actions.status()));
   app.get('/contracts', async (c) => c.json({ proposals: await actions.proposals() }));
   app.get('/contracts/:id', async (c) => c.json(await actions.review(idOf(c.req.param('id')))));
   app.post('/contracts/:id/sign', async (c) => {
-    const decision = parse(DecisionSchema, await c.req.json());
+    const decision = await bodyOf(DecisionSchema, c);
     return c.json(await actions.sign(idOf(c.req.param('id')), decision));
   });
   app.post('/contracts/:id/refuse', async (c) => {
-    await actions.refuse(idOf(c.req.param('id')), parse(DecisionSchema, await c.req.json()));
+    await actions.refuse(idOf(c.req.param('id')), await bodyOf(DecisionSchema, c));
     return c.json({});
   });
   app.post('/contracts/:id/revoke', async (c) => {
-    await actions.revoke(idOf(c.req.param('id')), parse(DecisionSchema, await c.req.json()));
+    await actions.revoke(idOf(c.req.param('id')), await bodyOf(DecisionSchema, c));
     return c.json({});
   });
   for (const action of ['suspend', 'resume'] as const) {
     app.post(`/contracts/:id/${action}`, async (c) => {
-      const { reason } = parse(ReasonSchema, await c.req.json());
+      const { reason } = await bodyOf(ReasonSchema, c);
       await actions[action](idOf(c.req.param('id')), reason);
       return c.json({});
     });
   }
   datasetRoutes(app, actions);
   app.post('/trust', async (c) => {
-    await actions.trust(parse(TrustSchema, await c.req.json()));
+    await actions.trust(await bodyOf(TrustSchema, c));
+    return c.json({});
+  });
+  app.post('/distrust', async (c) => {
+    const { party } = await bodyOf(DistrustSchema, c);
+    await actions.distrust(party);
     return c.json({});
   });
   app.get('/counters/rollback', async (c) => c.json(await actions.viewRollback()));
   app.post('/counters/accept', async (c) => {
-    const { lostRuns } = parse(AcceptRollbackSchema, await c.req.json());
+    const { lostRuns } = await bodyOf(AcceptRollbackSchema, c);
     await actions.acceptRollback(lostRuns);
     return c.json({});
   });
@@ -133,6 +152,7 @@ function adminApp(actions: OfficerActions): Hono {
   });
   app.onError((error, c) => {
     const known = error instanceof WeirError;
+    if (!known) onBug(error);
     const code = known ? error.code : 'internal';
     const message = known ? error.message : 'The domain failed on an internal error; see its log.';
     return c.json({ code, message, facts: known ? error.facts : {} }, known ? 422 : 500);
@@ -143,17 +163,28 @@ function adminApp(actions: OfficerActions): Hono {
 function datasetRoutes(app: Hono, actions: OfficerActions): void {
   const nameOf = (text: string): string => parse(NameSchema, text);
   app.post('/datasets/:name/examine', async (c) => {
-    const question = parse(AnonymityQuestionSchema, await c.req.json());
+    const question = await bodyOf(AnonymityQuestionSchema, c);
     return c.json(await actions.examine(nameOf(c.req.param('name')), question));
   });
   app.post('/datasets/:name/regrade', async (c) => {
-    const request = parse(RegradeRequestSchema, await c.req.json());
+    const request = await bodyOf(RegradeRequestSchema, c);
     return c.json(await actions.regrade(nameOf(c.req.param('name')), request));
   });
   app.delete('/datasets/:name/regrade', async (c) => {
     await actions.withdrawRegrade(nameOf(c.req.param('name')));
     return c.json({});
   });
+}
+
+async function bodyOf<Schema extends z.ZodType>(
+  schema: Schema,
+  c: { readonly req: { json(): Promise<unknown> } },
+): Promise<z.infer<Schema>> {
+  const value = await c.req.json().catch((error: unknown) => {
+    if (error instanceof WeirError) throw error;
+    throw new InputError('invalid-json', 'The body is not valid JSON.');
+  });
+  return parse(schema, value);
 }
 
 function idOf(text: string): ContractId {

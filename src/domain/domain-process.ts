@@ -117,7 +117,9 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
     gatewayLog,
     republish: bell.ring,
   });
-  const admin = await listenAdmin(directory, officer);
+  const admin = await listenAdmin(directory, officer, (error) =>
+    log.error({ err: error }, 'a bug at the officer’s door'),
+  );
   return {
     fingerprint: fingerprintOf(state.identity.publicKey),
     connection,

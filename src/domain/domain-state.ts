@@ -1,5 +1,6 @@
 /** What a domain keeps in its directory: identity, pins, counters with their anchor, fingerprint secret. */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { openSqliteStore, type SqliteStore } from '../store/sqlite-store.ts';
 import { createKeyFile, readKeyFile } from '../system/key-file.ts';
@@ -113,11 +114,9 @@ export async function openDomainState(directory: string, self: PartyId): Promise
 
 /** 32 random bytes that key the dataset fingerprints, or the noise; kept in the shape of a key file. */
 function readOrCreateSecret(path: string): Uint8Array {
-  try {
-    return readKeyFile(path, 'x25519').secretKey;
-  } catch {
-    const secretKey = new Uint8Array(randomBytes(32));
-    createKeyFile(path, 'x25519', { publicKey: new Uint8Array(32), secretKey });
-    return secretKey;
-  }
+  // One that is there and cannot be read is a fault to mend, not a reason for another.
+  if (existsSync(path)) return readKeyFile(path, 'x25519').secretKey;
+  const secretKey = new Uint8Array(randomBytes(32));
+  createKeyFile(path, 'x25519', { publicKey: new Uint8Array(32), secretKey });
+  return secretKey;
 }

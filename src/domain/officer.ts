@@ -112,6 +112,7 @@ export function officerActions(parts: OfficerParts): OfficerActions {
     resume: (id, reason) => pause(parts, id, 'resumed', reason),
     trust: ({ party, publicKey }) =>
       state.pins.trust('holders', party, decodeBase64url(publicKey, 32)),
+    distrust: (party) => state.pins.distrust('holders', party),
     viewRollback: async () => {
       const view = await viewRollback(await rollbackOf(parts));
       return { storedSeq: view.head.seq, highestSeq: view.highestSeq, lostRuns: view.lostRuns };

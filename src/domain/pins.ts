@@ -103,7 +103,7 @@ function withPin(before: PinsFile, kind: PinKind, id: PartyId, publicKey: Uint8A
   throw new StateError('already-exists', 'Another key or name is pinned already.', {
     party: known.id,
     rule: `pinned: ${fingerprintOf(decodeBase64url(known.signKey, 32))}`,
-    remedy: `If ${known.id} has told you of the change in person, remove its pin first.`,
+    remedy: `If ${known.id} has told you of the change in person, remove its pin first (weir domain distrust).`,
   });
 }
 

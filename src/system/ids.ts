@@ -4,7 +4,8 @@ import { z } from 'zod';
 const PARTY_ID = /^[a-z][a-z0-9-]{0,62}$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const HASH = /^[0-9a-f]{64}$/;
-const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
+/** Not `__proto__`: as a member's name it could be lost, or change what the object is. */
+const NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 
 /** A party's name: 1..63 characters, lower-case letters, digits, hyphens. `gateway` is reserved. */
 export const PartyIdSchema = z.string().regex(PARTY_ID).brand<'PartyId'>();

@@ -2,7 +2,18 @@
  * Secret keys on disk: one JSON file a key, mode 0600, made once and never overwritten. A file that
  * others may read is refused, as ssh does, so that a careless copy is noticed before it is used.
  */
-import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { SetupError } from '../errors.ts';
 import { decodeBase64url, encodeBase64url } from './base64url.ts';
@@ -20,13 +31,22 @@ const KeyFileSchema = z.strictObject({
 export type KeyKind = z.infer<typeof KeyFileSchema>['kind'];
 
 /**
- * Writes a new key; durable when it returns.
+ * Writes a new key; whole and durable when it returns, name included, and not there before.
  * @throws SetupError `config-invalid` where the file exists or cannot be made.
  */
 export function createKeyFile(path: string, kind: KeyKind, keys: KeyPair): void {
-  let descriptor: number;
+  const text = JSON.stringify({
+    format: 'weir-key/1',
+    kind,
+    publicKey: encodeBase64url(keys.publicKey),
+    secretKey: encodeBase64url(keys.secretKey),
+  });
+  const beside = `${path}.${randomBytes(8).toString('hex')}.new`;
   try {
-    descriptor = openSync(path, 'wx', 0o600);
+    writeSynced(beside, `${text}\n`);
+    // A link is refused where the name is taken, and a crash leaves no part of a key under it.
+    linkSync(beside, path);
+    syncDirectory(dirname(path));
   } catch (error) {
     throw new SetupError(
       'config-invalid',
@@ -34,17 +54,24 @@ export function createKeyFile(path: string, kind: KeyKind, keys: KeyPair): void 
       { path, remedy: 'Choose another directory, or move the old key away.' },
       { cause: error },
     );
+  } finally {
+    rmSync(beside, { force: true });
   }
+}
+
+function writeSynced(path: string, text: string): void {
+  const descriptor = openSync(path, 'wx', 0o600);
   try {
-    writeFileSync(
-      descriptor,
-      `${JSON.stringify({
-        format: 'weir-key/1',
-        kind,
-        publicKey: encodeBase64url(keys.publicKey),
-        secretKey: encodeBase64url(keys.secretKey),
-      })}\n`,
-    );
+    writeFileSync(descriptor, text);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -19,6 +19,20 @@ describe('key files', () => {
     createKeyFile(path, 'ed25519', keys);
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(readKeyFile(path, 'ed25519')).toEqual(keys);
+  });
+
+  it('is whole under its name or not there, and leaves nothing beside it', () => {
+    const path = join(directory, 'identity.key');
+    // What a crash while writing leaves: a part under another name, which hinders nothing.
+    writeFileSync(`${path}.0011223344556677.new`, '{"format":', { mode: 0o600 });
+    const keys = eddsaSuite.generate(systemRandom);
+    createKeyFile(path, 'ed25519', keys);
+    expect(readKeyFile(path, 'ed25519')).toEqual(keys);
+    expect(() => createKeyFile(path, 'ed25519', keys)).toThrow(/never overwritten/);
+    expect(readdirSync(directory).toSorted()).toEqual([
+      'identity.key',
+      'identity.key.0011223344556677.new',
+    ]);
   });
 
   it('never overwrites a key', () => {

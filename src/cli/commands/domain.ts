@@ -50,6 +50,19 @@ export function domainCommands(program: Command): void {
     });
 
   domain
+    .command('distrust')
+    .description('remove a pin: no run with that holder begins here any more · 取消固定')
+    .requiredOption(...directoryOption)
+    .requiredOption('--party <party>', 'the other holder')
+    .action(async ({ dir, party }: { dir: string; party: string }) => {
+      const id = PartyIdSchema.safeParse(party);
+      if (!id.success)
+        throw new InputError('parameter-invalid', `--party ${party} is no party id.`);
+      await adminClient(dir).distrust(id.data);
+      process.stdout.write(`${party} is not pinned here\n`);
+    });
+
+  domain
     .command('status')
     .description('keys and fingerprints, pins, datasets, counters · 状态')
     .requiredOption(...directoryOption)

@@ -83,10 +83,11 @@ export async function countFirst(
   const counting = aggregate(role, shape);
   counting.catch(() => undefined);
   const seed = await shareSeed(role, selfIndex);
-  const order = await agreeOnOrder(role, selfIndex);
-  const keys = await deriveKeys(role, shape, seed, order);
-  const session = { role, shape, selfIndex, keys };
+  let keys: SessionKeys | undefined;
   try {
+    const order = await agreeOnOrder(role, selfIndex);
+    keys = await deriveKeys(role, shape, seed, order);
+    const session = { role, shape, selfIndex, keys };
     const answer = await counting;
     const opened = await countingRound(session, answer);
     const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
@@ -95,7 +96,7 @@ export async function countFirst(
     await measure({ answer, maps, seed, order }, session);
   } finally {
     seed.fill(0);
-    forget(session.keys);
+    if (keys !== undefined) forget(keys);
   }
 }
 
