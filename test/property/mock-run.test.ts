@@ -14,6 +14,7 @@ import { compileQuery } from '../../src/query/compile-plan.ts';
 import { sqlParserOver, type SqlParser } from '../../src/query/sql-parser.ts';
 import { openSerializer } from '../../src/query/sql-serializer.ts';
 import { ANALYST, HOLDERS } from '../fixtures/contract.ts';
+import { MATCH_PLAN, matchContract } from '../fixtures/match.ts';
 import { publishFlights } from '../support/published-flights.ts';
 import { testPool } from '../support/secure-sum-run.ts';
 
@@ -74,6 +75,70 @@ describe('a mock run', () => {
     for (const [hour, count] of release.rows) {
       if (hour !== '(other)') expect([hour, count]).toEqual([hour, naive.get(String(hour))]);
     }
+  });
+
+  it('matches two holders’ mock rows, and has nothing for what is sealed', async () => {
+    const [first, second] = HOLDERS;
+    if (first === undefined || second === undefined) throw new Error('too few holders');
+    const joinable = [first, second].map((holder) =>
+      publishFlights(holder, {
+        columns: [{ name: 'origin', type: 'text', usage: ['join'] }],
+        partitions: [],
+      }),
+    );
+    const contract = matchContract();
+    const plan = {
+      ...MATCH_PLAN,
+      receiver: second,
+      key: [
+        {
+          as: 'origin',
+          type: 'text' as const,
+          columns: [first, second].map((holder) => ({ holder, column: 'origin' })),
+        },
+      ],
+    };
+    const { dictionaries, bounds, disclosure, protocol } = contract;
+    const planned: ProvisionalPlan = {
+      plan,
+      dictionaries,
+      bounds,
+      disclosure: { ...disclosure, smallestContributors: 2 },
+      protocol,
+      parameters: {},
+      datasets: joinable.map(({ holder, name, rowsMax }) => ({
+        holder,
+        dataset: name,
+        version: 'any' as const,
+        rowsMax,
+      })),
+    };
+    const options = {
+      arguments: {},
+      published: joinable,
+      rows: 300,
+      seed: 'test',
+      analyst: ANALYST,
+      directory,
+      computations: COMPUTATIONS,
+      pool,
+    };
+    const tally = (dataset: PublishedDataset): Map<string, number> => {
+      const counts = new Map<string, number>();
+      for (const row of mockRows(dataset, 300, 'test')) {
+        const key = String(row['origin']).toLowerCase();
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+      }
+      return counts;
+    };
+    const [left, right] = joinable.map(tally);
+    let naive = 0;
+    for (const [key, count] of left ?? []) naive += Math.min(count, right?.get(key) ?? 0);
+    expect((await mockRun({ ...options, planned })).rows).toEqual([[naive < 3 ? null : naive]]);
+    const sealed = { ...planned, plan: { ...plan, ask: 'intersection' as const } };
+    await expect(mockRun({ ...options, planned: sealed })).rejects.toMatchObject({
+      code: 'plan-outside-contract',
+    });
   });
 
   it('withholds cells under the threshold, as the real run would', async () => {
