@@ -3,7 +3,7 @@
  * evidence and an audit entry in the same transaction. What it says binds no domain: each verifies
  * the signatures itself.
  */
-import { CapacityError, IdentityError, PolicyError, StateError } from '../errors.ts';
+import { CapacityError, IdentityError, MeteringError, PolicyError, StateError } from '../errors.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import { StoreConflict } from '../store/store.ts';
 import type { Statement, Store } from '../store/store.ts';
@@ -13,6 +13,7 @@ import { checkContract } from './check-contract.ts';
 import type { Contract, ContractSignature, SignedContract } from './contract.ts';
 import {
   completeContract,
+  countProposed,
   deleteSuspension,
   insertContract,
   insertNotice,
@@ -56,6 +57,12 @@ CREATE TABLE contract_suspension (
   ],
 };
 
+/**
+ * Contracts an analyst may propose within a day: each takes up to half a megabyte here, and a place
+ * in its holders' lists. Signed ones too, since an analyst could invent holders that sign.
+ */
+export const PROPOSALS_A_DAY_MAX = 500;
+const DAY_MS = 86_400_000;
 /** Contracts listed at once. */
 export const CONTRACTS_PAGE_MAX = 1000;
 const REASON_LENGTH_MAX = 2000;
@@ -103,7 +110,7 @@ export class ContractBook {
    * changes nothing but to add signatures.
    * @throws InputError from `checkContract`; IdentityError `signature-missing`,
    *   `signature-invalid`, `party-not-in-contract`; StateError `already-exists` where the id stands
-   *   for another contract; PolicyError `contract-expired`
+   *   for another contract; PolicyError `contract-expired`; MeteringError `rate-limited`
    */
   async propose(signed: SignedContract, nowMs: number): Promise<FiledContract> {
     const { contract, signatures } = signed;
@@ -259,6 +266,14 @@ export class ContractBook {
       throw new PolicyError('contract-expired', 'The contract has ended before it is proposed.', {
         rule: 'validity',
         remedy: 'Propose it with a later end.',
+      });
+    }
+    if ((await countProposed(this.#store, own.party, nowMs - DAY_MS)) >= PROPOSALS_A_DAY_MAX) {
+      throw new MeteringError('rate-limited', 'Too many contracts were proposed today.', {
+        party: own.party,
+        rule: `at most ${PROPOSALS_A_DAY_MAX} a day`,
+        retryAfterS: 3600,
+        remedy: 'Propose it tomorrow.',
       });
     }
     const entry = {

@@ -120,6 +120,21 @@ export async function readRevocations(
   }));
 }
 
+/** Contracts that name the party, proposed since then. */
+export async function countProposed(
+  store: Store,
+  party: PartyId,
+  sinceMs: number,
+): Promise<number> {
+  const rows = await store.query(
+    `SELECT COUNT(*) AS proposed FROM contract c
+     JOIN contract_party p ON p.contract_id = c.contract_id
+     WHERE p.party = ? AND c.proposed_at_ms > ?`,
+    [party, sinceMs],
+  );
+  return Number(rows[0]?.['proposed'] ?? 0n);
+}
+
 /** Facts of one contract, whoever asks. */
 export async function readContract(store: Store, id: ContractId): Promise<FiledFacts | undefined> {
   const rows = await store.query('SELECT * FROM contract WHERE contract_id = ?', [id]);

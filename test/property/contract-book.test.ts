@@ -1,6 +1,10 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readEntries, verifyStoredChain } from '../../src/audit/chain-table.ts';
-import { CONTRACT_MIGRATIONS, ContractBook } from '../../src/contracts/contract-book.ts';
+import {
+  CONTRACT_MIGRATIONS,
+  ContractBook,
+  PROPOSALS_A_DAY_MAX,
+} from '../../src/contracts/contract-book.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
 import { checkAction, stateOf } from '../../src/contracts/life-cycle.ts';
 import type { ContractAction, ContractFacts } from '../../src/contracts/life-cycle.ts';
@@ -73,6 +77,33 @@ describe.each([sqliteKind, postgres])('the contract book on $name', (kind) => {
     book = new ContractBook(opened.store, opened.audit);
   });
   afterEach(() => (kind.missing === undefined ? opened.remove() : undefined));
+
+  it('takes so many proposals of an analyst a day, signed or not', async () => {
+    // Rows as proposals leave them: signing so many contracts takes longer than it teaches.
+    const idOf = (at: number): string => `0190c9a0-0000-7000-8000-${String(at).padStart(12, '0')}`;
+    const rows = Array.from({ length: PROPOSALS_A_DAY_MAX - 1 }, (_, at) => [
+      {
+        sql: `INSERT INTO contract
+              (contract_id, contract_hash, document, proposed_at_ms, revision) VALUES (?, ?, '', ?, 0)`,
+        params: [idOf(at + 100), String(at), NOW_MS],
+      },
+      {
+        sql: 'INSERT INTO contract_party (party, contract_id) VALUES (?, ?)',
+        params: [ANALYST, idOf(at + 100)],
+      },
+    ]);
+    await opened.store.execute(rows.flat());
+    const fresh = (at: number): ReturnType<typeof signByAll> =>
+      signByAll(makeContract(cast, { id: ContractIdSchema.parse(idOf(at)) }), cast);
+    const unsigned = (at: number): typeof signed => {
+      const { contract: one, signatures } = fresh(at);
+      return { contract: one, signatures: signatures.slice(0, 1) };
+    };
+    await book.propose(fresh(11), NOW_MS);
+    await book.propose(fresh(11), NOW_MS);
+    expect(await codeOf(() => book.propose(unsigned(12), NOW_MS))).toBe('rate-limited');
+    await book.propose(unsigned(12), NOW_MS + 86_400_001);
+  });
 
   it('tells a domain that links up of each revocation it may have missed, once', async () => {
     await book.propose(signed, NOW_MS);
