@@ -74,6 +74,20 @@ const DuckDbSourceSchema = z.strictObject({
   delimiter: z.string().length(1).optional(),
 });
 
+const SqlName = z.string().min(1).max(63);
+
+/** A table, view or materialised view of the holder's PostgreSQL. */
+const PostgresSourceSchema = z.strictObject({
+  kind: z.literal('postgres'),
+  /** JSON with host, port, database, user, password, caFile; relative to the registration, mode 0600. */
+  connectionFile: z.string().min(1).max(4096),
+  schema: SqlName,
+  table: SqlName,
+});
+
+/** Where a dataset lies; never published. */
+const SourceSchema = z.discriminatedUnion('kind', [DuckDbSourceSchema, PostgresSourceSchema]);
+
 export const DatasetFactsShape = {
   name: NameSchema,
   title: Bilingual,
@@ -98,7 +112,7 @@ export const DatasetRegistrationSchema = z
   .strictObject({
     format: z.literal('weir-dataset/1'),
     ...DatasetFactsShape,
-    source: DuckDbSourceSchema,
+    source: SourceSchema,
     columns: z.array(RegisteredColumnSchema).min(1).max(COLUMNS_MAX),
   })
   .superRefine((registration, context) => {
@@ -107,6 +121,12 @@ export const DatasetRegistrationSchema = z
     }
   });
 export type DatasetRegistration = z.infer<typeof DatasetRegistrationSchema>;
+
+/** The files of a dataset in files. @throws SetupError `config-invalid` for any other */
+export function filesOf({ name, source }: DatasetRegistration): z.infer<typeof DuckDbSourceSchema> {
+  if (source.kind === 'duckdb') return source;
+  throw new SetupError('config-invalid', `The dataset ${name} does not lie in files.`);
+}
 
 /**
  * Parses a registration file's text.

@@ -10,7 +10,8 @@ import { regradeHash, type SignedRegrade, verifyRegrade } from '../catalog/regra
 import { SetupError, WeirError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { EngineLimits } from './sources/duckdb-engine.ts';
-import { openDuckDbSource } from './sources/duckdb-source.ts';
+import { type DuckDbSourceOptions, openDuckDbSource } from './sources/duckdb-source.ts';
+import { openPostgresSource } from './sources/postgres-source.ts';
 import type { RegradeBook } from './regrades.ts';
 import type { OwnDataset } from './verify-run.ts';
 
@@ -69,7 +70,7 @@ export async function openDatasetRegistry(options: RegistryOptions): Promise<Dat
           },
         );
       }
-      const source = await openDuckDbSource({
+      const source = await openSource(registration.source.kind, {
         registration,
         directory: dirname(resolve(file)),
         spillDirectory: join(options.stateDirectory, 'spill', registration.name),
@@ -90,6 +91,18 @@ export async function openDatasetRegistry(options: RegistryOptions): Promise<Dat
     all: () => Promise.all([...entries.values()].map((entry) => describe(entry, options))),
     close,
   };
+}
+
+function openSource(
+  kind: DatasetRegistration['source']['kind'],
+  options: DuckDbSourceOptions,
+): Promise<DatasetSource> {
+  switch (kind) {
+    case 'duckdb':
+      return openDuckDbSource(options);
+    case 'postgres':
+      return openPostgresSource(options);
+  }
 }
 
 async function describe(

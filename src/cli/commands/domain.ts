@@ -21,6 +21,16 @@ import { exitBundleCommands } from './exit-bundle.ts';
 
 const directoryOption = ['--dir <directory>', 'the domain’s directory'] as const;
 
+const REGISTRATION_HELP =
+  '\nThe registration’s source is files or a PostgreSQL table:\n' +
+  '  "source": {"kind": "duckdb", "format": "parquet", "files": ["visits/*.parquet"]}\n' +
+  '  "source": {"kind": "postgres", "connectionFile": "hospital-db.json",\n' +
+  '             "schema": "public", "table": "visits"}\n' +
+  'The connection file stays in the domain, mode 0600:\n' +
+  '  {"host": "127.0.0.1", "port": 5432, "database": "his", "user": "weir", "password": "…"}\n' +
+  'A server elsewhere needs "caFile"; give the account SELECT on that table and nothing else.\n' +
+  '\nExample: weir domain add-dataset --dir hospital visits.dataset.json';
+
 export function domainCommands(program: Command): void {
   const domain = program.command('domain').description('run a holder’s domain · 运行数据域');
 
@@ -76,6 +86,7 @@ export function domainCommands(program: Command): void {
     .description('register a dataset: a JSON file that says where it lies and what may be done')
     .requiredOption(...directoryOption)
     .argument('<registration>', 'path of the registration, relative to the directory')
+    .addHelpText('after', REGISTRATION_HELP)
     .action((registration: string, { dir }: { dir: string }) => {
       const config = readConfig(dir, DomainConfigSchema);
       const datasets = [...new Set([...config.datasets, registration])];

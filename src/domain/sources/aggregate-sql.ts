@@ -43,7 +43,7 @@ export interface AggregateStatement {
  * group is the most significant digit.
  * @throws InputError `too-many-cells`
  */
-function cellsOf(query: AggregateQuery): number {
+export function cellsOf(query: AggregateQuery): number {
   let cells = 1;
   for (const group of query.groups) cells *= group.labels.length + 1;
   if (cells > CELLS_MAX) {
@@ -139,7 +139,7 @@ function innerStatement(
   ) ${grouping}`;
 }
 
-function cellSql(query: AggregateQuery, tables: readonly DictionaryTable[]): Sql {
+export function cellSql(query: AggregateQuery, tables: readonly DictionaryTable[]): Sql {
   let cell: Sql = sql`0`;
   for (const [index, table] of tables.entries()) {
     const radix = integer((query.groups[index]?.labels.length ?? 0) + 1);
@@ -155,7 +155,7 @@ function cellSql(query: AggregateQuery, tables: readonly DictionaryTable[]): Sql
  * A label that is not chosen keeps its row, with position −1, so that it reaches neither its own
  * cell nor `other`: without the row it would be taken for unlisted.
  */
-function dictionaryTable(
+export function dictionaryTable(
   labels: readonly string[],
   chosen: readonly string[] | undefined,
   index: number,

@@ -16,7 +16,7 @@ import type {
   AnonymityFigures,
   AnonymityQuestion,
 } from '../../catalog/anonymity.ts';
-import type { DatasetRegistration } from '../../catalog/dataset.ts';
+import { type DatasetRegistration, filesOf } from '../../catalog/dataset.ts';
 import { assertInvariant, InputError, PolicyError, StateError } from '../../errors.ts';
 import { canonicalBytes } from '../../system/canonical-json.ts';
 import { anonymityStatement, readFigures } from './anonymity-sql.ts';
@@ -34,6 +34,7 @@ import {
   selectStatement,
   storedKinds,
 } from './relation-sql.ts';
+import { CHUNK_ROWS_MAX, refuseOverflow } from './source-limits.ts';
 import { ContentHashes, findSourceFiles, isUnchanged, type SourceFile } from './source-files.ts';
 import { sql, type Sql } from './sql-text.ts';
 
@@ -54,8 +55,6 @@ interface Version {
   readonly relation: Sql;
   readonly rowCount: number;
 }
-
-const CHUNK_ROWS_MAX = 1_000_000;
 
 /**
  * Opens a source: finds its files, locks an engine to them, and checks columns and types.
@@ -93,7 +92,8 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
       files.push({ file: file.label, sha256: hash.toString('hex') });
     }
     await refuseDrift(version);
-    const { source, columns, consent } = registration;
+    const { columns, consent } = registration;
+    const source = filesOf(registration);
     return {
       columns: columns.map(({ name, type }) => ({ name, type })),
       rowCount: version.rowCount,
@@ -224,7 +224,7 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
   /** The known version, or where files changed, theirs, under a lock of its own. */
   async #renewed(known: Version): Promise<Version> {
     const { directory, registration } = this.#options;
-    const files = await findSourceFiles(directory, registration.source.files);
+    const files = await findSourceFiles(directory, filesOf(registration).files);
     const isSame =
       files.length === known.files.length &&
       files.every((file, index) => {
@@ -246,7 +246,7 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
 
 async function openVersion(options: DuckDbSourceOptions): Promise<Version> {
   const { registration, directory, spillDirectory, limits } = options;
-  const files = await findSourceFiles(directory, registration.source.files);
+  const files = await findSourceFiles(directory, filesOf(registration).files);
   const paths = files.map((file) => file.path);
   const engine = await openDuckDbEngine(
     { files: paths, spillDirectory: join(spillDirectory, 'engine') },
@@ -290,21 +290,4 @@ async function refuseDrift(version: Version): Promise<void> {
   throw new PolicyError('dataset-drifted', 'The data changed since it was described.', {
     remedy: 'run again: the next run describes the data as it is now',
   });
-}
-
-function refuseOverflow(query: AggregateQuery, rowCount: number): void {
-  const rows = BigInt(rowCount);
-  for (const { column, minimum, maximum, squares } of query.sums) {
-    const [low, high] = [BigInt(minimum), BigInt(maximum)];
-    if (low > high) {
-      throw new InputError('parameter-invalid', 'A minimum is above its maximum.', { column });
-    }
-    const largest = -low > high ? -low : high;
-    if (rows * largest >= 1n << 63n || (squares && rows * largest * largest >= 1n << 127n)) {
-      throw new InputError('overflow-possible', 'The sum could leave its lane.', {
-        column,
-        remedy: 'narrower bounds or a smaller scale',
-      });
-    }
-  }
 }

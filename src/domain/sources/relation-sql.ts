@@ -1,6 +1,6 @@
 /** Files as a relation, and what they store: the format's reader with every guess turned off. */
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import type { DatasetRegistration } from '../../catalog/dataset.ts';
+import { type DatasetRegistration, filesOf } from '../../catalog/dataset.ts';
 import { SetupError } from '../../errors.ts';
 import type { StoredKind } from './column-sql.ts';
 import { identifier, list, literal, sql, type Sql } from './sql-text.ts';
@@ -11,7 +11,7 @@ const JSON_RECORD_BYTES_MAX = 16_777_216;
 /** The rows of the dataset's files, before consent. */
 export function filesRelation(registration: DatasetRegistration, paths: readonly string[]): Sql {
   const files = sql`[${list(paths.map(literal))}]`;
-  const { source } = registration;
+  const source = filesOf(registration);
   switch (source.format) {
     case 'parquet':
       return sql`read_parquet(${files}, hive_partitioning = false, union_by_name = true)`;
@@ -63,11 +63,12 @@ export function storedKinds(
   types: ReadonlyMap<string, string>,
 ): Map<string, StoredKind> {
   const kinds = new Map<string, StoredKind>();
+  const { format } = filesOf(registration);
   for (const column of registration.columns) {
     if (column.derived !== undefined) continue;
     const sourceName = column.sourceName ?? column.name;
-    const type = registration.source.format === 'parquet' ? types.get(sourceName) : 'VARCHAR';
-    const isMissing = registration.source.format !== 'json' && !types.has(sourceName);
+    const type = format === 'parquet' ? types.get(sourceName) : 'VARCHAR';
+    const isMissing = format !== 'json' && !types.has(sourceName);
     if (type === undefined || isMissing) {
       throw new SetupError(
         'source-unreadable',

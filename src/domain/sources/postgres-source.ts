@@ -1,0 +1,315 @@
+/**
+ * A table of the holder's PostgreSQL as a source: grouped passes are pushed down, key columns come
+ * by cursor, and every answer is of the very data that was described before it.
+ */
+import { mkdir, mkdtemp, rm, chmod } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type {
+  AnonymityExaminer,
+  AnonymityFigures,
+  AnonymityQuestion,
+} from '../../catalog/anonymity.ts';
+import type {
+  AggregateAnswer,
+  AggregateQuery,
+  DataSource,
+  SourceDescription,
+} from '../../catalog/data-source.ts';
+import type { DatasetRegistration } from '../../catalog/dataset.ts';
+import { assertInvariant, InputError, PolicyError, SetupError, StateError } from '../../errors.ts';
+import { canonicalBytes } from '../../system/canonical-json.ts';
+import { columnBook, type ColumnBook } from './column-sql.ts';
+import type { EngineLimits } from './duckdb-engine.ts';
+import { CHUNK_ROWS_MAX, refuseOverflow } from './source-limits.ts';
+import {
+  postgresSession,
+  postgresStream,
+  readConnectionFile,
+  type PostgresAccess,
+  type PostgresSession,
+  type TextRow,
+} from './postgres-engine.ts';
+import { storedPostgresKinds } from './postgres-sql.ts';
+import {
+  postgresAggregate,
+  postgresAnonymity,
+  postgresColumns,
+  postgresRelation,
+  tableName,
+  versionStatement,
+} from './postgres-statements.ts';
+import { literal, sql, type Sql } from './sql-text.ts';
+
+export interface PostgresSourceOptions {
+  readonly registration: DatasetRegistration;
+  /** What the connection file's path is relative to: where the registration lies. */
+  readonly directory: string;
+  /** This dataset's own spill directory; what a crash left in it is removed. */
+  readonly spillDirectory: string;
+  readonly limits: Pick<EngineLimits, 'statementMs'>;
+}
+
+/** The table as it was when last described. */
+interface Version {
+  readonly book: ColumnBook;
+  readonly relation: Sql;
+  readonly types: readonly (readonly [string, string])[];
+  readonly rowCount: number;
+  readonly content: readonly string[];
+  readonly snapshot: string;
+}
+
+/** Tables and materialised views: data that changes only by a transaction of this database. */
+const STORED_KINDS = ['r', 'm'];
+
+/**
+ * Opens a source: reads the credentials, checks columns and types.
+ * @throws SetupError `source-missing`, `source-unreadable`, `config-invalid`, `tls-required`
+ */
+export async function openPostgresSource(
+  options: PostgresSourceOptions,
+): Promise<DataSource & AnonymityExaminer> {
+  const { source } = options.registration;
+  if (source.kind !== 'postgres')
+    throw new SetupError('config-invalid', 'Not a PostgreSQL source.');
+  await rm(options.spillDirectory, { recursive: true, force: true });
+  await mkdir(options.spillDirectory, { recursive: true, mode: 0o700 });
+  await chmod(options.spillDirectory, 0o700);
+  const file = resolve(options.directory, source.connectionFile);
+  const access = readConnectionFile(file, options.limits.statementMs);
+  const opened = new PostgresSource(options, access, tableName(source.schema, source.table));
+  await opened.describe();
+  return opened;
+}
+
+class PostgresSource implements DataSource, AnonymityExaminer {
+  readonly #options: PostgresSourceOptions;
+  readonly #access: PostgresAccess;
+  readonly #table: Sql;
+  #version: Version | undefined;
+  #isClosed = false;
+
+  constructor(options: PostgresSourceOptions, access: PostgresAccess, table: Sql) {
+    this.#options = options;
+    this.#access = access;
+    this.#table = table;
+  }
+
+  async describe(signal?: AbortSignal): Promise<SourceDescription> {
+    this.#refuseClosed();
+    const { registration } = this.#options;
+    const version = await postgresSession(this.#access, signal, (session) => this.#look(session));
+    this.#refuseClosed();
+    this.#version = version;
+    const { columns, consent } = registration;
+    return {
+      columns: columns.map(({ name, type }) => ({ name, type })),
+      rowCount: version.rowCount,
+      // How the columns are read is part of what the data says.
+      versionMaterial: canonicalBytes({
+        reading: { types: version.types, columns, consent: consent ?? null },
+        content: version.content,
+      }),
+    };
+  }
+
+  /** @throws as the DuckDB source's */
+  async aggregate(query: AggregateQuery, signal?: AbortSignal): Promise<AggregateAnswer> {
+    const version = this.#described();
+    refuseOverflow(query, version.rowCount);
+    const { statement, values, cells } = postgresAggregate(version.book, version.relation, query);
+    const lanes = new TextLanes(query, cells);
+    const engineMs = await postgresSession(this.#access, signal, async (session) => {
+      await this.#refuseDrift(session, version);
+      const started = performance.now();
+      for await (const rows of session.stream(statement, values)) {
+        for (const row of rows) lanes.write(row);
+      }
+      return performance.now() - started;
+    });
+    return lanes.answer(engineMs);
+  }
+
+  async examine(question: AnonymityQuestion, signal?: AbortSignal): Promise<AnonymityFigures> {
+    const version = this.#described();
+    const statement = postgresAnonymity(version.book, version.relation, question);
+    return postgresSession(this.#access, signal, async (session) => {
+      await this.#refuseDrift(session, version);
+      const [row] = await session.rows(statement);
+      assertInvariant(row !== undefined, 'figures are one row');
+      const figure = (index: number): number => Number(row[index]);
+      return {
+        rows: figure(0),
+        units: figure(1),
+        classes: figure(2),
+        k: figure(3),
+        unique: figure(4),
+        below5: figure(5),
+        below10: figure(6),
+        l: question.sensitive.map((column, index) => ({ column, distinct: figure(7 + index) })),
+      };
+    });
+  }
+
+  async *streamColumns(
+    columns: readonly string[],
+    chunkRows: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<readonly TextRow[], void, undefined> {
+    if (!Number.isInteger(chunkRows) || chunkRows < 1 || chunkRows > CHUNK_ROWS_MAX) {
+      throw new InputError('parameter-invalid', 'The chunk size is out of range.');
+    }
+    const version = this.#described();
+    const statement = postgresColumns(version.book, version.relation, columns);
+    const refuse = (session: PostgresSession): Promise<void> => this.#refuseDrift(session, version);
+    yield* postgresStream(this.#access, signal, async function* (session) {
+      await refuse(session);
+      let pending: TextRow[] = [];
+      for await (const rows of session.stream(statement, [], chunkRows)) {
+        for (const row of rows) {
+          pending.push(row);
+          if (pending.length < chunkRows) continue;
+          yield pending;
+          pending = [];
+        }
+      }
+      if (pending.length > 0) yield pending;
+    });
+  }
+
+  async spillDirectory(): Promise<string> {
+    this.#refuseClosed();
+    return mkdtemp(join(this.#options.spillDirectory, 'protocol-'));
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await rm(this.#options.spillDirectory, { recursive: true, force: true });
+  }
+
+  /** The table in this session's snapshot; its rows are read again only where some may have changed. */
+  async #look(session: PostgresSession): Promise<Version> {
+    const { registration } = this.#options;
+    const types = await this.#types(session);
+    const known = this.#version;
+    const isSame =
+      known !== undefined &&
+      known.snapshot === session.snapshot &&
+      JSON.stringify(known.types) === JSON.stringify(types);
+    if (isSame && (await this.#isStored(session))) return known;
+    const book = columnBook(registration, storedPostgresKinds(registration, new Map(types)));
+    const [content = []] = await session.rows(versionStatement(registration, this.#table));
+    return {
+      book,
+      relation: postgresRelation(registration, this.#table, book),
+      types,
+      rowCount: Number(content[0]),
+      content: content.map(String),
+      snapshot: session.snapshot,
+    };
+  }
+
+  /** Names and types of the registered columns, as the table has them now. */
+  async #types(session: PostgresSession): Promise<(readonly [string, string])[]> {
+    const wanted = new Set(
+      this.#options.registration.columns.map(({ name, sourceName }) => sourceName ?? name),
+    );
+    const rows = await session.rows(
+      sql`SELECT CAST(attname AS text), format_type(atttypid, NULL) FROM pg_attribute
+          WHERE attrelid = CAST(${literal(this.#table)} AS regclass) AND attnum > 0
+          AND NOT attisdropped ORDER BY attnum`,
+    );
+    return rows
+      .map(([name, type]): readonly [string, string] => [String(name), String(type)])
+      .filter(([name]) => wanted.has(name));
+  }
+
+  async #isStored(session: PostgresSession): Promise<boolean> {
+    const [row] = await session.rows(
+      sql`SELECT CAST(relkind AS text) FROM pg_class
+          WHERE oid = CAST(${literal(this.#table)} AS regclass)`,
+    );
+    return STORED_KINDS.includes(row?.[0] ?? '');
+  }
+
+  /** In the very snapshot that is about to be answered from. */
+  async #refuseDrift(session: PostgresSession, version: Version): Promise<void> {
+    const now = await this.#look(session);
+    const isSame =
+      JSON.stringify([now.types, now.content]) === JSON.stringify([version.types, version.content]);
+    if (isSame) return;
+    throw new PolicyError('dataset-drifted', 'The data changed since it was described.', {
+      remedy: 'run again: the next run describes the data as it is now',
+    });
+  }
+
+  #described(): Version {
+    this.#refuseClosed();
+    assertInvariant(this.#version !== undefined, 'a source is described when it opens');
+    return this.#version;
+  }
+
+  #refuseClosed(): void {
+    if (this.#isClosed) throw new StateError('run-cancelled', 'The source is closed.');
+  }
+}
+
+/** Dense lanes out of rows of text. */
+class TextLanes {
+  readonly #query: AggregateQuery;
+  readonly #cells: number;
+  readonly #counts: BigUint64Array<ArrayBuffer>;
+  readonly #columns: readonly {
+    readonly nonNull: BigUint64Array<ArrayBuffer>;
+    readonly sums: BigInt64Array<ArrayBuffer>;
+    /** Two words a cell, the low one first. */
+    readonly squares: BigUint64Array<ArrayBuffer> | undefined;
+  }[];
+
+  constructor(query: AggregateQuery, cells: number) {
+    this.#query = query;
+    this.#cells = cells;
+    this.#counts = new BigUint64Array(cells);
+    this.#columns = query.sums.map(({ squares }) => ({
+      nonNull: new BigUint64Array(cells),
+      sums: new BigInt64Array(cells),
+      squares: squares ? new BigUint64Array(2 * cells) : undefined,
+    }));
+  }
+
+  write(row: TextRow): void {
+    const cell = Number(row[0]);
+    assertInvariant(Number.isInteger(cell) && cell >= 0 && cell < this.#cells, 'the cell exists');
+    let at = 1;
+    const next = (): bigint => {
+      const text = row[at++];
+      assertInvariant(typeof text === 'string', 'totals are never null');
+      return BigInt(text);
+    };
+    this.#counts[cell] = next();
+    for (const { nonNull, sums, squares } of this.#columns) {
+      nonNull[cell] = next();
+      sums[cell] = next();
+      if (squares === undefined) continue;
+      const square = next();
+      squares[2 * cell] = BigInt.asUintN(64, square);
+      squares[2 * cell + 1] = square >> 64n;
+    }
+  }
+
+  answer(engineMs: number): AggregateAnswer {
+    const bytes = (words: BigUint64Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>): Uint8Array =>
+      new Uint8Array(words.buffer);
+    assertInvariant(this.#columns.length === this.#query.sums.length, 'a column a sum');
+    return {
+      cells: this.#cells,
+      counts: bytes(this.#counts),
+      columns: this.#columns.map(({ nonNull, sums, squares }) => ({
+        nonNull: bytes(nonNull),
+        sums: bytes(sums),
+        squares: squares === undefined ? undefined : bytes(squares),
+      })),
+      engineMs,
+    };
+  }
+}

@@ -1,0 +1,210 @@
+/** The statements over a PostgreSQL table: what it holds, its version, a grouped pass, key columns. */
+import type { AnonymityQuestion } from '../../catalog/anonymity.ts';
+import type { AggregateQuery } from '../../catalog/data-source.ts';
+import type { DatasetRegistration } from '../../catalog/dataset.ts';
+import { InputError } from '../../errors.ts';
+import { cellsOf, cellSql, dictionaryTable } from './aggregate-sql.ts';
+import type { ColumnBook } from './column-sql.ts';
+import { postgresGroup, postgresLane, postgresText } from './postgres-sql.ts';
+import { concat, identifier, integer, list, literal, numbered, sql, type Sql } from './sql-text.ts';
+
+/** A statement with what is bound to its parameters, in order. */
+export interface Bound {
+  readonly statement: Sql;
+  readonly values: readonly unknown[];
+}
+
+/** The table itself, quoted. */
+export function tableName(schema: string, table: string): Sql {
+  return sql`${identifier(schema)}.${identifier(table)}`;
+}
+
+/** The rows that may be computed on. */
+export function postgresRelation(
+  registration: DatasetRegistration,
+  from: Sql,
+  book: ColumnBook,
+): Sql {
+  const { consent } = registration;
+  if (consent === undefined) return sql`(SELECT * FROM ${from}) AS source_rows`;
+  const granted = list(consent.granted.map(literal));
+  const text = postgresText(book, consent.column);
+  return sql`(SELECT * FROM ${from} WHERE ${text} IN (${granted})) AS source_rows`;
+}
+
+/**
+ * How many rows, and two sums of row hashes over the registered columns: they change whenever the
+ * multiset of rows does, but for accidents of one in 2^64.
+ */
+export function versionStatement(registration: DatasetRegistration, from: Sql): Sql {
+  const columns = registration.columns
+    .filter((column) => column.derived === undefined)
+    .map((column) => identifier(column.sourceName ?? column.name));
+  const hashed = (seed: number): Sql =>
+    sql`CAST(coalesce(sum(CAST(hashtextextended(r, ${integer(seed)}) AS numeric)), 0) AS text)`;
+  return sql`SELECT CAST(count(*) AS text), ${hashed(0)}, ${hashed(1)}
+    FROM (SELECT CAST(ROW(${list(columns)}) AS text) AS r FROM ${from}) AS rows_as_text`;
+}
+
+/**
+ * Result columns: the cell, its rows, then for each sum its non-null rows, its sum and, where asked
+ * for, its squares; all as text.
+ * @throws InputError `column-unknown`, `parameter-invalid`, `too-many-cells`, `query-not-supported`
+ */
+export function postgresAggregate(
+  book: ColumnBook,
+  relation: Sql,
+  query: AggregateQuery,
+): Bound & { readonly cells: number } {
+  const cells = cellsOf(query);
+  const groups = query.groups.map((group) => postgresGroup(book, group.column));
+  const tables = query.groups.map((group, index) =>
+    dictionaryTable(group.labels, query.chosen[index], index),
+  );
+  const joins = tables.map(({ name }, index) => {
+    const text = groups[index]?.text(numbered('g', index)) ?? numbered('g', index);
+    const [labels, positions] = [parameter(2 * index + 1), parameter(2 * index + 2)];
+    return sql`LEFT JOIN unnest(CAST(${labels} AS text[]), CAST(${positions} AS integer[])) AS ${name}(label, position) ON ${name}.label = ${text}`;
+  });
+  const rows = list([
+    ...groups.map((group, index) => sql`${group.code} AS ${numbered('g', index)}`),
+    ...query.sums.map((sum, index) => sql`${postgresLane(book, sum)} AS ${numbered('v', index)}`),
+    ...(query.perUnit === undefined ? [] : [sql`${postgresText(book, unitOf(book))} AS unit`]),
+    sql`1 AS one`,
+  ]);
+  const laned = sql`(SELECT ${rows} FROM ${relation}) AS laned`;
+  const cell = cellSql(query, tables);
+  const totals =
+    query.perUnit === undefined
+      ? groupedTotals(query, groups.length, laned, joins, cell)
+      : boundedTotals(query, query.perUnit, laned, joins, cell);
+  const texts = query.sums.flatMap((sum, index) => [
+    sql`CAST(${numbered('n', index)} AS text)`,
+    sql`CAST(${numbered('s', index)} AS text)`,
+    ...(sum.squares ? [sql`CAST(${numbered('q', index)} AS text)`] : []),
+  ]);
+  const columns = list([sql`CAST(cell AS text)`, sql`CAST(n AS text)`, ...texts]);
+  return {
+    statement: sql`SELECT ${columns} FROM (${totals}) AS totals WHERE cell IS NOT NULL AND n IS NOT NULL`,
+    values: tables.flatMap(({ labels, positions }) => [labels, positions]),
+    cells,
+  };
+}
+
+/** Rows by cheap codes first, then codes to cells. */
+function groupedTotals(
+  query: AggregateQuery,
+  groupCount: number,
+  laned: Sql,
+  joins: readonly Sql[],
+  cell: Sql,
+): Sql {
+  const codes = Array.from({ length: groupCount }, (_, index) => numbered('g', index));
+  const inner = list([...codes, sql`count(*) AS n`, ...laneTotals(query)]);
+  const grouping = codes.length === 0 ? sql`` : sql`GROUP BY ${list(codes)}`;
+  const outer: Sql[] = [sql`sum(n) AS n`];
+  for (const [index, sum] of query.sums.entries()) {
+    const [n, s, q] = [numbered('n', index), numbered('s', index), numbered('q', index)];
+    outer.push(sql`sum(${n}) AS ${n}`, sql`coalesce(sum(${s}), 0) AS ${s}`);
+    if (sum.squares) outer.push(sql`coalesce(sum(${q}), 0) AS ${q}`);
+  }
+  return sql`SELECT ${cell} AS cell, ${list(outer)}
+    FROM (SELECT ${inner} FROM ${laned} ${grouping}) AS grouped ${concat(joins)} GROUP BY 1`;
+}
+
+/** As `bounded-sql.ts`: so many cells a unit, so many rows in each, chosen by the data alone. */
+function boundedTotals(
+  query: AggregateQuery,
+  perUnit: NonNullable<AggregateQuery['perUnit']>,
+  laned: Sql,
+  joins: readonly Sql[],
+  cell: Sql,
+): Sql {
+  const values = query.sums.map((_, index) => numbered('v', index));
+  const hashOf = (parts: readonly Sql[]): Sql =>
+    sql`md5(concat_ws(${literal(',')}, ${list(parts)}))`;
+  const rowOrder = values.length === 0 ? sql`cell` : list([hashOf(values), ...values]);
+  return sql`SELECT cell, ${list([sql`count(*) AS n`, ...laneTotals(query)])} FROM (
+    SELECT *, dense_rank() OVER (PARTITION BY unit ORDER BY ${hashOf([sql`unit`, sql`cell`])}, cell) AS cell_rank,
+      row_number() OVER (PARTITION BY unit, cell ORDER BY ${rowOrder}) AS row_rank
+    FROM (SELECT ${list([sql`${cell} AS cell`, ...values, sql`unit`])} FROM ${laned} ${concat(joins)}) AS placed
+    WHERE cell IS NOT NULL) AS ranked
+    WHERE cell_rank <= ${integer(perUnit.cellsMax)} AND row_rank <= ${integer(perUnit.rowsPerCellMax)}
+    GROUP BY cell`;
+}
+
+/** Totals of lanes over rows; sums of bigint are numeric, so they cannot overflow. */
+function laneTotals(query: AggregateQuery): Sql[] {
+  return query.sums.flatMap((sum, index) => {
+    const value = numbered('v', index);
+    return [
+      sql`count(${value}) AS ${numbered('n', index)}`,
+      sql`coalesce(sum(${value}), 0) AS ${numbered('s', index)}`,
+      ...(sum.squares
+        ? [sql`coalesce(sum(CAST(${value} AS numeric) * ${value}), 0) AS ${numbered('q', index)}`]
+        : []),
+    ];
+  });
+}
+
+/** Columns as text, in the order asked for. @throws InputError `column-unknown` */
+export function postgresColumns(book: ColumnBook, relation: Sql, columns: readonly string[]): Sql {
+  const texts = columns.map(
+    (name, index) => sql`${postgresText(book, name)} AS ${numbered('v', index)}`,
+  );
+  return sql`SELECT ${list(texts)} FROM ${relation}`;
+}
+
+/** As `anonymity-sql.ts`. @throws InputError `column-unknown` */
+export function postgresAnonymity(
+  book: ColumnBook,
+  relation: Sql,
+  question: AnonymityQuestion,
+): Sql {
+  const keys = question.quasiIdentifiers.map(
+    (name, index) => sql`${postgresText(book, name)} AS ${numbered('g', index)}`,
+  );
+  const values = question.sensitive.map(
+    (name, index) => sql`${postgresText(book, name)} AS ${numbered('v', index)}`,
+  );
+  const { privacyUnit } = question;
+  const unit =
+    privacyUnit === undefined ? sql`1 AS u` : sql`${postgresText(book, privacyUnit)} AS u`;
+  // A row without a unit is nobody's known row: it hides nobody and is taken for one more unit.
+  const units =
+    privacyUnit === undefined
+      ? sql`count(*)`
+      : sql`count(DISTINCT u) + count(*) FILTER (WHERE u IS NULL)`;
+  const diversity = question.sensitive.map((_, index) => {
+    const value = numbered('v', index);
+    return sql`count(DISTINCT ${value}) + CAST(count(*) > count(${value}) AS integer) AS ${numbered('d', index)}`;
+  });
+  const below = (size: number): Sql => sql`coalesce(sum(n) FILTER (WHERE n < ${integer(size)}), 0)`;
+  const figures = [
+    sql`coalesce(sum(r), 0)`,
+    sql`coalesce(sum(n), 0)`,
+    sql`count(*)`,
+    sql`coalesce(min(n), 0)`,
+    below(2),
+    below(5),
+    below(10),
+    ...question.sensitive.map((_, index) => sql`coalesce(min(${numbered('d', index)}), 0)`),
+  ].map((figure) => sql`CAST(${figure} AS text)`);
+  const names = list(question.quasiIdentifiers.map((_, index) => numbered('g', index)));
+  return sql`SELECT ${list(figures)} FROM (
+    SELECT count(*) AS r, ${list([sql`${units} AS n`, ...diversity])}
+    FROM (SELECT ${list([...keys, ...values, unit])} FROM ${relation}) AS asked GROUP BY ${names}
+  ) AS classes`;
+}
+
+function unitOf(book: ColumnBook): string {
+  if (book.privacyUnit !== undefined) return book.privacyUnit;
+  throw new InputError('query-not-supported', 'The dataset names no privacy unit.', {
+    rule: 'contributions are bounded per privacy unit',
+  });
+}
+
+/** The place of a bound value. */
+function parameter(index: number): Sql {
+  return `$${BigInt(index)}` as Sql;
+}
