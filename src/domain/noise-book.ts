@@ -12,10 +12,12 @@
 import { MeteringError } from '../errors.ts';
 import { noiseKey, wordStream, type WordStream } from '../disclosure/noise-stream.ts';
 import type { MigrationList } from '../store/migrations.ts';
-import { StoreConflict, type Store } from '../store/store.ts';
+import { type Statement, StoreConflict, type Store } from '../store/store.ts';
 import { HashSchema, type Hash } from '../system/ids.ts';
 import type { Counters } from './counters.ts';
 
+/** Stands for every namespace; no dataset can name it. */
+const LOST = '*';
 /** The namespace of datasets that name none: all of a holder's, the careful assumption. */
 export const DEFAULT_NAMESPACE = 'units';
 
@@ -82,8 +84,9 @@ export function openNoiseBook(options: NoiseBookOptions, budgetMicroRho: bigint)
           },
           {
             sql: `UPDATE noise_budget SET spent_micro_rho = spent_micro_rho + ?
-                  WHERE namespace = ? AND spent_micro_rho + ? <= ?`,
-            params: [microRho, namespace, microRho, budgetMicroRho],
+                  WHERE namespace = ? AND spent_micro_rho + ? + COALESCE(
+                    (SELECT spent_micro_rho FROM noise_budget WHERE namespace = ?), 0) <= ?`,
+            params: [microRho, namespace, microRho, LOST, budgetMicroRho],
             expectChanges: 1,
           },
           {
@@ -107,6 +110,20 @@ export function openNoiseBook(options: NoiseBookOptions, budgetMicroRho: bigint)
       const found = row?.['spent_micro_rho'];
       return typeof found === 'bigint' || typeof found === 'number' ? BigInt(found) : 0n;
     },
+  };
+}
+
+/**
+ * For an officer who accepts counters with numbers that nobody can account for: any of them may have
+ * been a charge, all of them together the whole budget. So every namespace's counts as spent, and
+ * noise is bought again only where the holder raises it.
+ */
+export function lostCharges(budgetMicroRho: bigint): Statement {
+  return {
+    sql: `INSERT INTO noise_budget (namespace, spent_micro_rho) VALUES (?, ?)
+          ON CONFLICT (namespace) DO UPDATE SET spent_micro_rho = excluded.spent_micro_rho
+          WHERE excluded.spent_micro_rho > noise_budget.spent_micro_rho`,
+    params: [LOST, budgetMicroRho],
   };
 }
 

@@ -33,6 +33,7 @@ import type { DomainState } from './domain-state.ts';
 import type { GatewayLog } from './gateway-log.ts';
 import { datasetActions } from './officer-datasets.ts';
 import { noticeOf, pause, revoke } from './officer-notices.ts';
+import { lostCharges } from './noise-book.ts';
 import type { RunSessions } from './run-sessions.ts';
 import {
   ACCEPT_STATEMENTS_MAX,
@@ -141,7 +142,7 @@ async function proposalsOf(parts: OfficerParts): Promise<Proposal[]> {
 
 /** What the gateway witnessed of this domain's own statements restores the counts exactly. */
 async function rollbackOf(parts: OfficerParts): Promise<AcceptOptions> {
-  const { state, self, clock, connection } = parts;
+  const { state, self, config, clock, connection } = parts;
   const { store, anchor, identity } = state;
   // From the first on: one that contradicts the store shows where two histories part.
   const statements: SignedSpend[] = [];
@@ -153,7 +154,8 @@ async function rollbackOf(parts: OfficerParts): Promise<AcceptOptions> {
     if (last === undefined || last.spend.seq <= afterSeq) break;
     afterSeq = last.spend.seq;
   }
-  return { store, anchor, self, identity, statements, nowMs: clock.now() };
+  const ofLoss = [lostCharges(BigInt(config.noiseBudgetMicroRho))];
+  return { store, anchor, self, identity, statements, nowMs: clock.now(), ofLoss };
 }
 
 async function proposal(parts: OfficerParts, filed: FiledContract): Promise<Proposal> {

@@ -34,6 +34,8 @@ export interface AcceptOptions {
   /** Own statements that witnesses kept, in any order. */
   readonly statements: readonly SignedSpend[];
   readonly nowMs: number;
+  /** Written with the acceptance where numbers are lost: what else they may have stood for. */
+  readonly ofLoss: readonly Statement[];
 }
 
 /**
@@ -74,6 +76,7 @@ export async function acceptRollback(options: AcceptOptions, lostRuns: number): 
       nowMs,
     }),
   };
+  if (lostRuns > 0) statements.push(...options.ofLoss);
   statements.push(
     {
       sql: 'INSERT INTO spend_gap (from_seq, to_seq, runs, accepted_at_ms) VALUES (?, ?, ?, ?)',

@@ -177,6 +177,7 @@ describe('a restored backup', () => {
     identity: cast.keyOf(SELF),
     statements,
     nowMs: NOW_MS + 1000,
+    ofLoss: [],
   });
 
   it('is noticed by the anchor, and runs are refused until the officer accepts', async () => {

@@ -4,7 +4,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openAnchor, type Anchor } from '../../src/domain/anchor.ts';
 import { COUNTER_MIGRATIONS } from '../../src/domain/counter-rows.ts';
 import { openCounters, type Counters } from '../../src/domain/counters.ts';
-import { NOISE_MIGRATIONS, openNoiseBook, type NoiseBook } from '../../src/domain/noise-book.ts';
+import {
+  lostCharges,
+  NOISE_MIGRATIONS,
+  openNoiseBook,
+  type NoiseBook,
+} from '../../src/domain/noise-book.ts';
+import { acceptRollback, viewRollback } from '../../src/domain/rollback.ts';
 import { openSqliteStore, type SqliteStore } from '../../src/store/sqlite-store.ts';
 import { HashSchema, type Hash } from '../../src/system/ids.ts';
 import { makeCast, NOW_MS } from '../fixtures/contract.ts';
@@ -129,6 +135,34 @@ describe('the privacy budget', () => {
       file: place.databaseFile,
       migrations: [COUNTER_MIGRATIONS, NOISE_MIGRATIONS],
     });
-    expect((await (await open()).counters.state()).kind).toBe('rolled-back');
+    const { counters, book: restored } = await open();
+    expect((await counters.state()).kind).toBe('rolled-back');
+    // Accepted with the charge lost: nobody knows how much it was, so all of it is.
+    const accept = async (): Promise<void> => {
+      const anchor = anchors.at(-1);
+      if (anchor === undefined) throw new Error('no anchor');
+      const identity = cast.keyOf(SELF);
+      const ofLoss = [lostCharges(BUDGET)];
+      const options = {
+        store,
+        anchor,
+        self: SELF,
+        identity,
+        statements: [],
+        nowMs: NOW_MS,
+        ofLoss,
+      };
+      await acceptRollback(options, (await viewRollback(options)).lostRuns);
+    };
+    await accept();
+    expect((await counters.state()).kind).toBe('ready');
+    expect(await codeOf(() => restored.charge(charge(3, 1n)))).toBe('quota-exceeded');
+    expect(await codeOf(() => restored.charge(charge(3, 1n, 'firms')))).toBe('quota-exceeded');
+    expect(await restored.charge(charge(1))).toBe('answered-before');
+    // Until the holder raises it.
+    const noiseSecret = new Uint8Array(32).fill(1);
+    const raised = openNoiseBook({ store, counters, noiseSecret }, 2n * BUDGET);
+    expect(await raised.charge(charge(3))).toBe('charged');
+    expect(await codeOf(() => raised.charge(charge(4)))).toBe('quota-exceeded');
   });
 });

@@ -108,6 +108,7 @@ describe('a crash while an officer accepts a rollback', () => {
       identity: cast.keyOf(SELF),
       statements: kept.slice(0, 1),
       nowMs: NOW_MS,
+      ofLoss: [],
     };
     opened.faults.arm(at, mode);
     expect(await codeOf(() => acceptRollback(options, 1))).toBe('store-unavailable');
