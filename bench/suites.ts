@@ -3,6 +3,7 @@ import type { BenchSuite } from './suite.ts';
 
 export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   counters: async () => (await import('./counters.ts')).countersSuite,
+  governance: async () => (await import('./governance.ts')).governanceSuite,
   homomorphic: async () => (await import('./homomorphic.ts')).homomorphicSuite,
   link: async () => (await import('./link.ts')).linkSuite,
   ledger: async () => (await import('./ledger.ts')).ledgerSuite,
