@@ -10,10 +10,18 @@
  */
 import { createHash } from 'node:crypto';
 import { PolicyError } from '../errors.ts';
-import { judgeDifference, SKETCH_COUNTERS } from '../disclosure/sketch.ts';
+import { judgeDifference } from '../disclosure/sketch.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import type { Statement, Store } from '../store/store.ts';
 import type { PartyId } from '../system/ids.ts';
+import {
+  decodeCounters,
+  differenceFrom,
+  type EarlierCell,
+  type EarlierReleases,
+  earlierReleases,
+  encodeCounters,
+} from './earlier-releases.ts';
 
 export const RELEASE_MIGRATIONS: MigrationList = {
   area: 'domain-releases',
@@ -28,7 +36,6 @@ export const RELEASE_MIGRATIONS: MigrationList = {
   ],
 };
 
-const PAGE_ROWS = 4096;
 const BATCH_ROWS = 1024;
 
 /** One kind of sketch of a release's cells: of the units, or of the units with a contribution. */
@@ -62,16 +69,17 @@ export interface ReleaseBook {
 
 /** @param store - holds `RELEASE_MIGRATIONS`. */
 export function openReleaseBook(store: Store): ReleaseBook {
+  const earlier = earlierReleases(store);
   let last: Promise<unknown> = Promise.resolve();
   return {
     admit(sketches, terms) {
       const before = last;
       const mine = (async (): Promise<void> => {
         await before.catch(() => undefined);
-        const fresh: Statement[] = [];
-        for (const one of sketches) fresh.push(...(await compared(store, one, terms)));
-        for (let at = 0; at < fresh.length; at += BATCH_ROWS) {
-          await store.execute(fresh.slice(at, at + BATCH_ROWS));
+        const known: ReadonlySet<number>[] = [];
+        for (const one of sketches) known.push(await compared(earlier, one, terms));
+        for (const [index, one] of sketches.entries()) {
+          await remember(store, earlier, one, terms, known[index] ?? new Set());
         }
       })();
       last = mine;
@@ -80,60 +88,34 @@ export function openReleaseBook(store: Store): ReleaseBook {
   };
 }
 
-/** @returns what to remember of it. @throws PolicyError `cell-too-small` */
+/** @returns the cells that are remembered as they are. @throws PolicyError `cell-too-small` */
 async function compared(
-  store: Store,
-  sketches: ReleaseSketches,
+  earlier: EarlierReleases,
+  { partition, kind, asked, counters }: ReleaseSketches,
   terms: ReleaseTerms,
-): Promise<readonly Statement[]> {
-  const { partition, kind, asked, released, counters } = sketches;
+): Promise<ReadonlySet<number>> {
   const known = new Set<number>();
-  let after: { cell: number; digest: string; parties: string } = {
-    cell: -1,
-    digest: '',
-    parties: '',
-  };
-  for (;;) {
-    const rows = await store.query(
-      `SELECT cell, digest, parties, counters FROM released_sketch
-       WHERE partition_id = ? AND kind = ?
-         AND (cell > ? OR (cell = ? AND (digest > ? OR (digest = ? AND parties > ?))))
-       ORDER BY cell, digest, parties LIMIT ?`,
-      [
-        partition,
-        kind,
-        after.cell,
-        after.cell,
-        after.digest,
-        after.digest,
-        after.parties,
-        PAGE_ROWS,
-      ],
-    );
-    for (const row of rows) {
-      const cell = Number(row['cell']);
-      const parties = String(row['parties']);
-      after = { cell, digest: String(row['digest']), parties };
-      if (asked[cell] !== 1) continue;
-      const earlier = row['counters'];
-      if (!(earlier instanceof Uint8Array)) continue;
-      const verdict = judgeDifference(differenceFrom(counters, cell, earlier), terms.threshold);
-      // The same persons with other parties: the difference is those parties' own.
-      const isSame = verdict === 'same' && parties === terms.parties;
-      if (verdict === 'close' || (verdict === 'same' && !isSame)) throw tooClose(terms.self);
-      if (isSame) known.add(cell);
-    }
-    if (rows.length < PAGE_ROWS) break;
-  }
-  return remembered(sketches, terms, known, released);
+  let isClose = false;
+  await earlier.each(partition, kind, ({ cell, parties, counters: before }) => {
+    if (asked[cell] !== 1) return;
+    const verdict = judgeDifference(differenceFrom(counters, cell, before), terms.threshold);
+    if (verdict === 'apart') return;
+    // The same persons with other parties: the difference is those parties' own.
+    if (verdict === 'close' || parties !== terms.parties) isClose = true;
+    else known.add(cell);
+  });
+  if (isClose) throw tooClose(terms.self);
+  return known;
 }
 
-function remembered(
-  { partition, kind, counters }: ReleaseSketches,
-  terms: ReleaseTerms,
+async function remember(
+  store: Store,
+  earlier: EarlierReleases,
+  { partition, kind, counters, released }: ReleaseSketches,
+  { parties, nowMs }: ReleaseTerms,
   known: ReadonlySet<number>,
-  released: Uint8Array,
-): readonly Statement[] {
+): Promise<void> {
+  const cells: EarlierCell[] = [];
   const statements: Statement[] = [];
   for (const [cell, isReleased] of released.entries()) {
     if (isReleased !== 1 || known.has(cell)) continue;
@@ -143,41 +125,19 @@ function remembered(
       sql: `INSERT INTO released_sketch
             (partition_id, kind, cell, digest, parties, counters, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT DO NOTHING`,
-      params: [partition, kind, cell, digest, terms.parties, bytes, terms.nowMs],
+      params: [partition, kind, cell, digest, parties, bytes, nowMs],
     });
+    cells.push({ cell, parties, counters: decodeCounters(bytes) });
   }
-  return statements;
-}
-
-/** 16-bit counters where all fit, else 32-bit; none at all for an empty cell. */
-export function encodeCounters(counters: Int32Array, cell: number): Uint8Array {
-  const own = counters.subarray(cell * SKETCH_COUNTERS, (cell + 1) * SKETCH_COUNTERS);
-  let most = 0;
-  for (const counter of own) most = Math.max(most, Math.abs(counter));
-  if (most === 0) return new Uint8Array();
-  const packed = most < 2 ** 15 ? Int16Array.from(own) : Int32Array.from(own);
-  return new Uint8Array(packed.buffer);
-}
-
-/** The estimate of `estimatedDifference`, from stored counters. */
-export function differenceFrom(counters: Int32Array, cell: number, stored: Uint8Array): number {
-  const isWide = stored.length === SKETCH_COUNTERS * 4;
-  // A row's bytes may begin anywhere in their buffer.
-  const aligned = stored.byteOffset % 4 === 0 ? stored : stored.slice();
-  const { buffer, byteOffset } = aligned;
-  const earlier =
-    stored.length === 0
-      ? undefined
-      : isWide
-        ? new Int32Array(buffer, byteOffset, SKETCH_COUNTERS)
-        : new Int16Array(buffer, byteOffset, SKETCH_COUNTERS);
-  const from = cell * SKETCH_COUNTERS;
-  let sum = 0;
-  for (let counter = 0; counter < SKETCH_COUNTERS; counter += 1) {
-    const difference = (counters[from + counter] ?? 0) - (earlier?.[counter] ?? 0);
-    sum += difference * difference;
+  try {
+    for (let at = 0; at < statements.length; at += BATCH_ROWS) {
+      await store.execute(statements.slice(at, at + BATCH_ROWS));
+    }
+  } catch (error) {
+    earlier.forget();
+    throw error;
   }
-  return sum / SKETCH_COUNTERS;
+  earlier.written(partition, kind, cells);
 }
 
 function tooClose(party: PartyId): PolicyError {
