@@ -1,5 +1,6 @@
 /** The gateway's configuration file, as `weir init gateway` writes it and an operator edits it. */
 import { z } from 'zod';
+import { OPERATOR_QUOTAS_MAX, OperatorQuotaSchema } from '../runs/operator-quotas.ts';
 
 export const GatewayConfigSchema = z.strictObject({
   format: z.literal('weir-gateway/1'),
@@ -29,6 +30,9 @@ export const GatewayConfigSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9-]{1,63}$/)
     .default('gateway-1'),
+  /** Limits besides the contracts' own; their days and months are those of `quotaTimeZone`. */
+  quotas: z.array(OperatorQuotaSchema).max(OPERATOR_QUOTAS_MAX).default([]),
+  quotaTimeZone: z.string().max(64).default('Asia/Shanghai'),
   runs: z
     .strictObject({
       /** Runs at work at once; beyond that callers are told to come again. */

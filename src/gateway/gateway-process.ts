@@ -188,6 +188,8 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
   const receipts = new ReceiptIssuer({ deps, identity, contracts: active });
   const runs = new RunService(deps, active, receipts, {
     concurrentMax: config.runs.concurrentMax,
+    quotas: config.quotas,
+    quotaTimeZone: config.quotaTimeZone,
     timeoutMs: config.runs.timeoutS * 1000,
   });
   const source = eventSource(encodeBase64url(identity.publicKey));

@@ -14,20 +14,24 @@ import type { RunRow } from './run-rows.ts';
 /** Which dimension is used up, what is left of it and when it resets. */
 export function exceeded(outcome: Extract<ReserveOutcome, { kind: 'exceeded' }>): MeteringError {
   const { account, left } = outcome;
+  const [of = 'contract', name = ''] = account.subject.split(':', 2);
   const facts: ErrorFacts = {
     dimension: `${account.dimension}/${account.window}`,
     left: String(left satisfies Units),
+    ...(of === 'contract' ? {} : { rule: `quota of ${of} ${name}` }),
     ...(account.resetsAtMs === undefined
       ? {}
       : { resetsAt: new Date(account.resetsAtMs).toISOString() }),
     remedy:
       account.resetsAtMs === undefined
-        ? 'The contract is used up in this dimension: a new contract is needed.'
+        ? of === 'contract'
+          ? 'The contract is used up in this dimension: a new contract is needed.'
+          : 'The operator decides on more.'
         : 'Try again after the window resets.',
   };
   return new MeteringError(
     'quota-exceeded',
-    `The contract's quota of ${account.dimension} (${account.window}) leaves ${left}; nothing was run.`,
+    `The ${of}'s quota of ${account.dimension} (${account.window}) leaves ${left}; nothing was run.`,
     facts,
   );
 }

@@ -17,6 +17,7 @@ import { TERMINAL_STATES } from './run-events.ts';
 import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
 import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
 import type { ActiveContracts } from './active-contracts.ts';
+import { type OperatorQuota, operatorAccounts } from './operator-quotas.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { completeIfUsedUp } from './used-up.ts';
 import { conflict, endedWithout, exceeded, expiredResult, unknownRun } from './run-errors.ts';
@@ -24,6 +25,9 @@ import { insertRun, readRun, readRunByKey, readSealedResult, type RunRow } from 
 
 export interface RunServiceOptions {
   readonly concurrentMax: number;
+  /** What the operator limits besides the contracts. */
+  readonly quotas: readonly OperatorQuota[];
+  readonly quotaTimeZone: string;
   readonly timeoutMs: number;
 }
 
@@ -180,7 +184,11 @@ export class RunService {
 
   /** The quota accounts that a run of this contract draws on now. */
   accounts(contract: Contract, nowMs: number): readonly QuotaAccount[] {
-    return quotaAccounts(contract, nowMs, this.#calendars.of(contract.timeZone));
+    const { quotas, quotaTimeZone } = this.#options;
+    return [
+      ...quotaAccounts(contract, nowMs, this.#calendars.of(contract.timeZone)),
+      ...operatorAccounts(quotas, contract, nowMs, this.#calendars.of(quotaTimeZone)),
+    ];
   }
 
   #admit(): void {

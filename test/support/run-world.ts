@@ -40,6 +40,7 @@ import { EventLog } from '../../src/runs/event-log.ts';
 import type { ActiveContracts } from '../../src/runs/active-contracts.ts';
 import { ReceiptIssuer } from '../../src/runs/receipt-issuer.ts';
 import type { RunDependencies } from '../../src/runs/run-machine.ts';
+import type { OperatorQuota } from '../../src/runs/operator-quotas.ts';
 import { RunService, type StartCommand } from '../../src/runs/run-service.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
 import { systemClock } from '../../src/system/clock.ts';
@@ -86,7 +87,10 @@ export interface RunWorld {
 }
 
 /** @param changes - top-level fields of the contract that all have signed. */
-export async function openRunWorld(changes: Partial<Contract> = {}): Promise<RunWorld> {
+export async function openRunWorld(
+  changes: Partial<Contract> = {},
+  quotas: readonly OperatorQuota[] = [],
+): Promise<RunWorld> {
   const directory = mkdtempSync(join(tmpdir(), 'weir-runs-'));
   mkdirSync(join(directory, 'state'));
   const cast = makeCast();
@@ -139,7 +143,12 @@ export async function openRunWorld(changes: Partial<Contract> = {}): Promise<Run
     },
   };
   const receipts = new ReceiptIssuer({ deps, identity, contracts: active });
-  const runs = new RunService(deps, active, receipts, { concurrentMax: 4, timeoutMs: 60_000 });
+  const runs = new RunService(deps, active, receipts, {
+    concurrentMax: 4,
+    timeoutMs: 60_000,
+    quotas,
+    quotaTimeZone: 'Asia/Shanghai',
+  });
   const world: RunWorld = {
     cast,
     contract,
