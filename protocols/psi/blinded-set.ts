@@ -96,6 +96,7 @@ export async function prepareSet(
     const { distinct } = settled;
     return { secret, points, items: keys.size, distinct, wireItems: points.size, close };
   } catch (error) {
+    secret.fill(0);
     await points.close();
     throw error;
   } finally {

@@ -45,7 +45,7 @@ const DATE_PATTERNS: Readonly<Record<DateFormat, { pattern: RegExp; order: reado
 /**
  * A value in canonical form: text, digits, or a day as YYYY-MM-DD.
  *
- * Case folding is upper then lower casing by Unicode, not by locale. All rules rest on the Unicode
+ * Case folding is lower, upper, then lower casing by Unicode, not by locale. All rules rest on the Unicode
  * version of the running JavaScript engine; characters older than both sides' versions agree.
  */
 export function canonicalValue(
@@ -59,8 +59,9 @@ export function canonicalValue(
   if (column.type === 'integer') return canonicalInteger(text);
   if (column.type === 'date') return canonicalDate(text, column.format);
   if (column.keepCase === true) return text;
-  // Folding can undo the normal form (and trimming is cheap), so both are done once more.
-  return text.toUpperCase().toLowerCase().normalize('NFKC').trim();
+  // Lower case first: the capital ẞ has no other upper case, while ß has SS. Folding can undo the
+  // normal form (and trimming is cheap), so both are done once more.
+  return text.toLowerCase().toUpperCase().toLowerCase().normalize('NFKC').trim();
 }
 
 /**

@@ -47,7 +47,7 @@ export function parseHello(params: PsiParams, role: PsiRole, message: Uint8Array
   if (!equalBytes(message, expected)) {
     throw new ProtocolError('transcript-mismatch', 'the peer runs with other parameters');
   }
-  if (items > params.setSizeMax) {
+  if (items > (params.peerSizeMax ?? params.setSizeMax)) {
     throw new ProtocolError('set-too-large', `the peer announces ${items} items`);
   }
   if (!isWireSize(params, items)) {

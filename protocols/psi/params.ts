@@ -27,6 +27,8 @@ export interface PsiParams {
   readonly chunkItems: number;
   /** More items than this, padded, on either side end the run. */
   readonly setSizeMax: number;
+  /** The peer's own limit, where it is another. */
+  readonly peerSizeMax?: number;
 }
 
 export const CONTEXT_BYTES = 32;
@@ -53,7 +55,9 @@ export function requireParams(params: PsiParams): void {
   const { chunkItems, setSizeMax, noiseSlots, context } = params;
   const isCount = (value: number, most: number): boolean =>
     Number.isInteger(value) && value >= 1 && value <= most;
-  if (!isCount(chunkItems, CHUNK_ITEMS_MAX) || !isCount(setSizeMax, SET_SIZE_MAX)) {
+  const peerSizeMax = params.peerSizeMax ?? setSizeMax;
+  const areSizes = isCount(setSizeMax, SET_SIZE_MAX) && isCount(peerSizeMax, SET_SIZE_MAX);
+  if (!isCount(chunkItems, CHUNK_ITEMS_MAX) || !areSizes) {
     throw new ProtocolError('parameter-invalid', 'chunk or set size is out of range');
   }
   if (!Number.isInteger(noiseSlots) || noiseSlots < 0 || noiseSlots > NOISE_SLOTS_MAX) {

@@ -1,31 +1,30 @@
 /** Pieces kept in the order they came, in little memory: spilled as they come, read back once. */
-import type { OpenSpill, Spill } from './spill.ts';
+import { LazySpill, type OpenSpill } from './spill.ts';
 
 /** Owns a spill: `close` it. */
 export class PieceLog {
-  readonly #openSpill: OpenSpill;
+  readonly #spill: LazySpill;
   readonly #places: { readonly offset: number; readonly lengthBytes: number }[] = [];
-  #spill: Spill | undefined;
 
   constructor(openSpill: OpenSpill) {
-    this.#openSpill = openSpill;
+    this.#spill = new LazySpill(openSpill);
   }
 
   async add(piece: Uint8Array): Promise<void> {
-    this.#spill ??= await this.#openSpill();
-    this.#places.push({ offset: await this.#spill.append(piece), lengthBytes: piece.length });
+    const spill = await this.#spill.opened();
+    this.#places.push({ offset: await spill.append(piece), lengthBytes: piece.length });
   }
 
   async *read(): AsyncGenerator<Uint8Array> {
-    if (this.#spill === undefined) return;
+    if (this.#places.length === 0) return;
+    const spill = await this.#spill.opened();
     for (const { offset, lengthBytes } of this.#places) {
-      yield await this.#spill.read(offset, lengthBytes);
+      yield await spill.read(offset, lengthBytes);
     }
   }
 
   async close(): Promise<void> {
     this.#places.length = 0;
-    await this.#spill?.close();
-    this.#spill = undefined;
+    await this.#spill.close();
   }
 }

@@ -6,7 +6,7 @@
  */
 import { releaseBytes } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
-import type { OpenSpill, Spill } from './spill.ts';
+import { LazySpill, type OpenSpill } from './spill.ts';
 
 /** Records of one buffer; below this many nothing is spilled. */
 export const BUFFER_RECORDS = 65_536;
@@ -33,16 +33,15 @@ export interface RecordShape {
 /** Owns a spill: `close` it. Records are added first, then read, as often as needed. */
 export class SortedList {
   readonly shape: RecordShape;
-  readonly #openSpill: OpenSpill;
   readonly #runs: Run[] = [];
-  #spill: Spill | undefined;
+  readonly #spill: LazySpill;
   #buffer: Uint8Array;
   #buffered = 0;
   #size = 0;
 
   constructor(shape: RecordShape, openSpill: OpenSpill) {
     this.shape = shape;
-    this.#openSpill = openSpill;
+    this.#spill = new LazySpill(openSpill);
     this.#buffer = new Uint8Array(0);
   }
 
@@ -54,6 +53,7 @@ export class SortedList {
   /** Adds whole records. */
   async add(records: Uint8Array): Promise<void> {
     const { recordBytes } = this.shape;
+    this.#spill.requireOpen();
     for (let at = 0; at < records.length; ) {
       if (this.#buffered === BUFFER_RECORDS) await this.#spillBuffer();
       const free = (BUFFER_RECORDS - this.#buffered) * recordBytes;
@@ -87,8 +87,7 @@ export class SortedList {
   async close(): Promise<void> {
     this.#buffer = new Uint8Array(0);
     this.#runs.length = 0;
-    await this.#spill?.close();
-    this.#spill = undefined;
+    await this.#spill.close();
   }
 
   /** Grows the buffer by doubling, so that small lists stay small. */
@@ -102,8 +101,8 @@ export class SortedList {
 
   async #spillBuffer(): Promise<void> {
     const { records, starts } = intoBuckets(this.#buffer, this.shape);
-    this.#spill ??= await this.#openSpill();
-    this.#runs.push({ offset: await this.#spill.append(records), starts });
+    const spill = await this.#spill.opened();
+    this.#runs.push({ offset: await spill.append(records), starts });
     releaseBytes(records);
     this.#buffered = 0;
   }
@@ -112,8 +111,9 @@ export class SortedList {
     const { recordBytes } = this.shape;
     const start = run.starts[from] ?? 0;
     const length = (run.starts[to] ?? 0) - start;
-    if (length === 0 || this.#spill === undefined) return new Uint8Array(0);
-    return this.#spill.read(run.offset + start * recordBytes, length * recordBytes);
+    if (length === 0) return new Uint8Array(0);
+    const spill = await this.#spill.opened();
+    return spill.read(run.offset + start * recordBytes, length * recordBytes);
   }
 }
 

@@ -13,6 +13,44 @@ export interface Spill {
 /** Opens an empty spill; each list has its own. */
 export type OpenSpill = () => Promise<Spill>;
 
+/**
+ * A spill that is opened when first needed. Closing it also closes one that is being opened just
+ * then: a run that breaks off must leave no file behind.
+ */
+export class LazySpill {
+  readonly #openSpill: OpenSpill;
+  #spill: Spill | undefined;
+  #isClosed = false;
+
+  constructor(openSpill: OpenSpill) {
+    this.#openSpill = openSpill;
+  }
+
+  /** @throws ProtocolError `message-unexpected` once closed. */
+  async opened(): Promise<Spill> {
+    if (!this.#isClosed && this.#spill === undefined) {
+      const spill = await this.#openSpill();
+      if (this.#isClosed) await spill.close();
+      else this.#spill = spill;
+    }
+    if (this.#spill !== undefined) return this.#spill;
+    throw new ProtocolError('message-unexpected', 'a list was used after it was closed');
+  }
+
+  /** @throws ProtocolError `message-unexpected` once closed. */
+  requireOpen(): void {
+    if (!this.#isClosed) return;
+    throw new ProtocolError('message-unexpected', 'a list was used after it was closed');
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const spill = this.#spill;
+    this.#spill = undefined;
+    await spill?.close();
+  }
+}
+
 /** A spill that keeps everything in memory: for small sets and tests. */
 export async function memorySpill(): Promise<Spill> {
   const parts: { offset: number; bytes: Uint8Array }[] = [];

@@ -89,7 +89,7 @@ export async function sumShared(
     }
   }
   const secret = machine.randomBytes(MASK_SECRET_BYTES);
-  const masked = await engine.mask(publicKey, sum, secret);
+  const masked = await engine.mask(publicKey, sum, secret).finally(() => secret.fill(0));
   await channel.send(SUM_MASKED, encodeChunk(0, masked.ciphertext, SUM_CIPHERTEXT_BYTES));
   return masked.foldedMask;
 }

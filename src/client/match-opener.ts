@@ -6,7 +6,7 @@ import type { Contract } from '../contracts/contract.ts';
 import type { ResultPlace } from '../contracts/sealed-result.ts';
 import type { Release } from '../computations/computation.ts';
 import { matchShapeOf, type MatchShape } from '../computations/psi/shape.ts';
-import { openStatement } from '../computations/psi/statement.ts';
+import { openStatement, type Statement } from '../computations/psi/statement.ts';
 import { SEALED_KEYS_COLUMN, SEALED_SUM_COLUMN } from '../computations/psi/wire.ts';
 import { AbortError } from '../errors.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
@@ -31,22 +31,24 @@ export async function openMatch(
 ): Promise<Release> {
   const shape = matchShapeOf(contract, {});
   const texts = release.rows.map(([text]) => text);
-  const open = (index: number, party: MatchShape['sender']): Promise<Release> => {
+  const open = (index: number, party: MatchShape['sender']): Promise<Statement> => {
     const text = texts[index];
     if (typeof text !== 'string') throw malformed();
     return openStatement(text, place, party, contract, recipient);
   };
-  if (release.columns[0] === SEALED_KEYS_COLUMN) return open(0, shape.receiver);
+  if (release.columns[0] === SEALED_KEYS_COLUMN) return (await open(0, shape.receiver)).release;
   if (shape.plan.sum === undefined) throw malformed();
   const [received, sent] = [await open(0, shape.receiver), await open(1, shape.sender)];
+  // Halves of two runs would add up to a number like any other.
+  if (received.descriptorHash !== sent.descriptorHash) throw malformed();
   const columns = ['shared', shape.plan.sum.as];
-  const [row] = received.rows;
+  const [row] = received.release.rows;
   // Withheld: the receiver keeps its half, and the sender's alone says nothing.
   if (row === undefined)
     return { columns, rows: [[null, null]], suppressedCells: 2, releasedCells: 0 };
   const shared = row[0];
   if (typeof shared !== 'number') throw malformed();
-  const sum = openSum(residueOf(sent.rows[0]?.[0]), residueOf(row[1]));
+  const sum = openSum(residueOf(sent.release.rows[0]?.[0]), residueOf(row[1]));
   const text = decimalOf(sum, shape.sumBounds?.scale ?? 0);
   return { columns, rows: [[shared, text]], suppressedCells: 0, releasedCells: 2 };
 }

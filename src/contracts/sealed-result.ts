@@ -42,9 +42,14 @@ export interface ResultPlace {
   readonly contractHash: Hash;
 }
 
+/** Padding of a result: with it, its length tells no more than a power of two from here on. */
+export interface ResultPadding {
+  readonly sizeBytesMin: number;
+}
+
 /**
  * Encrypts a result to the recipient the contract names.
- * @returns compact JWE text; its length tells the result's size.
+ * @returns compact JWE text; its length tells the result's size, or only its bucket where padded.
  * @throws InputError `set-too-large` beyond `RESULT_BYTES_MAX`
  */
 export async function sealResult(
@@ -56,10 +61,11 @@ export async function sealResult(
     readonly releasedCells: number;
   },
   recipient: Contract['recipient'],
+  padding?: ResultPadding,
 ): Promise<string> {
   const { runId, contractHash } = place;
   const document = { format: TYPE, runId, contractHash, release };
-  const bytes = new TextEncoder().encode(JSON.stringify(document));
+  const bytes = padded(new TextEncoder().encode(JSON.stringify(document)), padding);
   if (bytes.length > RESULT_BYTES_MAX) {
     throw new InputError('set-too-large', 'The result is too large.', {
       rule: `at most ${RESULT_BYTES_MAX} bytes`,
@@ -111,6 +117,19 @@ export async function openResult(
     rule: 'recipient key, run and contract',
     remedy: 'Use the recipient’s key, and the result of this very run.',
   });
+}
+
+/** White space behind JSON changes nothing of what it says. */
+function padded(
+  bytes: Uint8Array<ArrayBuffer>,
+  padding: ResultPadding | undefined,
+): Uint8Array<ArrayBuffer> {
+  if (padding === undefined) return bytes;
+  let sizeBytes = padding.sizeBytesMin;
+  while (sizeBytes < bytes.length) sizeBytes *= 2;
+  const out = new Uint8Array(sizeBytes).fill(' '.charCodeAt(0));
+  out.set(bytes);
+  return out;
 }
 
 function headerOf(place: ResultPlace): CompactJWEHeaderParameters {

@@ -22,6 +22,7 @@ describe('canonical values', () => {
     [TEXT, 'A\u030angstro\u0308m', 'ångström'],
     [TEXT, 'STRASSE', 'strasse'],
     [TEXT, 'straße', 'strasse'],
+    [TEXT, 'STRAẞE', 'strasse'],
     [TEXT, 'ＡＢＣ１２', 'abc12'],
     [TEXT, '\u3000航班\u00a0', '航班'],
     [TEXT, 'ΟΔΟΣ', canonicalValue(TEXT, 'οδος')],
@@ -69,6 +70,24 @@ describe('canonical values', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe('case folding', () => {
+  it('brings every character, its cases and its decomposed forms to one key', () => {
+    const different: string[] = [];
+    for (let code = 0x21; code < 0x2_0000; code++) {
+      // Han, Hangul and surrogates have no cases.
+      if (code >= 0x3400 && code < 0xa000) continue;
+      if (code >= 0xac00 && code < 0xe000) continue;
+      const value = `a${String.fromCodePoint(code)}b`;
+      const key = canonicalValue(TEXT, value);
+      const spellings = [value.toUpperCase(), value.toLowerCase(), value.normalize('NFD')];
+      if (spellings.some((spelling) => canonicalValue(TEXT, spelling) !== key)) {
+        different.push(code.toString(16));
+      }
+    }
+    expect(different).toEqual([]);
   });
 });
 

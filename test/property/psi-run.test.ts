@@ -12,7 +12,7 @@ import { openMatch } from '../../src/client/match-opener.ts';
 import type { Release } from '../../src/computations/computation.ts';
 import { encodeStatement } from '../../src/computations/psi/statement.ts';
 import type { ResultPlace } from '../../src/contracts/sealed-result.ts';
-import { RunIdSchema } from '../../src/system/ids.ts';
+import { HashSchema, RunIdSchema } from '../../src/system/ids.ts';
 import { eddsaSuite } from '../../src/system/signature-suite.ts';
 import type { PartyId } from '../../src/system/ids.ts';
 import { openPool } from '../../src/pool/piscina-pool.ts';
@@ -285,6 +285,7 @@ describe('a sum over the join', () => {
     });
     const forged = await encodeStatement(
       place,
+      HashSchema.parse('0'.repeat(64)),
       EAST,
       { columns: ['half'], rows: [['1']], suppressedCells: 0, releasedCells: 0 },
       contract.recipient,

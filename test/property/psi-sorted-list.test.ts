@@ -101,6 +101,40 @@ describe('a sorted list', () => {
   });
 });
 
+describe('what is closed while it spills', () => {
+  it('leaves nothing open behind, and takes nothing more', async () => {
+    let open = 0;
+    let goOn = (): void => {};
+    const asked = Promise.withResolvers<void>();
+    const openSpill = async (): Promise<Spill> => {
+      asked.resolve();
+      await new Promise<void>((resolve) => (goOn = resolve));
+      open += 1;
+      const spill = await memorySpill();
+      return {
+        ...spill,
+        close: async () => {
+          open -= 1;
+        },
+      };
+    };
+    const list = new SortedList({ recordBytes: 1, keyBytes: 1 }, openSpill);
+    const adding = list.add(new Uint8Array(BUFFER_RECORDS + 1));
+    await asked.promise;
+    await list.close();
+    goOn();
+    await expect(adding).rejects.toMatchObject({ code: 'message-unexpected' });
+    await expect(list.add(new Uint8Array(1))).rejects.toMatchObject({ code: 'message-unexpected' });
+    const log = new PieceLog(openSpill);
+    const logging = log.add(new Uint8Array(1));
+    await setImmediate();
+    await log.close();
+    goOn();
+    await expect(logging).rejects.toMatchObject({ code: 'message-unexpected' });
+    expect(open).toBe(0);
+  });
+});
+
 describe('streams', () => {
   it('regroup without losing or adding a byte', async () => {
     await fc.assert(

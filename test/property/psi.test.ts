@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { nobleCurve } from '../../protocols/common/noble-curve.ts';
 import { inPlaceEngine } from '../../protocols/psi/blind.ts';
+import { encodeHello, parseHello } from '../../protocols/psi/messages.ts';
 import { bucketOf, type PsiParams } from '../../protocols/psi/params.ts';
 import { openCurve } from '../../workers/native-curve.ts';
 import { PARAMS, naiveShared, runPsi } from '../fixtures/psi.ts';
@@ -178,6 +179,14 @@ describe('sizes', () => {
       },
     });
     await expect(announced).rejects.toMatchObject({ code: 'set-too-large' });
+    const peerSmaller = { ...PARAMS, setSizeMax: 64, peerSizeMax: 16 };
+    for (const role of ['sender', 'receiver'] as const) {
+      const hello = (items: number): Uint8Array => encodeHello(PARAMS, role, items);
+      expect(parseHello(peerSmaller, role, hello(16))).toBe(16);
+      expect(() => parseHello(peerSmaller, role, hello(32))).toThrow(
+        expect.objectContaining({ code: 'set-too-large' }),
+      );
+    }
     await expect(runPsi(small, numbered(0, 16), numbered(0, 16))).resolves.toMatchObject({
       outcome: { shared: 16 },
     });

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { assertInvariant, StateError } from '../../errors.ts';
-import { GATEWAY } from '../../system/ids.ts';
+import { GATEWAY, HashSchema } from '../../system/ids.ts';
 import {
   prepareSet,
   type BlindedSet,
@@ -36,7 +36,7 @@ const HALF = { suppressedCells: 0, releasedCells: 0 };
 export async function runPsiDomain(role: DomainRole): Promise<void> {
   await asPsiAbort(async () => {
     const shape = verifiedShape(role);
-    const params = psiParams(shape, role.descriptorHash);
+    const params = psiParams(shape, role.descriptorHash, role.self);
     const directory = await role.source.spillDirectory();
     const machine: PsiMachine = {
       engine: poolEngine(role.pool, availableParallelism(), role.channel.signal),
@@ -171,7 +171,9 @@ function sumEngineOf(role: DomainRole): SumEngine {
 function stated(role: DomainRole, release: Release): Promise<string> {
   const { runId, contractHash } = role.descriptor;
   const { recipient } = role.contract;
-  return encodeStatement({ runId, contractHash }, role.self, release, recipient, role.identity);
+  const hash = HashSchema.parse(Buffer.from(role.descriptorHash).toString('hex'));
+  const place = { runId, contractHash };
+  return encodeStatement(place, hash, role.self, release, recipient, role.identity);
 }
 
 /** Disclosure control over the one number: one cell, to which both holders contribute. */
@@ -196,7 +198,7 @@ async function resultOf(
     const rows = isPermitted && half !== undefined ? [[shared, half.toString()]] : [];
     return { ask, statement: await stated(role, { ...HALF, columns: ['shared', 'half'], rows }) };
   }
-  // Sealed also where nothing may be released, so that the gateway cannot tell by its absence.
+  // Sealed and padded also where nothing may be released, so that the gateway cannot tell.
   const keys = isPermitted
     ? await sharedKeys(role, shape, matching.log, outcome.rows ?? new Uint32Array(0))
     : [];

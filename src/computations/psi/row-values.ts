@@ -1,7 +1,8 @@
 /** The values that are summed over the join, row by row as the keys are read. */
 import type { ColumnBounds } from '../../contracts/contract.ts';
 
-const INTEGER = /^-?\d{1,18}$/;
+/** Whatever a 128-bit column holds. */
+const INTEGER = /^-?\d{1,39}$/;
 
 /**
  * Collects one value a key, in units of 10^−scale, clamped to the declared bounds; a value that is

@@ -134,7 +134,9 @@ function proveNoOverflow(
 }
 
 /** The protocol's parameters: always padded, since consent or a filter may have taken rows out. */
-export function psiParams(shape: MatchShape, descriptorHash: Uint8Array): PsiParams {
+export function psiParams(shape: MatchShape, descriptorHash: Uint8Array, self: PartyId): PsiParams {
+  // Each holder is held to its own row cap: a lower one bounds how much it can ask about.
+  const peer = self === shape.sender ? shape.receiver : shape.sender;
   return {
     mode: shape.plan.ask,
     context: descriptorHash,
@@ -142,7 +144,8 @@ export function psiParams(shape: MatchShape, descriptorHash: Uint8Array): PsiPar
     duplicates: shape.plan.duplicates,
     noiseSlots: noiseSlotsOf(shape.noise),
     chunkItems: CHUNK_ITEMS,
-    setSizeMax: Math.max(...shape.itemsMax.values()),
+    setSizeMax: shape.itemsMax.get(self) ?? 1,
+    peerSizeMax: shape.itemsMax.get(peer) ?? 1,
   };
 }
 

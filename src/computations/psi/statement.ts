@@ -5,16 +5,17 @@
  */
 import { z } from 'zod';
 import type { Contract } from '../../contracts/contract.ts';
-import {
-  openResult,
-  type Result,
-  type ResultPlace,
-  sealResult,
-} from '../../contracts/sealed-result.ts';
+import { openResult, type ResultPlace, sealResult } from '../../contracts/sealed-result.ts';
 import { signKeyOf } from '../../contracts/signed-documents.ts';
 import { JWS_LENGTH_MAX, signDocument, verifyDocument } from '../../contracts/signing.ts';
 import { AbortError } from '../../errors.ts';
-import { HashSchema, PartyIdSchema, RunIdSchema, type PartyId } from '../../system/ids.ts';
+import {
+  HashSchema,
+  PartyIdSchema,
+  RunIdSchema,
+  type Hash,
+  type PartyId,
+} from '../../system/ids.ts';
 import type { KeyPair } from '../../system/signature-suite.ts';
 import type { Release } from '../computation.ts';
 import { REVEALED_KEYS_MAX } from './shape.ts';
@@ -28,6 +29,8 @@ const StatementSchema = z.strictObject({
     format: z.literal('weir-match/1'),
     runId: RunIdSchema,
     contractHash: HashSchema,
+    /** Of the very descriptor: halves of two runs or attempts give no sum. */
+    descriptorHash: HashSchema,
     party: PartyIdSchema,
     /** Compact JWE to the recipient. */
     sealed: z.string().max(SEALED_LENGTH_MAX),
@@ -36,18 +39,35 @@ const StatementSchema = z.strictObject({
   jws: z.string().max(JWS_LENGTH_MAX),
 });
 
+/** By its length the gateway is not to tell a number that was withheld from one that was not. */
+const PADDING = { sizeBytesMin: 1024 } as const;
+
 /** A release that only the recipient can read, with this party's word for it, as text. */
 export async function encodeStatement(
   place: ResultPlace,
+  descriptorHash: Hash,
   party: PartyId,
   release: Release,
   recipient: Contract['recipient'],
   identity: KeyPair,
 ): Promise<string> {
   const { runId, contractHash } = place;
-  const sealed = await sealResult(place, release, recipient);
-  const statement = { format: 'weir-match/1', runId, contractHash, party, sealed };
+  const sealed = await sealResult(place, release, recipient, PADDING);
+  const statement = {
+    format: 'weir-match/1',
+    runId,
+    contractHash,
+    descriptorHash,
+    party,
+    sealed,
+  };
   return JSON.stringify({ statement, jws: signDocument('weir/match/v1', statement, identity) });
+}
+
+/** What a party said, and of which descriptor. */
+export interface Statement {
+  readonly release: Release;
+  readonly descriptorHash: Hash;
 }
 
 /**
@@ -61,7 +81,7 @@ export async function openStatement(
   party: PartyId,
   contract: Contract,
   recipient: KeyPair,
-): Promise<Result['release']> {
+): Promise<Statement> {
   const { statement, jws } = parseStatement(text);
   verifyDocument('weir/match/v1', statement, jws, signKeyOf(contract, party), party);
   const { runId, contractHash } = place;
@@ -70,7 +90,8 @@ export async function openStatement(
     statement.contractHash === contractHash &&
     statement.party === party;
   if (!isOfThisRun) throw malformed();
-  return (await openResult(statement.sealed, place, recipient)).release;
+  const { release } = await openResult(statement.sealed, place, recipient);
+  return { release, descriptorHash: statement.descriptorHash };
 }
 
 function parseStatement(text: string): z.infer<typeof StatementSchema> {

@@ -49,7 +49,8 @@ export function parsePsiResult(bytes: Uint8Array, ask: PsiResult['ask']): PsiRes
 
 /**
  * Runs a role; a check of the protocol that fails ends it as a typed abort.
- * @throws AbortError `transcript-mismatch`; other WeirErrors as they are.
+ * @throws AbortError `transcript-mismatch`; `domain-failed` where the native library failed; other
+ *   WeirErrors as they are.
  */
 export async function asPsiAbort<Answer>(work: () => Promise<Answer>): Promise<Answer> {
   try {
@@ -57,7 +58,8 @@ export async function asPsiAbort<Answer>(work: () => Promise<Answer>): Promise<A
   } catch (error) {
     if (error instanceof WeirError || !(error instanceof ProtocolError)) throw error;
     throw new AbortError(
-      'transcript-mismatch',
+      // The native library's own failure is nobody's message.
+      error.code === 'encoding-failed' ? 'domain-failed' : 'transcript-mismatch',
       'A message of the match did not pass its checks.',
       { rule: error.code },
       { cause: error },
