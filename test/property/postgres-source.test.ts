@@ -7,6 +7,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AnonymityExaminer } from '../../src/catalog/anonymity.ts';
 import type { AggregateQuery, DataSource } from '../../src/catalog/data-source.ts';
+import { OTHER_LABEL } from '../../src/contracts/plan.ts';
 import { DatasetRegistrationSchema, type DatasetRegistration } from '../../src/catalog/dataset.ts';
 import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
@@ -195,6 +196,59 @@ describe.skipIf(found === undefined)('PostgreSQL source', () => {
     // Fixed by the data: the same question counts the same rows.
     expect(plainAnswer(await units.aggregate(asked(2, 1)))).toEqual(bounded);
     expect(await codeOf(source.describe().then(() => source.aggregate(asked(1, 1))))).toBe(
+      'query-not-supported',
+    );
+  });
+
+  it('tells who is in which cell as the files’ source does, byte by byte', async () => {
+    const all = Array.from({ length: 300 }, (_, index) => ({
+      ...empty,
+      at: `2001-06-30 0${index % 5}:00:00`,
+      kind: index % 6 === 0 ? null : index % 7 === 0 ? '' : `k${index % 41} 北京`,
+      whole: index % 11 === 0 ? null : String(index - 100),
+      exact: '12.345000',
+    }));
+    const sums = ['whole', 'exact'].map((column) => ({
+      column,
+      minimum: '-50',
+      maximum: '150',
+      scale: 1,
+      squares: true,
+    }));
+    const hours = { column: 'hour', labels: ['00', '01', '02', '03'] };
+    const asked = { groups: [hours], chosen: [['00', '01', '02', OTHER_LABEL]], sums };
+    const itemsOf = async (from: DataSource): Promise<string[]> => {
+      const items: string[] = [];
+      let before = 0;
+      await from.unitItems?.(asked, ({ cells, items: kinds }) => {
+        for (const [row, cell] of cells.entries()) {
+          expect(cell).toBeGreaterThanOrEqual(before);
+          before = cell;
+          const bytes = kinds.map((kind) => Buffer.from(kind.slice(16 * row, 16 * row + 16)));
+          items.push([cell, ...bytes.map((one) => one.toString('hex'))].join(' '));
+        }
+      });
+      return items.toSorted((a, b) => (a < b ? -1 : 1));
+    };
+    await table.fill(all);
+    const own = await open(changed(byUnit));
+    await inTemporaryDirectory(async (files) => {
+      await writeTable(files, 'parquet', all);
+      const other = await openDuckDbSource({
+        registration: DatasetRegistrationSchema.parse({
+          ...registrationOf('parquet', LABELS),
+          ...byUnit,
+        }),
+        directory: files,
+        spillDirectory: join(files, 'spill'),
+        limits: DEFAULT_ENGINE_LIMITS,
+      });
+      const items = await itemsOf(own);
+      expect(items.length).toBeGreaterThan(50);
+      expect(items).toEqual(await itemsOf(other));
+      await other.close();
+    });
+    expect(await codeOf(source.describe().then(() => source.unitItems?.(asked, () => {})))).toBe(
       'query-not-supported',
     );
   });

@@ -14,9 +14,17 @@ import type {
   AggregateQuery,
   DataSource,
   SourceDescription,
+  UnitItems,
 } from '../../catalog/data-source.ts';
 import type { DatasetRegistration } from '../../catalog/dataset.ts';
-import { assertInvariant, InputError, PolicyError, SetupError, StateError } from '../../errors.ts';
+import {
+  AbortError,
+  assertInvariant,
+  InputError,
+  PolicyError,
+  SetupError,
+  StateError,
+} from '../../errors.ts';
 import { canonicalBytes } from '../../system/canonical-json.ts';
 import { columnBook, type ColumnBook } from './column-sql.ts';
 import type { EngineLimits } from './duckdb-engine.ts';
@@ -35,6 +43,7 @@ import {
   postgresAnonymity,
   postgresColumns,
   postgresRelation,
+  postgresUnitItems,
   tableName,
   versionStatement,
 } from './postgres-statements.ts';
@@ -98,7 +107,7 @@ class PostgresSource implements DataSource, AnonymityExaminer {
   async describe(signal?: AbortSignal): Promise<SourceDescription> {
     this.#refuseClosed();
     const { registration } = this.#options;
-    const version = await postgresSession(this.#access, signal, (session) => this.#look(session));
+    const version = await this.#session(signal, (session) => this.#look(session));
     this.#refuseClosed();
     this.#version = version;
     const { columns, consent } = registration;
@@ -119,7 +128,7 @@ class PostgresSource implements DataSource, AnonymityExaminer {
     refuseOverflow(query, version.rowCount);
     const { statement, values, cells } = postgresAggregate(version.book, version.relation, query);
     const lanes = new TextLanes(query, cells);
-    const engineMs = await postgresSession(this.#access, signal, async (session) => {
+    const engineMs = await this.#session(signal, async (session) => {
       await this.#refuseDrift(session, version);
       const started = performance.now();
       for await (const rows of session.stream(statement, values)) {
@@ -130,10 +139,25 @@ class PostgresSource implements DataSource, AnonymityExaminer {
     return lanes.answer(engineMs);
   }
 
+  async unitItems(
+    query: AggregateQuery,
+    take: (items: UnitItems) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const version = this.#described();
+    const { statement, values } = postgresUnitItems(version.book, version.relation, query);
+    await this.#session(signal, async (session) => {
+      await this.#refuseDrift(session, version);
+      for await (const rows of session.stream(statement, values)) {
+        take(unitItemsOf(rows, 1 + query.sums.length));
+      }
+    });
+  }
+
   async examine(question: AnonymityQuestion, signal?: AbortSignal): Promise<AnonymityFigures> {
     const version = this.#described();
     const statement = postgresAnonymity(version.book, version.relation, question);
-    return postgresSession(this.#access, signal, async (session) => {
+    return this.#session(signal, async (session) => {
       await this.#refuseDrift(session, version);
       const [row] = await session.rows(statement);
       assertInvariant(row !== undefined, 'figures are one row');
@@ -162,7 +186,7 @@ class PostgresSource implements DataSource, AnonymityExaminer {
     const version = this.#described();
     const statement = postgresColumns(version.book, version.relation, columns);
     const refuse = (session: PostgresSession): Promise<void> => this.#refuseDrift(session, version);
-    yield* postgresStream(this.#access, signal, async function* (session) {
+    const stream = postgresStream(this.#access, signal, async function* (session) {
       await refuse(session);
       let pending: TextRow[] = [];
       for await (const rows of session.stream(statement, [], chunkRows)) {
@@ -175,6 +199,11 @@ class PostgresSource implements DataSource, AnonymityExaminer {
       }
       if (pending.length > 0) yield pending;
     });
+    try {
+      yield* stream;
+    } catch (error) {
+      throw atWork(error);
+    }
   }
 
   async spillDirectory(): Promise<string> {
@@ -243,6 +272,17 @@ class PostgresSource implements DataSource, AnonymityExaminer {
     });
   }
 
+  async #session<T>(
+    signal: AbortSignal | undefined,
+    work: (session: PostgresSession) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await postgresSession(this.#access, signal, work);
+    } catch (error) {
+      throw this.#version === undefined ? error : atWork(error);
+    }
+  }
+
   #described(): Version {
     this.#refuseClosed();
     assertInvariant(this.#version !== undefined, 'a source is described when it opens');
@@ -252,6 +292,31 @@ class PostgresSource implements DataSource, AnonymityExaminer {
   #refuseClosed(): void {
     if (this.#isClosed) throw new StateError('run-cancelled', 'The source is closed.');
   }
+}
+
+/** What would stop a start ends a run instead: its reason is for the other parties as well. */
+function atWork(error: unknown): unknown {
+  if (!(error instanceof SetupError)) return error;
+  const { column } = error.facts;
+  if (column === undefined) return new AbortError('domain-failed', error.message, error.facts);
+  // Its sentence may hold the table's own names, which stay here.
+  return new PolicyError('dataset-drifted', 'The table is not as it was registered.', {
+    column,
+    remedy: 'The holder registers the table as it is now.',
+  });
+}
+
+/** Digests in hexadecimal as bytes: the same 16 as the files' source makes of the same unit. */
+function unitItemsOf(rows: readonly TextRow[], kinds: number): UnitItems {
+  return {
+    cells: Uint32Array.from(rows, (row) => Number(row[0])),
+    items: Array.from({ length: kinds }, (_, kind) => {
+      const hex = rows.map((row) => row[1 + kind] ?? '');
+      // The files' engine gives the second half first.
+      const swapped = hex.map((digest) => digest.slice(16) + digest.slice(0, 16));
+      return new Uint8Array(Buffer.from(swapped.join(''), 'hex'));
+    }),
+  };
 }
 
 /** Dense lanes out of rows of text. */

@@ -46,17 +46,20 @@ export function versionStatement(registration: DatasetRegistration, from: Sql): 
     FROM (SELECT CAST(ROW(${list(columns)}) AS text) AS r FROM ${from}) AS rows_as_text`;
 }
 
-/**
- * Result columns: the cell, its rows, then for each sum its non-null rows, its sum and, where asked
- * for, its squares; all as text.
- * @throws InputError `column-unknown`, `parameter-invalid`, `too-many-cells`, `query-not-supported`
- */
-export function postgresAggregate(
+/** Rows with their group codes and lanes, and how the dictionaries make cells of them. */
+interface LanedRows {
+  readonly laned: Sql;
+  readonly joins: readonly Sql[];
+  readonly cell: Sql;
+  readonly values: readonly unknown[];
+}
+
+function lanedRows(
   book: ColumnBook,
   relation: Sql,
   query: AggregateQuery,
-): Bound & { readonly cells: number } {
-  const cells = cellsOf(query);
+  byUnit: boolean,
+): LanedRows {
   const groups = query.groups.map((group) => postgresGroup(book, group.column));
   const tables = query.groups.map((group, index) =>
     dictionaryTable(group.labels, query.chosen[index], index),
@@ -69,14 +72,33 @@ export function postgresAggregate(
   const rows = list([
     ...groups.map((group, index) => sql`${group.code} AS ${numbered('g', index)}`),
     ...query.sums.map((sum, index) => sql`${postgresLane(book, sum)} AS ${numbered('v', index)}`),
-    ...(query.perUnit === undefined ? [] : [sql`${postgresText(book, unitOf(book))} AS unit`]),
+    ...(byUnit ? [sql`${postgresText(book, unitOf(book))} AS unit`] : []),
     sql`1 AS one`,
   ]);
-  const laned = sql`(SELECT ${rows} FROM ${relation}) AS laned`;
-  const cell = cellSql(query, tables);
+  return {
+    laned: sql`(SELECT ${rows} FROM ${relation}) AS laned`,
+    joins,
+    cell: cellSql(query, tables),
+    values: tables.flatMap(({ labels, positions }) => [labels, positions]),
+  };
+}
+
+/**
+ * Result columns: the cell, its rows, then for each sum its non-null rows, its sum and, where asked
+ * for, its squares; all as text.
+ * @throws InputError `column-unknown`, `parameter-invalid`, `too-many-cells`, `query-not-supported`
+ */
+export function postgresAggregate(
+  book: ColumnBook,
+  relation: Sql,
+  query: AggregateQuery,
+): Bound & { readonly cells: number } {
+  const cells = cellsOf(query);
+  const from = lanedRows(book, relation, query, query.perUnit !== undefined);
+  const { laned, joins, cell, values } = from;
   const totals =
     query.perUnit === undefined
-      ? groupedTotals(query, groups.length, laned, joins, cell)
+      ? groupedTotals(query, query.groups.length, laned, joins, cell)
       : boundedTotals(query, query.perUnit, laned, joins, cell);
   const texts = query.sums.flatMap((sum, index) => [
     sql`CAST(${numbered('n', index)} AS text)`,
@@ -86,8 +108,39 @@ export function postgresAggregate(
   const columns = list([sql`CAST(cell AS text)`, sql`CAST(n AS text)`, ...texts]);
   return {
     statement: sql`SELECT ${columns} FROM (${totals}) AS totals WHERE cell IS NOT NULL AND n IS NOT NULL`,
-    values: tables.flatMap(({ labels, positions }) => [labels, positions]),
+    values,
     cells,
+  };
+}
+
+/**
+ * Who is in each cell, as `unit-sql.ts`: the cell, then the digest of the unit, and for each summed
+ * column that of the unit with its count, sum and sum of squares in the cell; all as text.
+ * @throws InputError `query-not-supported` where the dataset names no privacy unit.
+ */
+export function postgresUnitItems(book: ColumnBook, relation: Sql, query: AggregateQuery): Bound {
+  const { laned, joins, cell, values } = lanedRows(book, relation, query, true);
+  const lanes = query.sums.map((_, index) => numbered('v', index));
+  const totals = laneTotals({
+    ...query,
+    sums: query.sums.map((sum) => ({ ...sum, squares: true })),
+  });
+  // NULL is one unit, and another one than any text.
+  const unit = sql`CASE WHEN unit IS NULL THEN ${literal('0')} ELSE concat(${literal('1')}, unit) END`;
+  const contributions = query.sums.map((_, index) => {
+    const parts = (['n', 's', 'q'] as const).flatMap((name) => [
+      sql`CAST(${numbered(name, index)} AS text)`,
+      literal(' '),
+    ]);
+    return sql`concat(${list([...parts, unit])})`;
+  });
+  const digests = [unit, ...contributions].map((text) => sql`md5(${text})`);
+  return {
+    statement: sql`SELECT CAST(cell AS text), ${list(digests)} FROM (
+      SELECT ${list([sql`cell`, sql`unit`, ...totals])} FROM (
+        SELECT ${list([sql`${cell} AS cell`, ...lanes, sql`unit`])} FROM ${laned} ${concat(joins)}) AS placed
+      WHERE cell IS NOT NULL GROUP BY cell, unit) AS units ORDER BY units.cell`,
+    values,
   };
 }
 
