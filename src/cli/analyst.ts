@@ -207,7 +207,9 @@ export class Analyst {
   /** Opens what the holders of a match sealed to this analyst. @throws as `openMatch` */
   openMatch(contract: Contract, run: FinishedRun): Promise<Release> {
     const { release, runId, contractHash } = run.result;
-    return openMatch(release, { runId, contractHash }, contract, this.#keys.encryption);
+    const { requestHash } = run.receipt.receipt;
+    const place = { runId, contractHash, requestHash };
+    return openMatch(release, place, contract, this.#keys.encryption);
   }
 
   #requestFile(runId: RunId): string {

@@ -3,10 +3,9 @@
  * keys, or the two halves of a sum. What the gateway handed over is taken as hostile until verified.
  */
 import type { Contract } from '../contracts/contract.ts';
-import type { ResultPlace } from '../contracts/sealed-result.ts';
 import type { Release } from '../computations/computation.ts';
 import { matchShapeOf, type MatchShape } from '../computations/psi/shape.ts';
-import { openStatement, type Statement } from '../computations/psi/statement.ts';
+import { openStatement, type AskedPlace, type Statement } from '../computations/psi/statement.ts';
 import { SEALED_KEYS_COLUMN, SEALED_SUM_COLUMN } from '../computations/psi/wire.ts';
 import { AbortError } from '../errors.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
@@ -25,7 +24,7 @@ export function isSealedMatch(release: Pick<Release, 'columns'>): boolean {
  */
 export async function openMatch(
   release: Release,
-  place: ResultPlace,
+  place: AskedPlace,
   contract: Contract,
   recipient: KeyPair,
 ): Promise<Release> {

@@ -19,6 +19,7 @@ import type { Contract } from './contract.ts';
 /** A result's JSON text at most; beyond it a run's cells were not bounded. */
 export const RESULT_BYTES_MAX = 512 * 1024 * 1024;
 const TYPE = 'weir-result/1';
+const PADDING_STEP_BYTES_MAX = 2 ** 20;
 
 export const ReleaseSchema = z.strictObject({
   columns: z.array(z.string()),
@@ -42,7 +43,7 @@ export interface ResultPlace {
   readonly contractHash: Hash;
 }
 
-/** Padding of a result: with it, its length tells no more than a power of two from here on. */
+/** Padding: a length tells no more than a power of two from here on, and whole mebibytes in the end. */
 export interface ResultPadding {
   readonly sizeBytesMin: number;
 }
@@ -126,7 +127,7 @@ function padded(
 ): Uint8Array<ArrayBuffer> {
   if (padding === undefined) return bytes;
   let sizeBytes = padding.sizeBytesMin;
-  while (sizeBytes < bytes.length) sizeBytes *= 2;
+  while (sizeBytes < bytes.length) sizeBytes += Math.min(sizeBytes, PADDING_STEP_BYTES_MAX);
   const out = new Uint8Array(sizeBytes).fill(' '.charCodeAt(0));
   out.set(bytes);
   return out;

@@ -12,6 +12,7 @@ import { asPsiAbort } from '../../src/computations/psi/wire.ts';
 import { openPool } from '../../src/pool/piscina-pool.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
+import { HashSchema, type Hash } from '../../src/system/ids.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import { ANALYST, makeCast } from '../fixtures/contract.ts';
 import { EAST, MATCHERS, WEST, matchContract } from '../fixtures/match.ts';
@@ -76,9 +77,10 @@ function valueOf({ release }: Awaited<ReturnType<typeof runMatch>>): Release {
   return release.value;
 }
 
-function open(contract: Contract, release: Release): Promise<Release> {
+function open(contract: Contract, release: Release, requestHash?: Hash): Promise<Release> {
   const { runId, contractHash } = describeMatch(contract);
-  return openMatch(release, { runId, contractHash }, contract, recipientKeys);
+  const place = { runId, contractHash, ...(requestHash === undefined ? {} : { requestHash }) };
+  return openMatch(release, place, contract, recipientKeys);
 }
 
 describe('a sum over the join', () => {
@@ -90,6 +92,19 @@ describe('a sum over the join', () => {
     await expect(open(contract, second)).resolves.toMatchObject({ rows: [[6, '210']] });
     const mixed = { ...first, rows: [first.rows[0] ?? [], second.rows[1] ?? []] };
     await expect(open(contract, mixed)).rejects.toMatchObject({ code: 'transcript-mismatch' });
+  });
+
+  it('is not opened as the answer to another request, whatever run the gateway calls it', async () => {
+    const contract = sumContract(3);
+    const release = valueOf(await run(contract));
+    const { requestHash } = describeMatch(contract);
+    const other = HashSchema.parse('f'.repeat(64));
+    await expect(open(contract, release, requestHash)).resolves.toMatchObject({
+      rows: [[6, '210']],
+    });
+    await expect(open(contract, release, other)).rejects.toMatchObject({
+      code: 'transcript-mismatch',
+    });
   });
 
   it('shows the gateway by no length whether it was withheld', async () => {

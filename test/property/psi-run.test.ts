@@ -49,6 +49,8 @@ const contractOf = (
     cast,
   );
 
+const ZERO_HASH = HashSchema.parse('0'.repeat(64));
+
 /** East writes dates with dashes, west without: the same days and routes all the same. */
 const dashed = (day: number): string => `2001-01-${String(day).padStart(2, '0')}`;
 const compact = (day: number): string => dashed(day).replaceAll('-', '');
@@ -284,8 +286,7 @@ describe('a sum over the join', () => {
       code: 'transcript-mismatch',
     });
     const forged = await encodeStatement(
-      place,
-      HashSchema.parse('0'.repeat(64)),
+      { ...place, requestHash: ZERO_HASH, descriptorHash: ZERO_HASH },
       EAST,
       { columns: ['half'], rows: [['1']], suppressedCells: 0, releasedCells: 0 },
       contract.recipient,

@@ -169,11 +169,11 @@ function sumEngineOf(role: DomainRole): SumEngine {
 
 /** A table for the recipient's eyes, with this domain's word for it. */
 function stated(role: DomainRole, release: Release): Promise<string> {
-  const { runId, contractHash } = role.descriptor;
+  const { runId, contractHash, requestHash } = role.descriptor;
   const { recipient } = role.contract;
-  const hash = HashSchema.parse(Buffer.from(role.descriptorHash).toString('hex'));
-  const place = { runId, contractHash };
-  return encodeStatement(place, hash, role.self, release, recipient, role.identity);
+  const descriptorHash = HashSchema.parse(Buffer.from(role.descriptorHash).toString('hex'));
+  const place = { runId, contractHash, requestHash, descriptorHash };
+  return encodeStatement(place, role.self, release, recipient, role.identity);
 }
 
 /** Disclosure control over the one number: one cell, to which both holders contribute. */

@@ -29,6 +29,8 @@ const StatementSchema = z.strictObject({
     format: z.literal('weir-match/1'),
     runId: RunIdSchema,
     contractHash: HashSchema,
+    /** Which request it answers: a gateway numbers runs, so a run's number alone proves little. */
+    requestHash: HashSchema,
     /** Of the very descriptor: halves of two runs or attempts give no sum. */
     descriptorHash: HashSchema,
     party: PartyIdSchema,
@@ -42,21 +44,32 @@ const StatementSchema = z.strictObject({
 /** By its length the gateway is not to tell a number that was withheld from one that was not. */
 const PADDING = { sizeBytesMin: 1024 } as const;
 
+/** Exactly which run a statement is of. */
+export interface StatementPlace extends ResultPlace {
+  readonly requestHash: Hash;
+  readonly descriptorHash: Hash;
+}
+
+/** What the recipient knows of the run; `requestHash` is absent where another party asked. */
+export interface AskedPlace extends ResultPlace {
+  readonly requestHash?: Hash;
+}
+
 /** A release that only the recipient can read, with this party's word for it, as text. */
 export async function encodeStatement(
-  place: ResultPlace,
-  descriptorHash: Hash,
+  place: StatementPlace,
   party: PartyId,
   release: Release,
   recipient: Contract['recipient'],
   identity: KeyPair,
 ): Promise<string> {
-  const { runId, contractHash } = place;
-  const sealed = await sealResult(place, release, recipient, PADDING);
+  const { runId, contractHash, requestHash, descriptorHash } = place;
+  const sealed = await sealResult({ runId, contractHash }, release, recipient, PADDING);
   const statement = {
     format: 'weir-match/1',
     runId,
     contractHash,
+    requestHash,
     descriptorHash,
     party,
     sealed,
@@ -77,20 +90,21 @@ export interface Statement {
  */
 export async function openStatement(
   text: string,
-  place: ResultPlace,
+  place: AskedPlace,
   party: PartyId,
   contract: Contract,
   recipient: KeyPair,
 ): Promise<Statement> {
   const { statement, jws } = parseStatement(text);
   verifyDocument('weir/match/v1', statement, jws, signKeyOf(contract, party), party);
-  const { runId, contractHash } = place;
+  const { runId, contractHash, requestHash } = place;
   const isOfThisRun =
     statement.runId === runId &&
     statement.contractHash === contractHash &&
+    (requestHash === undefined || statement.requestHash === requestHash) &&
     statement.party === party;
   if (!isOfThisRun) throw malformed();
-  const { release } = await openResult(statement.sealed, place, recipient);
+  const { release } = await openResult(statement.sealed, { runId, contractHash }, recipient);
   return { release, descriptorHash: statement.descriptorHash };
 }
 
