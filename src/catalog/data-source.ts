@@ -48,6 +48,13 @@ export interface AggregateAnswer {
     readonly sums: Uint8Array;
     readonly squares: Uint8Array | undefined;
   }[];
+  /**
+   * Of an exact answer about persons: how many units there are, and for each column with a value, u64 ×
+   * cells. What thresholds are held against; put together by the computation, not by a source.
+   */
+  readonly units?:
+    | { readonly counts: Uint8Array; readonly nonNull: readonly Uint8Array[] }
+    | undefined;
   /** Time the engine took, for the benchmark's overhead figure. */
   readonly engineMs: number;
 }

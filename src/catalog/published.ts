@@ -67,6 +67,15 @@ export function fingerprintOfVersion(
   return HashSchema.parse(mac.update(versionMaterial).digest('hex'));
 }
 
+/** Whose contributions are bounded decides an answer before noise: another unit is another version. */
+function versionOf(
+  { privacyUnit }: DatasetRegistration,
+  { versionMaterial }: SourceDescription,
+): Uint8Array {
+  if (privacyUnit === undefined) return versionMaterial;
+  return Buffer.concat([versionMaterial, Buffer.from(`\0${privacyUnit}`)]);
+}
+
 /** What to publish of a dataset as it is now; `source` and the names inside files stay behind. */
 export function publishedOf(
   registration: DatasetRegistration,
@@ -81,7 +90,11 @@ export function publishedOf(
     holder: domain.holder,
     columns: columns.map(({ sourceName: _sourceName, ...column }) => column),
     rowsMax: rowBucket(description.rowCount),
-    fingerprint: fingerprintOfVersion(domain, registration.name, description.versionMaterial),
+    fingerprint: fingerprintOfVersion(
+      domain,
+      registration.name,
+      versionOf(registration, description),
+    ),
     publishedAt,
   });
 }

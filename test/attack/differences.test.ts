@@ -148,3 +148,30 @@ describe('a total against one withheld cell', () => {
     expect(remainder(rows)).toBe(east.reduce((sum, { amount }) => sum + amount, 0));
   });
 });
+
+describe('one person with many rows', () => {
+  const alone = async (one: World): Promise<void> => {
+    for (const index of [0, 1, 2]) {
+      const others = patientsOf(index).filter(({ region }) => region !== 'east');
+      const stays = Array.from({ length: 5 }, () => ({ ...VICTIM, region: 'east' }));
+      await one.rewrite(index, index === 0 ? [...others, ...stays] : others);
+    }
+  };
+  const labels = (rows: Awaited<ReturnType<typeof answer>>): unknown[] =>
+    typeof rows === 'string' ? [rows] : rows.map(([region]) => region);
+
+  it('is one person to the threshold', async () => {
+    const one = await opened();
+    await alone(one);
+    const rows = labels(await answer(one, asking(one.attacker, ['region'])));
+    expect(rows).toHaveLength(1);
+    expect(rows).not.toContain('east');
+  });
+
+  it('control: where rows are counted the cell is let out', async () => {
+    const one = await opened(DEFENCE_OFF);
+    await alone(one);
+    const rows = await answer(one, asking(one.attacker, ['region']));
+    expect(valueOf(rows, ['east'], 1)).toBe(5 * VICTIM.amount);
+  });
+});

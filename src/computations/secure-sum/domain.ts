@@ -100,6 +100,18 @@ export async function countFirst(
   }
 }
 
+/** One row of each unit in each cell: then rows are units. */
+async function countUnits(role: DomainRole, shape: Shape): Promise<AggregateAnswer['units']> {
+  const { groups, chosen } = shape;
+  const sums = shape.columns.map((column) => ({ ...column, squares: false }));
+  const perUnit = { cellsMax: shape.cells, rowsPerCellMax: 1 };
+  const { counts, columns } = await role.source.aggregate(
+    { groups, chosen, sums, perUnit },
+    role.channel.signal,
+  );
+  return { counts, nonNull: columns.map(({ nonNull }) => nonNull) };
+}
+
 /** Nothing of an exact answer leaves that the domain's earlier ones would make a difference of. */
 async function admitted(
   role: DomainRole,
@@ -157,7 +169,10 @@ async function aggregate(role: DomainRole, shape: Shape): Promise<AggregateAnswe
     role.channel.signal,
   );
   verifyAnswer(shape, answer, dataset?.rowsMax ?? 0);
-  if (noise === undefined) return answer;
+  if (noise === undefined) {
+    // An answer about persons: its thresholds are held against persons, however many rows each has.
+    return role.admit === undefined ? answer : { ...answer, units: await countUnits(role, shape) };
+  }
   if (role.noiseOf === undefined) {
     throw new InvariantError('internal', 'a contract with noise runs without its source');
   }

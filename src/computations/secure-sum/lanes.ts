@@ -30,8 +30,12 @@ export function verifyAnswer(shape: Shape, answer: AggregateAnswer, rowsMax: num
   }
 }
 
-/** What round 1 counts: the rows, then each measured column's non-null values. */
+/**
+ * What round 1 counts: the rows, then each measured column's non-null values; of persons where the
+ * answer is about them, as many rows of one person are still one person.
+ */
 export function countedLanes(answer: AggregateAnswer): readonly Uint8Array[] {
+  if (answer.units !== undefined) return [answer.units.counts, ...answer.units.nonNull];
   return [answer.counts, ...answer.columns.map((column) => column.nonNull)];
 }
 

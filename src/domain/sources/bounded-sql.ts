@@ -47,7 +47,10 @@ export function boundedTotals(
     const square = squareSql(value, lanes[index]?.squareFits ?? false);
     totals.push(sql`coalesce(sum(${square}), 0) AS ${numbered('q', index)}`);
   }
-  const rowOrder = values.length === 0 ? sql`cell` : list([sql`hash(${list(values)})`, ...values]);
+  // Rows with values first: with one row a unit, a unit that has a value counts as having one.
+  const missing = values.map((value) => sql`${value} IS NULL`);
+  const rowOrder =
+    values.length === 0 ? sql`cell` : list([...missing, sql`hash(${list(values)})`, ...values]);
   return sql`SELECT cell, ${list(totals)} FROM (
     SELECT *, dense_rank() OVER (PARTITION BY unit ORDER BY hash(unit, cell), cell) AS cell_rank,
       row_number() OVER (PARTITION BY unit, cell ORDER BY ${rowOrder}) AS row_rank
