@@ -1,4 +1,5 @@
 /** What a run's answer is held to in this domain: budget and noise, or comparison with earlier ones. */
+import type { DataSource } from '../catalog/data-source.ts';
 import type { DomainRole } from '../computations/computation.ts';
 import type { Contract } from '../contracts/contract.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
@@ -24,7 +25,7 @@ export interface RunDisclosure {
   ofRun(
     descriptor: Descriptor,
     contract: Contract,
-    dataset: RegisteredDataset,
+    dataset: Pick<RegisteredDataset, 'published'> & { readonly source: DataSource },
     signal: AbortSignal,
   ): Pick<DomainRole, 'admit' | 'noiseOf'>;
 }
@@ -74,6 +75,6 @@ export function openRunDisclosure(
   };
 }
 
-function namespaceOf({ published }: RegisteredDataset): string {
+function namespaceOf({ published }: Pick<RegisteredDataset, 'published'>): string {
   return published.privacyNamespace ?? DEFAULT_NAMESPACE;
 }

@@ -3,7 +3,6 @@
  * everything anew (`verify-run.ts`); the counter is spent, durably, before the run's channel is
  * claimed, and the request is marked as sent before the first frame leaves.
  */
-import type { DataSource } from '../catalog/data-source.ts';
 import type { Computation } from '../computations/computation.ts';
 import type { DescriptorParty } from '../contracts/describe-run.ts';
 import type { Descriptor, DescriptorSignature, SignedRunKey } from '../contracts/descriptor.ts';
@@ -31,6 +30,7 @@ import type { Random } from '../system/random.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import { createExchangeKeys } from '../system/exchange-keys.ts';
 import type { z } from 'zod';
+import { agreedSource } from './agreed-source.ts';
 import type { Counters } from './counters.ts';
 import type { RunDisclosure } from './run-disclosure.ts';
 import type { DatasetRegistry, RegisteredDataset } from './dataset-registry.ts';
@@ -264,6 +264,15 @@ export class RunSessions {
       descriptorHash: hashBytes,
       random,
     });
+    const source = agreedSource(dataset.source, {
+      self,
+      isCurrent: async () =>
+        (await this.#datasetOf(session.message))?.fingerprint === dataset.fingerprint,
+      took: (engineMs) => {
+        session.engineMs += engineMs;
+      },
+    });
+    const agreed = { ...dataset, source };
     await this.#computationOf(prepared).runDomain({
       self,
       identity,
@@ -273,11 +282,9 @@ export class RunSessions {
       descriptorHash: hashBytes,
       channel: marking,
       sealedTo,
-      source: timed(dataset.source, (engineMs) => {
-        session.engineMs += engineMs;
-      }),
+      source,
       stages,
-      ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, dataset, channel.signal),
+      ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, agreed, channel.signal),
       pool,
       random,
       note: (facts) => log.info({ runId: prepared.runId, ...facts }, 'counts of the own data'),
@@ -341,20 +348,6 @@ export class RunSessions {
     this.#sessions.get(runId)?.ephemeralSecret.fill(0);
     this.#sessions.delete(runId);
   }
-}
-
-function timed(source: DataSource, took: (engineMs: number) => void): DataSource {
-  return {
-    describe: (signal) => source.describe(signal),
-    aggregate: async (query, signal) => {
-      const answer = await source.aggregate(query, signal);
-      took(answer.engineMs);
-      return answer;
-    },
-    streamColumns: (columns, chunkRows, signal) => source.streamColumns(columns, chunkRows, signal),
-    spillDirectory: () => source.spillDirectory(),
-    close: () => source.close(),
-  };
 }
 
 function parsed<Schema extends z.ZodType>(schema: Schema, body: unknown): z.infer<Schema> {
