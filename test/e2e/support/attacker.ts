@@ -150,11 +150,13 @@ export class Attacker {
     return attacker;
   }
 
-  /** Resolves when all domains are linked. */
+  /** Resolves when all domains are linked and answer: a link that a test broke may not know it yet. */
   async linked(): Promise<void> {
-    while (HOLDERS.some((party) => this.links.linkOf(party) === undefined)) {
-      await systemClock.sleep(20);
-    }
+    const answers = async (party: PartyId): Promise<boolean> => {
+      if (this.links.linkOf(party) === undefined) return false;
+      return (await codeOf(this.request(party, RUN_METHODS.start, {}))) === 'malformed-message';
+    };
+    while (!(await Promise.all(HOLDERS.map(answers))).every(Boolean)) await systemClock.sleep(20);
   }
 
   request(party: PartyId, method: string, body: unknown): Promise<unknown> {
