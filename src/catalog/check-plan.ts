@@ -8,13 +8,14 @@ import { measuredColumns } from '../contracts/plan-fits.ts';
 import type { AggregatePlan, MatchPlan, Measure } from '../contracts/plan.ts';
 import { InputError, PolicyError, type ErrorFacts, type WeirError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
+import { consentRefusals } from './check-consent.ts';
 import type { ColumnUse, Grade, PublishedColumn } from './dataset.ts';
 import type { PublishedDataset } from './published.ts';
 
 /** What the check reads of a contract: a draft that nobody has signed has it too. */
 export type PlanDraft = Pick<
   Contract,
-  'plan' | 'dictionaries' | 'bounds' | 'datasets' | 'disclosure' | 'protocol'
+  'plan' | 'dictionaries' | 'bounds' | 'datasets' | 'disclosure' | 'protocol' | 'purposeCode'
 >;
 
 /** The smallest cell each grade lets out. @see GB/T 43697 for the grades */
@@ -75,6 +76,7 @@ function datasetRefusals(
   return [
     ...versionRefusals(entry, dataset),
     ...cellRefusals(contract, dataset),
+    ...consentRefusals(contract.purposeCode, dataset),
     ...(contract.plan.kind === 'match'
       ? matchRefusals(contract, contract.plan, dataset)
       : aggregateRefusals(contract, contract.plan, dataset)),

@@ -22,6 +22,8 @@ export interface SourceDescription {
  * first group the most significant digit (row-major).
  */
 export interface AggregateQuery {
+  /** The contract's purpose: only rows that consent to it count. */
+  readonly purpose?: string | undefined;
   readonly groups: readonly Dictionary[];
   /** For each group, which labels are chosen, `OTHER_LABEL` among them or not; absent: all of them and `other`. */
   readonly chosen: readonly (readonly string[] | undefined)[];
@@ -83,6 +85,7 @@ export interface DataSource {
     columns: readonly string[],
     chunkRows: number,
     signal?: AbortSignal,
+    purpose?: string,
   ): AsyncIterable<readonly (readonly (string | null)[])[]>;
   /** Where a protocol may spill sorted runs, inside the domain's directory; purged by `close`. */
   spillDirectory(): Promise<string>;

@@ -100,7 +100,13 @@ export const DatasetFactsShape = {
   privacyNamespace: NameSchema.optional(),
   /** Rows count only where this column has one of the listed values. */
   consent: z
-    .strictObject({ column: NameSchema, granted: z.array(LabelSchema).min(1).max(100) })
+    .strictObject({
+      column: NameSchema,
+      /** Values that consent to every purpose. */
+      granted: z.array(LabelSchema).min(1).max(100),
+      /** Values that consent to one purpose, by its code; then a contract has to state its own. */
+      purposes: z.record(NameSchema, z.array(LabelSchema).min(1).max(100)).optional(),
+    })
     .optional(),
   /** Reference to the assessment that found the dataset anonymised. */
   anonymisationAssessment: Text.optional(),
@@ -121,6 +127,24 @@ export const DatasetRegistrationSchema = z
     }
   });
 export type DatasetRegistration = z.infer<typeof DatasetRegistrationSchema>;
+
+export type Consent = NonNullable<DatasetRegistration['consent']>;
+
+/**
+ * The values whose rows may be computed on for a purpose. Where consent is per purpose, a purpose
+ * that is not stated or not listed has nobody's consent.
+ */
+export function grantedFor(consent: Consent, purpose: string | undefined): readonly string[] {
+  const { granted, purposes } = consent;
+  if (purposes === undefined) return granted;
+  if (purpose === undefined || !Object.hasOwn(purposes, purpose)) return [];
+  return [...new Set([...granted, ...(purposes[purpose] ?? [])])];
+}
+
+/** The values that consent to anything: whom an examination is about. */
+export function grantedAtAll({ granted, purposes = {} }: Consent): readonly string[] {
+  return [...new Set([...granted, ...Object.values(purposes).flat()])];
+}
 
 /** The files of a dataset in files. @throws SetupError `config-invalid` for any other */
 export function filesOf({ name, source }: DatasetRegistration): z.infer<typeof DuckDbSourceSchema> {

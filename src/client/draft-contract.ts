@@ -21,6 +21,7 @@ export interface DraftTerms {
   readonly id: string;
   readonly title: Contract['title'];
   readonly purpose: Contract['purpose'];
+  readonly purposeCode?: string;
   readonly legalBasis: string;
   readonly parameters: Readonly<Record<string, Parameter>>;
   readonly limits: Partial<Contract['limits']>;
@@ -72,6 +73,7 @@ export function draftContract(input: DraftInput): Contract {
     id: terms.id,
     title: terms.title,
     purpose: terms.purpose,
+    ...(terms.purposeCode === undefined ? {} : { purposeCode: terms.purposeCode }),
     legalBasis: terms.legalBasis,
     analyst: input.analyst,
     holders: datasets.map((dataset) => dataset.party),

@@ -61,6 +61,7 @@ export function draftMatch(input: MatchDraftInput): Contract {
     id: terms.id,
     title: terms.title,
     purpose: terms.purpose,
+    ...(terms.purposeCode === undefined ? {} : { purposeCode: terms.purposeCode }),
     legalBasis: terms.legalBasis,
     analyst: input.analyst,
     holders: datasets.map((dataset) => dataset.party),

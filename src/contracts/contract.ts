@@ -106,6 +106,8 @@ export const ContractSchema = z.strictObject({
   id: ContractIdSchema,
   title: Bilingual,
   purpose: Bilingual,
+  /** What people's consent is asked by, where a dataset has it per purpose. */
+  purposeCode: NameSchema.exactOptional(),
   legalBasis: Text,
   analyst: PartySchema,
   holders: z.array(PartySchema).min(1).max(HOLDERS_MAX),

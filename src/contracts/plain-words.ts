@@ -67,6 +67,14 @@ function aboutLines(contract: Contract): PlainLine[] {
     ),
     line(`名称：${both(title)}`, `Title: ${both(title)}`),
     line(`目的：${both(purpose)}`, `Purpose: ${both(purpose)}`),
+    ...(contract.purposeCode === undefined
+      ? []
+      : [
+          line(
+            `目的代码 ${contract.purposeCode}：只使用同意该目的的数据主体的行。`,
+            `Purpose code ${contract.purposeCode}: only rows of people who consent to it are used.`,
+          ),
+        ]),
     line(`法律依据：${quoted(contract.legalBasis)}`, `Legal basis: ${quoted(contract.legalBasis)}`),
   ];
 }

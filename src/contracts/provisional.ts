@@ -22,7 +22,7 @@ const NO_KEY = 'A'.repeat(43);
 export interface ProvisionalPlan
   extends Pick<
     Contract,
-    'plan' | 'dictionaries' | 'bounds' | 'datasets' | 'disclosure' | 'protocol'
+    'plan' | 'dictionaries' | 'bounds' | 'datasets' | 'disclosure' | 'protocol' | 'purposeCode'
   > {
   readonly parameters: Readonly<Record<string, Parameter>>;
 }

@@ -40,6 +40,8 @@ export function questionOf(
     a.column < b.column ? -1 : 1;
   return canonicalHash({
     format: 'weir-question/1',
+    // Other people may have consented to another purpose.
+    purpose: contract.purposeCode ?? null,
     engine: descriptor.engine,
     groups: groups.toSorted(byColumn),
     columns: contract.bounds
@@ -74,6 +76,7 @@ function matchQuestion(
   const nameOf = (one: (typeof key)[number]): string => JSON.stringify(one);
   return canonicalHash({
     format: 'weir-question/1',
+    purpose: contract.purposeCode ?? null,
     engine: descriptor.engine,
     key: key.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)),
     duplicates: plan.duplicates,

@@ -45,6 +45,7 @@ import {
   verifyRunKeys,
   verifyStart,
 } from './verify-run.ts';
+import { boundToPurpose } from './purpose-source.ts';
 import { markedChannel, sealedChannels } from './run-frames.ts';
 import { during, endInTime, isAtWork, type Session } from './run-session.ts';
 
@@ -303,9 +304,11 @@ export class RunSessions {
     });
   }
 
-  #datasetOf(message: PrepareMessage): Promise<RegisteredDataset | undefined> {
-    const terms = ownTerms(message.contract.contract, this.#parts.self);
-    return this.#parts.datasets.current(terms.dataset);
+  async #datasetOf(message: PrepareMessage): Promise<RegisteredDataset | undefined> {
+    const { contract } = message.contract;
+    const found = await this.#parts.datasets.current(ownTerms(contract, this.#parts.self).dataset);
+    if (found === undefined) return undefined;
+    return { ...found, source: boundToPurpose(found.source, contract.purposeCode) };
   }
 
   /** @throws StateError `request-replayed`; CapacityError `queue-full` */

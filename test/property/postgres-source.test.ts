@@ -170,6 +170,15 @@ describe.skipIf(found === undefined)('PostgreSQL source', () => {
     await table.fill(['yes', 'no', null, 'yes', 'YES'].map((kind) => ({ ...empty, kind })));
     const consenting = await open(changed({ consent: { column: 'kind', granted: ['yes'] } }));
     expect(plainAnswer(await consenting.aggregate(nothing)).counts).toEqual([2n]);
+    const consent = { column: 'kind', granted: ['yes'], purposes: { research: ['YES', 'no'] } };
+    const perPurpose = await open(changed({ consent }));
+    const countFor = async (purpose?: string): Promise<unknown> =>
+      plainAnswer(await perPurpose.aggregate({ ...nothing, purpose })).counts[0];
+    expect([await countFor('research'), await countFor('other'), await countFor()]).toEqual([
+      4n,
+      0n,
+      0n,
+    ]);
     await source.describe();
     expect(plainAnswer(await source.aggregate(nothing)).counts).toEqual([5n]);
   });

@@ -32,6 +32,8 @@ const Bilingual = z.strictObject({ zh: Text, en: Text });
 const DraftFileSchema = z.strictObject({
   title: Bilingual,
   purpose: Bilingual.optional(),
+  /** Where people's consent is per purpose. */
+  purposeCode: NameSchema.optional(),
   legalBasis: Text.optional(),
   plan: PlanSchema,
   parameters: z.record(NameSchema, ParameterSchema).default({}),

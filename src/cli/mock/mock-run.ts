@@ -20,6 +20,7 @@ import { contractHash, descriptorHash } from '../../contracts/signed-documents.t
 import { noiseKey, wordStream } from '../../disclosure/noise-stream.ts';
 import { DISCLOSURE_STAGES } from '../../disclosure/stages.ts';
 import { DEFAULT_ENGINE_LIMITS } from '../../domain/sources/duckdb-engine.ts';
+import { boundToPurpose } from '../../domain/purpose-source.ts';
 import { openDuckDbSource } from '../../domain/sources/duckdb-source.ts';
 import { AbortError, PolicyError } from '../../errors.ts';
 import type { Pool } from '../../pool/pool.ts';
@@ -131,7 +132,7 @@ async function play(
     identity: eddsaSuite.generate(systemRandom),
     exchange: createExchangeKeys(systemRandom),
     fingerprint: dataset.fingerprint,
-    source,
+    source: boundToPurpose(source, options.planned.purposeCode),
   };
 }
 

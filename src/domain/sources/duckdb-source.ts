@@ -16,7 +16,12 @@ import type {
   AnonymityFigures,
   AnonymityQuestion,
 } from '../../catalog/anonymity.ts';
-import { type DatasetRegistration, filesOf } from '../../catalog/dataset.ts';
+import {
+  type DatasetRegistration,
+  filesOf,
+  grantedAtAll,
+  grantedFor,
+} from '../../catalog/dataset.ts';
 import { assertInvariant, InputError, PolicyError, StateError } from '../../errors.ts';
 import { canonicalBytes } from '../../system/canonical-json.ts';
 import { anonymityStatement, readFigures } from './anonymity-sql.ts';
@@ -52,7 +57,9 @@ interface Version {
   readonly files: readonly SourceFile[];
   readonly engine: DuckDbEngine;
   readonly book: ColumnBook;
-  readonly relation: Sql;
+  /** The rows that consent to a purpose, and those that consent to anything. */
+  readonly relationFor: (purpose: string | undefined) => Sql;
+  readonly examined: Sql;
   readonly rowCount: number;
 }
 
@@ -120,7 +127,11 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
     const version = this.#openVersion();
     await refuseDrift(version);
     refuseOverflow(query, version.rowCount);
-    const { statement, tables, cells } = aggregateStatement(version.book, version.relation, query);
+    const { statement, tables, cells } = aggregateStatement(
+      version.book,
+      version.relationFor(query.purpose),
+      query,
+    );
     const lanes = new LaneWriter(query, cells);
     const engineMs = await version.engine.session(signal, async (session) => {
       const started = performance.now();
@@ -142,7 +153,7 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
   ): Promise<void> {
     const version = this.#openVersion();
     await refuseDrift(version);
-    const { tables, from } = cellRows(version.book, version.relation, query);
+    const { tables, from } = cellRows(version.book, version.relationFor(query.purpose), query);
     const statement = unitItemsStatement(version.book, query, from);
     await version.engine.session(signal, async (session) => {
       for (const { name, labels, positions } of tables) {
@@ -157,7 +168,7 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
   async examine(question: AnonymityQuestion, signal?: AbortSignal): Promise<AnonymityFigures> {
     const version = this.#openVersion();
     await refuseDrift(version);
-    const statement = anonymityStatement(version.book, version.relation, question);
+    const statement = anonymityStatement(version.book, version.examined, question);
     let figures: AnonymityFigures | undefined;
     await version.engine.session(signal, (session) =>
       session.read(statement, (chunk) => {
@@ -173,6 +184,7 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
     columns: readonly string[],
     chunkRows: number,
     signal?: AbortSignal,
+    purpose?: string,
   ): AsyncGenerator<readonly (readonly (string | null)[])[], void, undefined> {
     if (!Number.isInteger(chunkRows) || chunkRows < 1 || chunkRows > CHUNK_ROWS_MAX) {
       throw new InputError('parameter-invalid', 'The chunk size is out of range.');
@@ -183,7 +195,7 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
     let pending: (string | null)[][] = [];
     for await (const chunk of version.engine.stream(
       signal,
-      selectStatement(version.relation, texts),
+      selectStatement(version.relationFor(purpose), texts),
     )) {
       const values = columns.map((_, index) => chunk.getColumnValues(index));
       for (let row = 0; row < chunk.rowCount; row += 1) {
@@ -265,11 +277,15 @@ async function openVersion(options: DuckDbSourceOptions): Promise<Version> {
     const book = columnBook(registration, storedKinds(registration, types));
     const { consent } = registration;
     const consentText = consent === undefined ? undefined : textOf(book, consent.column);
+    const consenting = (granted: readonly string[]): Sql =>
+      consentingRelation(registration, relation, consentText, granted);
     return {
       files,
       engine,
       book,
-      relation: consentingRelation(registration, relation, consentText),
+      relationFor: (purpose) =>
+        consenting(consent === undefined ? [] : grantedFor(consent, purpose)),
+      examined: consenting(consent === undefined ? [] : grantedAtAll(consent)),
       rowCount,
     };
   } catch (error) {

@@ -16,7 +16,7 @@ import type {
   SourceDescription,
   UnitItems,
 } from '../../catalog/data-source.ts';
-import type { DatasetRegistration } from '../../catalog/dataset.ts';
+import { type DatasetRegistration, grantedAtAll, grantedFor } from '../../catalog/dataset.ts';
 import {
   AbortError,
   assertInvariant,
@@ -61,7 +61,8 @@ export interface PostgresSourceOptions {
 /** The table as it was when last described. */
 interface Version {
   readonly book: ColumnBook;
-  readonly relation: Sql;
+  readonly relationFor: (purpose: string | undefined) => Sql;
+  readonly examined: Sql;
   readonly types: readonly (readonly [string, string])[];
   readonly rowCount: number;
   readonly content: readonly string[];
@@ -126,7 +127,11 @@ class PostgresSource implements DataSource, AnonymityExaminer {
   async aggregate(query: AggregateQuery, signal?: AbortSignal): Promise<AggregateAnswer> {
     const version = this.#described();
     refuseOverflow(query, version.rowCount);
-    const { statement, values, cells } = postgresAggregate(version.book, version.relation, query);
+    const { statement, values, cells } = postgresAggregate(
+      version.book,
+      version.relationFor(query.purpose),
+      query,
+    );
     const lanes = new TextLanes(query, cells);
     const engineMs = await this.#session(signal, async (session) => {
       await this.#refuseDrift(session, version);
@@ -145,7 +150,11 @@ class PostgresSource implements DataSource, AnonymityExaminer {
     signal?: AbortSignal,
   ): Promise<void> {
     const version = this.#described();
-    const { statement, values } = postgresUnitItems(version.book, version.relation, query);
+    const { statement, values } = postgresUnitItems(
+      version.book,
+      version.relationFor(query.purpose),
+      query,
+    );
     await this.#session(signal, async (session) => {
       await this.#refuseDrift(session, version);
       for await (const rows of session.stream(statement, values)) {
@@ -156,7 +165,7 @@ class PostgresSource implements DataSource, AnonymityExaminer {
 
   async examine(question: AnonymityQuestion, signal?: AbortSignal): Promise<AnonymityFigures> {
     const version = this.#described();
-    const statement = postgresAnonymity(version.book, version.relation, question);
+    const statement = postgresAnonymity(version.book, version.examined, question);
     return this.#session(signal, async (session) => {
       await this.#refuseDrift(session, version);
       const [row] = await session.rows(statement);
@@ -179,12 +188,13 @@ class PostgresSource implements DataSource, AnonymityExaminer {
     columns: readonly string[],
     chunkRows: number,
     signal?: AbortSignal,
+    purpose?: string,
   ): AsyncGenerator<readonly TextRow[], void, undefined> {
     if (!Number.isInteger(chunkRows) || chunkRows < 1 || chunkRows > CHUNK_ROWS_MAX) {
       throw new InputError('parameter-invalid', 'The chunk size is out of range.');
     }
     const version = this.#described();
-    const statement = postgresColumns(version.book, version.relation, columns);
+    const statement = postgresColumns(version.book, version.relationFor(purpose), columns);
     const refuse = (session: PostgresSession): Promise<void> => this.#refuseDrift(session, version);
     const stream = postgresStream(this.#access, signal, async function* (session) {
       await refuse(session);
@@ -227,10 +237,15 @@ class PostgresSource implements DataSource, AnonymityExaminer {
       JSON.stringify(known.types) === JSON.stringify(types);
     if (isSame && (await this.#isStored(session))) return known;
     const book = columnBook(registration, storedPostgresKinds(registration, new Map(types)));
+    const { consent } = registration;
+    const consenting = (granted: readonly string[]): Sql =>
+      postgresRelation(registration, this.#table, book, granted);
     const [content = []] = await session.rows(versionStatement(registration, this.#table));
     return {
       book,
-      relation: postgresRelation(registration, this.#table, book),
+      relationFor: (purpose) =>
+        consenting(consent === undefined ? [] : grantedFor(consent, purpose)),
+      examined: consenting(consent === undefined ? [] : grantedAtAll(consent)),
       types,
       rowCount: Number(content[0]),
       content: content.map(String),

@@ -24,12 +24,13 @@ export function postgresRelation(
   registration: DatasetRegistration,
   from: Sql,
   book: ColumnBook,
+  granted: readonly string[],
 ): Sql {
   const { consent } = registration;
   if (consent === undefined) return sql`(SELECT * FROM ${from}) AS source_rows`;
-  const granted = list(consent.granted.map(literal));
+  if (granted.length === 0) return sql`(SELECT * FROM ${from} WHERE 1 = 0) AS source_rows`;
   const text = postgresText(book, consent.column);
-  return sql`(SELECT * FROM ${from} WHERE ${text} IN (${granted})) AS source_rows`;
+  return sql`(SELECT * FROM ${from} WHERE ${text} IN (${list(granted.map(literal))})) AS source_rows`;
 }
 
 /**

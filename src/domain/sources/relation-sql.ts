@@ -35,11 +35,11 @@ export function consentingRelation(
   registration: DatasetRegistration,
   files: Sql,
   consentText: Sql | undefined,
+  granted: readonly string[],
 ): Sql {
-  const { consent } = registration;
-  if (consent === undefined || consentText === undefined) return files;
-  const granted = list(consent.granted.map(literal));
-  return sql`(SELECT * FROM ${files} WHERE ${consentText} IN (${granted}))`;
+  if (registration.consent === undefined || consentText === undefined) return files;
+  if (granted.length === 0) return sql`(SELECT * FROM ${files} WHERE 1 = 0)`;
+  return sql`(SELECT * FROM ${files} WHERE ${consentText} IN (${list(granted.map(literal))}))`;
 }
 
 /** The statement whose rows are the columns of a relation: name, type. */
