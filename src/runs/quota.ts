@@ -1,6 +1,7 @@
 /** Which quota accounts a run draws on: one list, reserved all together or not at all. */
 import type { Contract } from '../contracts/contract.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
+import { UNITS_MAX } from '../ledger/core.ts';
 import type { LedgerStore, QuotaAccount, ReservationLine } from '../ledger/ledger-store.ts';
 import { type Calendar, calendarOf } from '../ledger/windows.ts';
 import type { UnitsByDimension } from './settlement.ts';
@@ -76,17 +77,34 @@ export async function runsOfMonth(
   return runs;
 }
 
-/** The lines of one reservation: every account of a dimension the run uses. */
+/**
+ * The lines of one reservation: every account of a dimension the run uses. What nobody limits is
+ * counted all the same, in an account of the contract without a bound that could be reached.
+ */
 export function reservationLines(
+  contract: Contract,
   accounts: readonly QuotaAccount[],
   units: UnitsByDimension,
 ): readonly ReservationLine[] {
   const lines: ReservationLine[] = [];
-  for (const account of accounts) {
-    const amount = units[account.dimension];
-    if (amount !== undefined && amount > 0n) lines.push({ account, units: amount });
+  for (const [dimension, amount] of Object.entries(units) as [Dimension, Units][]) {
+    if (amount <= 0n) continue;
+    const limited = accounts.filter((account) => account.dimension === dimension);
+    const drawn = limited.length > 0 ? limited : [unlimited(contract, dimension)];
+    lines.push(...drawn.map((account) => ({ account, units: amount })));
   }
   return lines;
+}
+
+function unlimited(contract: Contract, dimension: Dimension): QuotaAccount {
+  return {
+    subject: `contract:${contract.id}`,
+    dimension,
+    window: 'lifetime',
+    windowKey: 'lifetime',
+    limit: UNITS_MAX as Units,
+    resetsAtMs: undefined,
+  };
 }
 
 /** What is left of each account now, pending reservations counted as used. */

@@ -239,7 +239,7 @@ export class RunService {
       requestKey,
       bodyHash,
       runId,
-      lines: reservationLines(accounts, estimate.units),
+      lines: reservationLines(contract.contract, accounts, estimate.units),
       nowMs,
       expiresAtMs: nowMs + this.#options.timeoutMs + RESERVATION_MARGIN_MS,
       alongside: [insertRun(run)],

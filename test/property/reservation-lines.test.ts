@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest';
+import type { UnitsByDimension } from '../../src/runs/settlement.ts';
+import { calendarOf } from '../../src/ledger/windows.ts';
+import { UNITS_MAX } from '../../src/ledger/core.ts';
+import { quotaAccounts, reservationLines } from '../../src/runs/quota.ts';
+import { makeCast, makeContract, NOW_MS } from '../fixtures/contract.ts';
+
+describe('the lines of a reservation', () => {
+  const contract = makeContract(makeCast());
+  const accounts = quotaAccounts(contract, NOW_MS, calendarOf(contract.timeZone));
+
+  it('draw on every account of a dimension, and count what nobody limits', () => {
+    const units = { runs: 1n, 'padded-items': 4096n, 'micro-rho': 0n } as UnitsByDimension;
+    const lines = reservationLines(contract, accounts, units);
+    expect(lines.map(({ account }) => `${account.dimension}/${account.window}`)).toEqual([
+      'runs/lifetime',
+      'runs/month',
+      'runs/day',
+      'padded-items/lifetime',
+    ]);
+    expect(lines.at(-1)).toMatchObject({ units: 4096n, account: { limit: UNITS_MAX } });
+  });
+});
