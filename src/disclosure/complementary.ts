@@ -4,6 +4,7 @@
  * released cells of a line from it and has what is withheld there. So in no line of the table, along
  * any one dimension, may a single cell be missing, or several that together stay under the threshold.
  */
+import { bridgesOf } from './bridges.ts';
 
 export interface Table {
   /** Labels of each dimension, the first the most significant digit of a cell's index. */
@@ -16,7 +17,7 @@ export interface Table {
 /**
  * Withholds further cells until every line along every dimension has either
  * nothing withheld or cells that together hold at least `smallestCell` rows in at least two
- * cells. The smallest released cells of a line go first, ties in the order of the cells: every
+ * cells; and in a table of two dimensions until all its lines together give no cell back. The smallest released cells of a line go first, ties in the order of the cells: every
  * domain comes to the same answer.
  * @param permitted - cleared in place, never set.
  * Cost: a pass over the cells for each dimension and round; a round withholds a cell, or ends.
@@ -31,7 +32,37 @@ export function suppressComplements(
   for (let changed = true; changed; ) {
     changed = false;
     for (const line of lines) changed = mendLines(table, line, smallestCell, permitted) || changed;
+    if (!changed && table.radices.length === 2) changed = mendBridges(table, permitted);
   }
+}
+
+/** Several lines together may give a cell back that each of them hides: then one more goes with it. */
+function mendBridges({ radices, counts, selected }: Table, permitted: Uint8Array): boolean {
+  const [rows = 1, columns = 1] = radices;
+  const withheld = permitted.map((one, cell) =>
+    one === 0 && selected[cell] === 1 && (counts[cell] ?? 0) > 0 ? 1 : 0,
+  );
+  let changed = false;
+  for (const cell of bridgesOf(rows, columns, withheld)) {
+    const row = Math.floor(cell / columns);
+    const along = [
+      { from: row * columns, to: (row + 1) * columns, step: 1 },
+      { from: cell % columns, to: counts.length, step: columns },
+      { from: 0, to: counts.length, step: 1 },
+    ];
+    let other = -1;
+    for (const { from, to, step } of along) {
+      for (let at = from; at < to; at += step) {
+        if (permitted[at] !== 1 || counts[at] === 0) continue;
+        if (other === -1 || (counts[at] ?? 0) < (counts[other] ?? 0)) other = at;
+      }
+      if (other !== -1) break;
+    }
+    if (other === -1) return changed;
+    permitted[other] = 0;
+    changed = true;
+  }
+  return changed;
 }
 
 /** Lines along one dimension: cells `start + offset + i · stride`. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { bridgesOf } from '../../src/disclosure/bridges.ts';
 import { suppressComplements } from '../../src/disclosure/complementary.ts';
 import { isDominated } from '../../src/disclosure/dominance.ts';
 
@@ -88,6 +89,82 @@ describe('complementary suppression', () => {
     };
     suppressComplements(table, SMALLEST, permitted);
     expect([...permitted]).toEqual([1, 0, 1, 0]);
+  });
+});
+
+/** Cells whose value the totals of rows and columns determine: by elimination over the withheld ones. */
+function determined(rows: number, columns: number, withheld: readonly number[]): number[] {
+  const matrix: number[][] = Array.from({ length: rows + columns }, (_, line) =>
+    withheld.map((cell) =>
+      Math.floor(cell / columns) === line || rows + (cell % columns) === line ? 1 : 0,
+    ),
+  );
+  let rank = 0;
+  for (let column = 0; column < withheld.length; column += 1) {
+    const pivot = matrix.findIndex((line, index) => index >= rank && line[column] !== 0);
+    if (pivot === -1) continue;
+    [matrix[rank], matrix[pivot]] = [matrix[pivot]!, matrix[rank]!];
+    const scale = matrix[rank]![column]!;
+    matrix[rank] = matrix[rank]!.map((value) => value / scale);
+    for (const [index, line] of matrix.entries()) {
+      const factor = line[column]!;
+      if (index === rank || factor === 0) continue;
+      matrix[index] = line.map((value, at) => value - factor * matrix[rank]![at]!);
+    }
+    rank += 1;
+  }
+  return matrix
+    .slice(0, rank)
+    .filter((line) => line.filter((value) => value !== 0).length === 1)
+    .map((line) => withheld[line.findIndex((value) => value !== 0)]!);
+}
+
+describe('all lines of a table of two dimensions together', () => {
+  const twoDimensional = fc
+    .tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 }))
+    .chain(([rows, columns]) =>
+      fc
+        .array(fc.oneof(fc.nat({ max: 3 }), fc.nat({ max: 50 })), {
+          minLength: rows * columns,
+          maxLength: rows * columns,
+        })
+        .map((counts) => ({ radices: [rows, columns] as const, counts })),
+    );
+
+  it('bridges are exactly what elimination determines', () => {
+    fc.assert(
+      fc.property(twoDimensional, ({ radices: [rows, columns], counts }) => {
+        const withheld = Uint8Array.from(counts, (count) => (count > 0 && count < 30 ? 1 : 0));
+        const cells = [...withheld.keys()].filter((cell) => withheld[cell] === 1);
+        const numeric = (a: number, b: number): number => a - b;
+        expect(bridgesOf(rows, columns, withheld).toSorted(numeric)).toEqual(
+          determined(rows, columns, cells).toSorted(numeric),
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('give no withheld cell back, unless nothing is left to withhold', () => {
+    fc.assert(
+      fc.property(twoDimensional, (table) => {
+        const [rows, columns] = table.radices;
+        const permitted = controlled(table, true);
+        const isLeft = permitted.some((one, cell) => one === 1 && table.counts[cell]! > 0);
+        const withheld = [...permitted.keys()].filter(
+          (cell) => permitted[cell] === 0 && table.counts[cell]! > 0,
+        );
+        if (isLeft) expect(determined(rows, columns, withheld)).toEqual([]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('control: lines alone leave a bridge between two rectangles', () => {
+    const columns = 5;
+    const cells = [0, 1, 5, 6, 7, 12, 13, 17, 18];
+    const withheld = Uint8Array.from({ length: 20 }, (_, cell) => (cells.includes(cell) ? 1 : 0));
+    expect(bridgesOf(4, columns, withheld)).toEqual([7]);
   });
 });
 
