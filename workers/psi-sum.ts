@@ -104,7 +104,11 @@ export function maskSumTask({ publicKey, choices, secret }: MaskSumArgument): Pr
   return answered(async () => {
     const encryptor = await thread.encryptor(publicKey);
     const evaluator = await thread.evaluator();
-    return maskSum(nativePrimitives.stream, evaluator, encryptor, choices, secret);
+    try {
+      return maskSum(nativePrimitives.stream, evaluator, encryptor, choices, secret);
+    } finally {
+      secret.fill(0);
+    }
   });
 }
 
@@ -118,6 +122,7 @@ export function foldMaskedTask({ secretKey, ciphertext }: FoldMaskedArgument): P
       return foldMasked(decryptor, new Uint8Array(ciphertext));
     } finally {
       key.fill(0);
+      secretKey.fill(0);
     }
   });
 }

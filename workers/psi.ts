@@ -17,16 +17,16 @@ export interface BlindArgument {
 
 /** @see blindElements */
 export function blindTask({ batch, secret }: BlindArgument): unknown {
-  return moved(batch, () => blindElements(nativePrimitives.curve, batch, secret));
+  return moved({ batch, secret }, () => blindElements(nativePrimitives.curve, batch, secret));
 }
 
 /** @see evaluatePoints */
 export function evaluateTask({ batch, secret }: BlindArgument): unknown {
-  return moved(batch, () => evaluatePoints(nativePrimitives.curve, batch, secret));
+  return moved({ batch, secret }, () => evaluatePoints(nativePrimitives.curve, batch, secret));
 }
 
-/** This thread's copy of the batch is used up. */
-function moved(batch: Uint8Array, work: () => Uint8Array): unknown {
+/** This thread's copies of batch and secret are used up. */
+function moved({ batch, secret }: BlindArgument, work: () => Uint8Array): unknown {
   try {
     return move(work());
   } catch (error) {
@@ -34,5 +34,6 @@ function moved(batch: Uint8Array, work: () => Uint8Array): unknown {
     return { protocolError: { code: error.code, message: error.message } };
   } finally {
     releaseBytes(batch);
+    secret.fill(0);
   }
 }

@@ -8,6 +8,7 @@ import { poolEngine } from '../../src/computations/psi/pool-engine.ts';
 import { openPool } from '../../src/pool/piscina-pool.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { systemRandom } from '../../src/system/random.ts';
+import { blindTask, evaluateTask } from '../../workers/psi.ts';
 import { PARAMS, digestsOf, runPsi } from '../fixtures/psi.ts';
 
 let pool: Pool;
@@ -48,6 +49,19 @@ describe('PSI on real threads', () => {
     await expect(stopped.blind(new Uint8Array(37), new Uint8Array(32))).rejects.toMatchObject({
       code: 'run-cancelled',
     });
+  });
+});
+
+describe('a thread', () => {
+  it('keeps no secret of a task, whether it succeeds or fails', () => {
+    for (const task of [
+      (secret: Uint8Array) => blindTask({ batch: new Uint8Array(37), secret }),
+      (secret: Uint8Array) => evaluateTask({ batch: new Uint8Array(32), secret }),
+    ]) {
+      const secret = new Uint8Array(32).fill(72);
+      expect(task(secret)).toBeDefined();
+      expect(secret).toEqual(new Uint8Array(32));
+    }
   });
 });
 
