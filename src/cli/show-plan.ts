@@ -55,6 +55,7 @@ function explanationTable(explained: ExplainBody, draft: PlanBody['draft']): str
     ['protocol', '协议', `${explained.protocol}, engine ${explained.engine}`],
     ['answer', '结果', answerText(explained, draft)],
     ['cells', '单元格', String(explained.cells)],
+    ...noiseRows(explained),
     ...(draft?.datasets ?? []).map(({ holder, dataset, rowsMax }): [string, string, string] => [
       'rows',
       '行数区间',
@@ -72,9 +73,23 @@ function explanationTable(explained: ExplainBody, draft: PlanBody['draft']): str
 }
 
 function answerText({ exact }: ExplainBody, draft: PlanBody['draft']): string {
-  if (!exact) return 'noised · 加噪';
+  if (!exact) return 'noised · 加噪: expected errors below';
   const smallest = draft?.disclosure.smallestCell;
   return smallest === undefined ? 'exact · 精确' : `exact · 精确; cells under ${smallest} withheld`;
+}
+
+/** What noise costs each person, and how far off each result is to be expected. */
+function noiseRows({ noise }: ExplainBody): [string, string, string][] {
+  if (noise === undefined) return [];
+  const { mechanism, microRho, epsilon, delta, deviations } = noise;
+  return [
+    ['noise', '噪声', `${mechanism}, ρ ${microRho / 1e6}: ε ${epsilon.toFixed(2)}, δ ${delta}`],
+    ...deviations.map(({ of, deviation }): [string, string, string] => [
+      'error',
+      '标准差',
+      `${of}: ± ${deviation.toPrecision(3)}`,
+    ]),
+  ];
 }
 
 /** Milli-units are thousandths of a second of one core. */

@@ -107,7 +107,11 @@ export const ExplainRequestSchema = z.union([
   z.strictObject({ contractId: ContractIdSchema, arguments: ArgumentsSchema }),
   z.strictObject({ contract: ContractSchema, arguments: ArgumentsSchema }),
   /** At default terms; the most that its parameters allow where no arguments are given. */
-  z.strictObject({ sql: Sql, arguments: ArgumentsSchema.optional() }),
+  z.strictObject({
+    sql: Sql,
+    arguments: ArgumentsSchema.optional(),
+    purposeCode: NameSchema.optional(),
+  }),
 ]);
 export type ExplainRequest = z.infer<typeof ExplainRequestSchema>;
 
@@ -139,6 +143,7 @@ export type ExplainBody = z.infer<typeof ExplainBodySchema>;
 export const PlanRequestSchema = z.strictObject({
   sql: Sql,
   arguments: ArgumentsSchema.optional(),
+  purposeCode: NameSchema.optional(),
 });
 export type PlanRequest = z.infer<typeof PlanRequestSchema>;
 
@@ -166,6 +171,7 @@ export const PlanBodySchema = z.object({
       datasets: ContractSchema.shape.datasets,
       disclosure: ContractSchema.shape.disclosure,
       protocol: z.string(),
+      purposeCode: NameSchema.optional(),
     })
     .optional(),
   /** At default terms; absent where the plan cannot be computed. */

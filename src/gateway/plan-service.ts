@@ -33,10 +33,10 @@ const PARTIES_MIN = 2;
 /** Over datasets of enrolled holders: what the catalog shows, a query can name. */
 export function planService(parts: PlanParts): PlanService {
   return {
-    judge: async ({ analyst, sql, arguments: args }) => {
+    judge: async ({ analyst, sql, arguments: args, purposeCode }) => {
       const parties = await enrolled(parts.domains);
       const published = (await parts.catalog.list()).filter(({ holder }) => parties.has(holder));
-      const judged = await judgeQuery(parts.parser, sql, published);
+      const judged = await judgeQuery(parts.parser, sql, published, purposeCode);
       if (judged.compiled === undefined) {
         return { draft: undefined, refusals: judged.refusals, explanation: undefined };
       }

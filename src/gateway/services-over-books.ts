@@ -4,7 +4,6 @@ import type { CatalogBook } from '../catalog/catalog-book.ts';
 import { boundsOf, dictionariesOf } from '../catalog/published.ts';
 import type { ContractBook, FiledContract } from '../contracts/contract-book.ts';
 import type { Contract, Party } from '../contracts/contract.ts';
-import type { Arguments } from '../contracts/plan.ts';
 import { assertInvariant, errorOfCode, IdentityError, StateError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
 import { explain } from '../runs/explain.ts';
@@ -21,6 +20,7 @@ import type {
   ContractView,
   ExplainAnswer,
   ExplainService,
+  PlanCommand,
   PlanService,
   PublishedDataset,
   RunService,
@@ -152,7 +152,9 @@ export function explainService(
     checkPlan(contract, await catalog.list());
   return {
     explain: async ({ analyst, subject, arguments: stated }) => {
-      if (subject.kind === 'sql') return explainQuery(plans, analyst, subject.sql, stated);
+      if (subject.kind === 'sql') {
+        return explainQuery(plans, { ...subject, analyst, arguments: stated });
+      }
       const args = stated ?? {};
       const contract =
         subject.kind === 'draft'
@@ -164,13 +166,8 @@ export function explainService(
 }
 
 /** @throws the first of the refusals, where there is one. */
-async function explainQuery(
-  plans: PlanService,
-  analyst: PartyId,
-  sql: string,
-  args: Arguments | undefined,
-): Promise<ExplainAnswer> {
-  const { refusals, explanation } = await plans.judge({ analyst, sql, arguments: args });
+async function explainQuery(plans: PlanService, command: PlanCommand): Promise<ExplainAnswer> {
+  const { refusals, explanation } = await plans.judge(command);
   const [first] = refusals;
   if (first !== undefined) throw first;
   assertInvariant(explanation !== undefined, 'a query without refusals is explained');

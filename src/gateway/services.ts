@@ -234,7 +234,11 @@ export interface ExplainCommand {
   readonly subject:
     | { readonly kind: 'filed'; readonly contractId: ContractId }
     | { readonly kind: 'draft'; readonly contract: Contract }
-    | { readonly kind: 'sql'; readonly sql: string };
+    | {
+        readonly kind: 'sql';
+        readonly sql: string;
+        readonly purposeCode: string | undefined;
+      };
   /** Undefined: the most that the parameters allow. */
   readonly arguments: Arguments | undefined;
 }
@@ -255,6 +259,7 @@ export interface PlanCommand {
   readonly analyst: PartyId;
   readonly sql: string;
   readonly arguments: Arguments | undefined;
+  readonly purposeCode: string | undefined;
 }
 
 /** A query as judged: what it compiles to, what it would cost, and everything that refuses it. */

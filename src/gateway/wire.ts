@@ -119,6 +119,7 @@ export function planBody({ draft, refusals, explanation }: JudgedPlan): PlanBody
             datasets: draft.datasets,
             disclosure: draft.disclosure,
             protocol: draft.protocol.name,
+            purposeCode: draft.purposeCode,
           },
     explanation: explanation === undefined ? undefined : explainBody(explanation),
   };

@@ -69,12 +69,14 @@ export async function compileQuery(
 /**
  * Compiles a query as far as it goes and lists every refusal on the way, of its form and of the
  * holders' rules alike. Reads metadata only.
+ * @param purposeCode - what a contract over it would be for, where consent is per purpose.
  * @throws CapacityError `queue-full` where the parser has no room
  */
 export async function judgeQuery(
   parser: SqlParser,
   text: string,
   published: readonly PublishedDataset[],
+  purposeCode?: string,
 ): Promise<JudgedQuery> {
   const refusals = new Refusals();
   const parsed = await parser.parse(text).catch((error: unknown) => {
@@ -109,7 +111,10 @@ export async function judgeQuery(
     measures,
     select: selections,
   });
-  const draft = draftOf(plan, first, datasets);
+  const draft: PlanDraft = {
+    ...draftOf(plan, first, datasets),
+    ...(purposeCode === undefined ? {} : { purposeCode }),
+  };
   const ofTable = query.placeOf(table.query_location);
   return {
     compiled: { draft, parameters },

@@ -28,6 +28,7 @@ function judge(
   sql: string,
   published: readonly PublishedDataset[] = HOLDERS.map((holder) => publishFlights(holder)),
   args?: Record<string, string[]>,
+  purposeCode?: string,
 ): Promise<JudgedPlan> {
   const refused = (): never => {
     throw new Error('explaining wrote to the ledger');
@@ -60,7 +61,7 @@ function judge(
     parser,
     random: systemRandom,
   });
-  return service.judge({ analyst: ANALYST, sql, arguments: args });
+  return service.judge({ analyst: ANALYST, sql, arguments: args, purposeCode });
 }
 
 const QUERY =
@@ -99,6 +100,27 @@ describe('a query judged by the gateway', () => {
       ['grade-forbids-protocol', HOLDERS[0]],
     ]);
     expect(explanation).toBeDefined();
+  });
+
+  it('asks for a purpose where consent is per purpose, and drafts with the one stated', async () => {
+    const consent = { column: 'origin', granted: ['all'], purposes: { research: ['r'] } };
+    const published = HOLDERS.map((holder) => publishFlights(holder, { consent }));
+    const unstated = await judge(QUERY, published);
+    expect(unstated.refusals.map(({ facts }) => facts.rule)).toEqual(
+      HOLDERS.map(() => 'consent per purpose'),
+    );
+    const stated = await judge(QUERY, published, undefined, 'research');
+    expect([stated.refusals, stated.draft?.purposeCode]).toEqual([[], 'research']);
+  });
+
+  it('shows what noise costs and how far off answers are', async () => {
+    const published = HOLDERS.map((holder) =>
+      publishFlights(holder, { grade: 'important', privacyUnit: 'origin' }),
+    );
+    const { refusals, explanation, draft } = await judge(QUERY, published);
+    expect([refusals, explanation?.exact]).toEqual([[], false]);
+    const body = PlanBodySchema.parse(planBody({ draft, refusals, explanation }));
+    expect(planText(body)).toMatch(/noise +噪声 +discrete-gaussian[^]*error +标准差 +.*: ± \d/);
   });
 
   it('needs two holders', async () => {

@@ -26,7 +26,7 @@ import { mockRun } from '../mock/mock-run.ts';
 import { refusalsText } from '../show-plan.ts';
 import { releaseCsv, releaseTable } from '../show-run.ts';
 import { argumentsOf, asAnalyst, collect, withAnalyst } from './analyst.ts';
-import { EXIT_REFUSED } from './query.ts';
+import { EXIT_REFUSED, purposeOf } from './query.ts';
 
 const ROWS_DEFAULT = '10000';
 const ROWS_MAX = 1_000_000;
@@ -36,6 +36,7 @@ interface MockOptions {
   readonly url?: string;
   readonly arg: string[];
   readonly contract?: string;
+  readonly purpose?: string;
   readonly rows: string;
   readonly seed: string;
   readonly json?: boolean;
@@ -58,6 +59,7 @@ export function mockCommands(program: Command): void {
   )
     .option('--contract <id or file>', 'a filed contract, or a draft in a file')
     .option('--arg <name=labels>', 'labels for a $parameter, comma separated', collect, [])
+    .option('--purpose <code>', 'of a query, where people’s consent is per purpose')
     .option('--rows <count>', 'rows of each holder', ROWS_DEFAULT)
     .option('--seed <text>', 'the same seed makes the same rows', 'weir')
     .option('--json', 'as JSON')
@@ -84,7 +86,7 @@ async function tryPlan(
     throw new InputError('parameter-invalid', `--rows is a number from 1 to ${ROWS_MAX}.`);
   }
   const published = await verifiedCatalog(analyst);
-  const { planned, refusals } = await judged(analyst, sql, options.contract, published);
+  const { planned, refusals } = await judged(analyst, sql, options, published);
   if (planned === undefined || refusals.length > 0) {
     process.stdout.write(`${refusalsText(refusals)}\n`);
     process.exitCode = EXIT_REFUSED;
@@ -133,22 +135,27 @@ async function verifiedCatalog(analyst: Analyst): Promise<PublishedDataset[]> {
 async function judged(
   analyst: Analyst,
   sql: string | undefined,
-  contract: string | undefined,
+  options: MockOptions,
   published: readonly PublishedDataset[],
 ): Promise<Judged> {
+  const { contract } = options;
   if ((sql === undefined) === (contract === undefined)) {
     throw new InputError('parameter-invalid', 'Give a query, or --contract with an id or a file.');
   }
-  if (sql !== undefined) return judgedQuery(sql, published);
+  if (sql !== undefined) return judgedQuery(sql, published, purposeOf(options).purposeCode);
   const planned = await contractOf(analyst, contract ?? '');
   return { planned, refusals: planRefusals(planned, published) };
 }
 
-async function judgedQuery(sql: string, published: readonly PublishedDataset[]): Promise<Judged> {
+async function judgedQuery(
+  sql: string,
+  published: readonly PublishedDataset[],
+  purposeCode: string | undefined,
+): Promise<Judged> {
   // The analyst's own text in the analyst's own process: nothing to isolate it from.
   const parser = sqlParserOver(await openSerializer());
   try {
-    const { compiled, refusals } = await judgeQuery(parser, sql, published);
+    const { compiled, refusals } = await judgeQuery(parser, sql, published, purposeCode);
     if (compiled === undefined) return { planned: undefined, refusals };
     return { planned: { ...compiled.draft, parameters: compiled.parameters }, refusals };
   } finally {

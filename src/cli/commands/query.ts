@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { PlanBody } from '../../contracts/api.ts';
-import { StateError } from '../../errors.ts';
+import { InputError, StateError } from '../../errors.ts';
+import { NameSchema } from '../../system/ids.ts';
 import type { Analyst } from '../analyst.ts';
 import { writePrivateFile } from '../directories.ts';
 import { planText } from '../show-plan.ts';
@@ -13,6 +14,7 @@ interface SqlOptions {
   readonly url?: string;
   readonly arg: string[];
   readonly draft?: string;
+  readonly purpose?: string;
   readonly title: string;
   readonly titleZh: string;
   readonly json?: boolean;
@@ -29,6 +31,7 @@ export function queryCommands(program: Command): void {
       .argument('<query>', 'SELECT groups, COUNT(*), SUM(column) … FROM dataset GROUP BY groups'),
   )
     .option('--arg <name=labels>', 'labels for a $parameter, comma separated', collect, [])
+    .option('--purpose <code>', 'what it is for, where people’s consent is per purpose')
     .option('--draft <file>', 'write a contract draft over the plan, to propose')
     .option('--title <text>', 'the draft’s title', 'Query')
     .option('--title-zh <text>', 'its title in Chinese', '查询')
@@ -46,9 +49,16 @@ export function queryCommands(program: Command): void {
     });
 }
 
+/** @throws InputError `parameter-invalid` */
+export function purposeOf({ purpose }: { readonly purpose?: string }): { purposeCode?: string } {
+  if (purpose === undefined) return {};
+  if (NameSchema.safeParse(purpose).success) return { purposeCode: purpose };
+  throw new InputError('parameter-invalid', '--purpose is a code of letters, digits, underscores.');
+}
+
 async function explainSql(analyst: Analyst, sql: string, options: SqlOptions): Promise<void> {
   const args = options.arg.length === 0 ? {} : { arguments: argumentsOf(options.arg) };
-  const judged = await analyst.client.plan({ sql, ...args });
+  const judged = await analyst.client.plan({ sql, ...args, ...purposeOf(options) });
   const text = options.json === true ? JSON.stringify(judged, undefined, 2) : planText(judged);
   process.stdout.write(`${text}\n`);
   if (judged.refusals.length > 0) {
@@ -73,6 +83,7 @@ async function writeDraft(
   const contract = await analyst.draft(draft.plan, {
     title: { zh: options.titleZh, en: options.title },
     parameters: draft.parameters,
+    ...(draft.purposeCode === undefined ? {} : { purposeCode: draft.purposeCode }),
   });
   // The grades' thresholds, where they are above the default.
   const smallestCell = Math.max(contract.disclosure.smallestCell, draft.disclosure.smallestCell);

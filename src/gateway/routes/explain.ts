@@ -60,7 +60,12 @@ export function mountPlans(app: HttpApp, gate: Gate, plans: PlanService): void {
     async ({ body, caller }) =>
       json(
         planBody(
-          await plans.judge({ analyst: caller.party, sql: body.sql, arguments: body.arguments }),
+          await plans.judge({
+            analyst: caller.party,
+            sql: body.sql,
+            arguments: body.arguments,
+            purposeCode: body.purposeCode,
+          }),
         ),
       ),
   );
@@ -72,6 +77,8 @@ function commandOf(body: ExplainRequest, analyst: PartyId): ExplainCommand {
 
 function subjectOf(body: ExplainRequest): ExplainCommand['subject'] {
   if ('contractId' in body) return { kind: 'filed', contractId: body.contractId };
-  if ('sql' in body) return { kind: 'sql', sql: body.sql };
+  if ('sql' in body) {
+    return { kind: 'sql', sql: body.sql, purposeCode: body.purposeCode };
+  }
   return { kind: 'draft', contract: body.contract };
 }
