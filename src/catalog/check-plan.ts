@@ -11,12 +11,14 @@ import type { PartyId } from '../system/ids.ts';
 import { consentRefusals } from './check-consent.ts';
 import type { ColumnUse, Grade, PublishedColumn } from './dataset.ts';
 import type { PublishedDataset } from './published.ts';
+import { repeatRefusals } from './repeat-rule.ts';
 
 /** What the check reads of a contract: a draft that nobody has signed has it too. */
 export type PlanDraft = Pick<
   Contract,
   'plan' | 'dictionaries' | 'bounds' | 'datasets' | 'disclosure' | 'protocol' | 'purposeCode'
->;
+> &
+  Partial<Pick<Contract, 'limits'>>;
 
 /** The smallest cell each grade lets out. @see GB/T 43697 for the grades */
 export const SMALLEST_CELL: Record<Exclude<Grade, 'core'>, number> = { general: 3, important: 10 };
@@ -117,6 +119,7 @@ function matchRefusals(
     ...keyRefusals(plan, dataset),
     ...summedRefusals(contract, plan, dataset),
     ...unitRefusals(contract, plan, dataset),
+    ...repeatRefusals(contract, plan, dataset),
   ];
 }
 
