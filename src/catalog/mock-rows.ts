@@ -128,9 +128,16 @@ function numberValue(
 ): MockValue {
   const scale = column.bounds?.scale ?? 0;
   const [low, high] = rangeOf(column, derivations, draw);
-  const value = low + draw(1) * draw(1) * (high - low);
+  const value = drawValue(low, high, draw);
   if (column.type === 'integer') return Math.round(value);
   return column.type === 'decimal' ? value.toFixed(scale) : value;
+}
+
+/** Most values near zero where the range holds it, near its lower end otherwise: bounds are rare. */
+function drawValue(low: number, high: number, draw: Draw): number {
+  if (low >= 0 || high <= 0) return low + draw(1) * draw(1) * (high - low);
+  const end = draw(2) < 1 ? low : high;
+  return draw(1) * draw(1) * draw(1) * end;
 }
 
 /** One band, where bands are published; else what the bounds allow. */

@@ -11,7 +11,7 @@ import type { OfficerActions } from '../domain/admin-server.ts';
 import { PartyIdSchema, type PartyId } from '../system/ids.ts';
 import { initAnalyst, initDomain, initGateway, operatorTokenFile } from './init.ts';
 import { readConfig, writeConfig, writePrivateFile } from './directories.ts';
-import { tokenFileOf } from './analyst.ts';
+import { AnalystConfigSchema, tokenFileOf } from './analyst.ts';
 import { type Child, startChild } from './processes.ts';
 
 const ANALYST_TOKEN_TTL_S = 30 * 86_400;
@@ -162,6 +162,10 @@ async function setUpAnalyst(
       ttlS: ANALYST_TOKEN_TTL_S,
     });
     writePrivateFile(tokenFileOf(directory), `${token.token}\n`);
+  } else {
+    // The port may have changed since the last start.
+    const config = readConfig(directory, AnalystConfigSchema);
+    writeConfig(directory, { ...config, gateway: { ...config.gateway, url } });
   }
   return directory;
 }
