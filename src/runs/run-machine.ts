@@ -205,23 +205,27 @@ async function compute(
   const channel = deps.transport.openChannel(runId, descriptor.attempt, parties);
   const stop = (): void => channel.abort(asWeirError(job.signal.reason));
   job.signal.addEventListener('abort', stop, { once: true });
+  let witnessing: Promise<readonly SignedSpend[]> | undefined;
   try {
-    const spends = await start(deps, job, agreement, parties);
-    advance(deps, job, notes, {
-      state: 'computing',
-      attempt: descriptor.attempt,
-      note: 'The protocol runs between the holders.',
-      spends,
-    });
-    return await computation.runGateway({
+    witnessing = (await start(deps, job, agreement, parties)).spends;
+    // The protocol runs while the spends are written down; one that cannot be ends it at once.
+    witnessing.catch((error: unknown) => channel.abort(asWeirError(error)));
+    const progress = { state: 'computing', attempt: descriptor.attempt } as const;
+    const note = 'The protocol runs between the holders.';
+    advance(deps, job, notes, { ...progress, note });
+    const release = await computation.runGateway({
       contract: job.contract.contract,
       descriptor,
       channel,
       pool: deps.pool,
-      progress: (fraction, note) => publish(deps, runId, 'computing', note, fraction),
+      progress: (fraction, told) => publish(deps, runId, 'computing', told, fraction),
     });
+    advance(deps, job, notes, { ...progress, note, spends: await witnessing });
+    return release;
   } catch (error) {
     channel.abort(asWeirError(error));
+    // Whatever becomes of the run: who counted it must not be able to say otherwise later.
+    await witnessing?.catch(() => undefined);
     throw error;
   } finally {
     job.signal.removeEventListener('abort', stop);
@@ -235,7 +239,7 @@ async function start(
   job: RunJob,
   agreement: Agreement,
   parties: readonly PartyId[],
-): Promise<readonly SignedSpend[]> {
+): Promise<{ readonly spends: Promise<readonly SignedSpend[]> }> {
   const body: Start = {
     runId: job.run.runId,
     attempt: agreement.descriptor.attempt,
@@ -249,9 +253,10 @@ async function start(
     job.signal,
   );
   // Whatever becomes of the run: who counted it must not be able to say otherwise later.
-  const spends = await Promise.all(
+  const spends = Promise.all(
     [...answers].map(([party, answer]) => deps.witnessSpend(party, answer)),
   );
+  if (refusal !== undefined || missing.size > 0) await spends;
   if (refusal !== undefined) throw refusal.reason;
   if (missing.size > 0) {
     const party = [...missing].join(', ');
@@ -261,8 +266,9 @@ async function start(
       { party },
     );
   }
+  spends.catch(() => undefined);
   await deps.step('started', job.run.runId);
-  return spends;
+  return { spends };
 }
 
 /**
