@@ -42,8 +42,10 @@ export function countersigner(
       state.identity,
       (publicKey) => encodeBase64url(publicKey) === config.gateway.publicKey,
     );
-    await vouch({ size: BigInt(audit.size), hash: audit.hash });
-    await witnessPeers(state, signed, spends, config.party);
+    await Promise.all([
+      vouch({ size: BigInt(audit.size), hash: audit.hash }),
+      witnessPeers(state, signed, spends, config.party),
+    ]);
     return answer;
   };
 }
@@ -67,6 +69,7 @@ async function witnessPeers(
   self: PartyId,
 ): Promise<void> {
   const { receipt } = signed;
+  const witnessed: Promise<void>[] = [];
   for (const { party, seq, hash } of receipt.spends) {
     if (party === self) continue;
     const statement = spends.find((one) => one.spend.party === party && one.spend.seq === seq);
@@ -87,6 +90,7 @@ async function witnessPeers(
         party,
       });
     }
-    await state.spendWitness.witness(statement, publicKey);
+    witnessed.push(state.spendWitness.witness(statement, publicKey));
   }
+  await Promise.all(witnessed);
 }

@@ -35,6 +35,7 @@ import { publishDatasets } from './publish.ts';
 import { openRunDisclosure } from './run-disclosure.ts';
 import { hearRevocation, tellNotices } from './revocations.ts';
 import { RunSessions } from './run-sessions.ts';
+import { VerifiedContracts } from './verified-contracts.ts';
 
 /** How often a domain looks whether its data changed, and publishes it anew if so. */
 const REPUBLISH_EVERY_MS = 60_000;
@@ -75,6 +76,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const pool = openPool({ threadsMax: config.workers });
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
   const connection = dial(options, state, gatewayKey);
+  const verified = new VerifiedContracts();
   const sessions = new RunSessions({
     self: config.party,
     identity: state.identity,
@@ -96,6 +98,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
       dataset,
       minimumParties: config.minimumParties,
       nowMs: clock.now(),
+      verified,
     }),
     step: options.step ?? (() => Promise.resolve()),
   });

@@ -22,7 +22,8 @@ import {
   checkRequestTime,
   checkValidity,
   descriptorHash,
-  verifyContract,
+  contractHash as hashOfContract,
+  verifyAllSignatures,
   verifyDescriptor,
   verifyRequest,
   verifyRunKey,
@@ -31,6 +32,7 @@ import { encodeBase64url } from '../system/base64url.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash, PartyId, RunId } from '../system/ids.ts';
 import type { SpendCommand } from './spend-rules.ts';
+import type { VerifiedContracts } from './verified-contracts.ts';
 import type { Standing } from './standing.ts';
 
 /** What the domain knows of its own dataset at this moment. */
@@ -57,6 +59,8 @@ export interface DomainView {
   /** The holder's own floor under every contract's minimum of parties. */
   readonly minimumParties: number;
   readonly nowMs: number;
+  /** What this process has verified before; without it everything is verified anew. */
+  readonly verified?: VerifiedContracts;
 }
 
 export interface PrepareMessage {
@@ -101,8 +105,14 @@ export function ownTerms(contract: Contract, self: PartyId): Contract['datasets'
  */
 export function verifyPrepare(message: PrepareMessage, view: DomainView): PreparedRun {
   const { contract } = message.contract;
-  checkContract(contract);
-  const contractHash = verifyContract(message.contract, view);
+  const verify = (): void => {
+    checkContract(contract);
+    verifyAllSignatures(message.contract);
+  };
+  if (view.verified === undefined) verify();
+  else view.verified.once(message.contract, verify);
+  checkValidity(contract, view);
+  const contractHash = hashOfContract(contract);
   checkPins(contract, view);
   checkStanding(contract, view);
   checkDataset(contract, view);

@@ -1,8 +1,8 @@
 /** `Pool` by Piscina: worker threads with a bounded queue. The only file that names Piscina. */
-import { Piscina } from 'piscina';
+import { Piscina, valueSymbol } from 'piscina';
 import { CapacityError, InvariantError, StateError, WeirError } from '../errors.ts';
 import { ProtocolError, type ProtocolErrorCode } from '../../protocols/common/protocol-error.ts';
-import type { Pool } from './pool.ts';
+import type { Pool, WorkerFile } from './pool.ts';
 import { workerUrl } from './worker-url.ts';
 
 /** Tasks that may wait; each holds at most some blocks of a run. */
@@ -33,17 +33,19 @@ export function openPool(options: PoolOptions): Pool {
   piscina.on('error', () => {});
   return {
     async run(file, task, argument, runOptions = {}) {
-      const { transfer = [], signal } = runOptions;
+      const { transfer = [], signal, small = false } = runOptions;
       if (signal?.aborted) throw abortReason(signal);
       let answer: unknown;
       try {
-        answer = await piscina.run(argument, {
-          filename: workerUrl(file).href,
-          name: task,
-          // Piscina's type follows the first overload of postMessage; it passes the list to the second.
-          transferList: [...transfer] as object,
-          signal: signal ?? null,
-        });
+        if (small) answer = await runHere(file, task, argument, transfer);
+        else
+          answer = await piscina.run(argument, {
+            filename: workerUrl(file).href,
+            name: task,
+            // Piscina's type follows the first overload of postMessage; it passes the list to the second.
+            transferList: [...transfer] as object,
+            signal: signal ?? null,
+          });
       } catch (error) {
         throw asPoolError(error, signal, queueMax);
       }
@@ -54,6 +56,24 @@ export function openPool(options: PoolOptions): Pool {
     },
     close: () => piscina.destroy(),
   };
+}
+
+/** The same task as a thread would run, on the same kind of copy: a task may wipe what it was given. */
+async function runHere(
+  file: WorkerFile,
+  task: string,
+  argument: unknown,
+  transfer: readonly ArrayBuffer[],
+): Promise<unknown> {
+  const module = (await import(workerUrl(file).href)) as Readonly<
+    Record<string, (argument: unknown) => unknown>
+  >;
+  const run = module[task];
+  if (run === undefined) throw new InvariantError('internal', 'no such task');
+  const answer = await run(structuredClone(argument, { transfer: [...transfer] }));
+  const isMarked = typeof answer === 'object' && answer !== null && valueSymbol in answer;
+  // What a thread would move here is here already.
+  return isMarked ? (answer as { [valueSymbol]: unknown })[valueSymbol] : answer;
 }
 
 function isTaskFailure(

@@ -12,7 +12,12 @@ export interface Pool {
     file: WorkerFile,
     task: string,
     argument: unknown,
-    options?: { readonly transfer?: readonly ArrayBuffer[]; readonly signal?: AbortSignal },
+    options?: {
+      readonly transfer?: readonly ArrayBuffer[];
+      readonly signal?: AbortSignal;
+      /** The work is shorter than the way to a thread and back: done here, on a copy all the same. */
+      readonly small?: boolean;
+    },
   ): Promise<Answer>;
   close(): Promise<void>;
 }

@@ -65,11 +65,16 @@ export class ReceiptIssuer {
   }
 
   async #madeOrStored(run: RunRow): Promise<SignedReceipt> {
-    const stored = run.receiptJson === undefined ? await this.#make(run) : parse(run.receiptJson);
-    return this.#gather(run, stored);
+    if (run.receiptJson !== undefined) return this.#gather(run, parse(run.receiptJson));
+    const { signed, attached } = await this.#make(run);
+    // The domains are asked meanwhile; nobody else sees the receipt before it is on disk.
+    const [fuller] = await Promise.all([this.#gather(run, signed), attached]);
+    return fuller;
   }
 
-  async #make(run: RunRow): Promise<SignedReceipt> {
+  async #make(
+    run: RunRow,
+  ): Promise<{ readonly signed: SignedReceipt; readonly attached: Promise<void> }> {
     const { deps, identity, contracts } = this.#parts;
     const { store, ledger, clock } = deps;
     const record = await readRecordOfRun(store, run.runId);
@@ -105,10 +110,9 @@ export class ReceiptIssuer {
       },
       identity,
     );
-    await store.execute([attachReceipt(run.runId, JSON.stringify(signed), record.seq)]);
-    // Two callers may have made one each: the first that was stored is the receipt.
-    const again = await readRun(store, run.runId);
-    return again?.receiptJson === undefined ? signed : parse(again.receiptJson);
+    const attached = store.execute([attachReceipt(run.runId, JSON.stringify(signed), record.seq)]);
+    attached.catch(() => undefined);
+    return { signed, attached };
   }
 
   /** Asks the parties that have not countersigned; what cannot be had now is left for later. */

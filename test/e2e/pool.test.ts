@@ -46,6 +46,21 @@ describe('the worker pool', () => {
     expect(await pool.run('secure-sum', 'maskMeasuresTask', task())).toEqual(expected);
   });
 
+  it('does small work here, with the same answer, on a copy, with the same errors', async () => {
+    const pool = opened(openPool({ threadsMax: 1 }));
+    const argument = task();
+    const small = { small: true };
+    expect(await pool.run('secure-sum', 'maskMeasuresTask', argument, small)).toEqual(expected);
+    expect(argument.body).toEqual(lanes);
+    const bad = { ...task(), body: new Uint8Array(7) };
+    await expect(pool.run('secure-sum', 'maskMeasuresTask', bad, small)).rejects.toMatchObject({
+      code: 'length-wrong',
+    });
+    await expect(pool.run('secure-sum', 'noSuchTask', bad, small)).rejects.toBeInstanceOf(
+      InvariantError,
+    );
+  });
+
   it("keeps a protocol's error code across threads", async () => {
     const pool = opened(openPool({ threadsMax: 1 }));
     const bad = { ...task(), body: new Uint8Array(7) };

@@ -33,12 +33,14 @@ import { noisedAnswer, offsetCountMax, offsetCounts, withoutOffsets } from './no
 import { agreeOnOrder } from './neighbour-round.ts';
 import { shapeOf, type Shape } from './shape.ts';
 import { selectedCells, signMaps, suppressionMaps, verifyMaps } from './suppression.ts';
-import { asAbort, KINDS, receiveBody, sendBlocks } from './wire.ts';
+import { asAbort, KINDS, receiveBody, sendBlocks, isSmall } from './wire.ts';
 
 /** Reached, in this order, before the first message of each kind that depends on data leaves. */
 export const SECURE_SUM_STEPS = ['round1.counts', 'round1.map', 'round2.measures'] as const;
 
 const WORKER = 'secure-sum';
+/** With so few peers their keys are derived on the spot. */
+const SMALL_PARTIES = 8;
 
 /** A run of this domain, with its keys. */
 export interface Session {
@@ -196,7 +198,10 @@ async function deriveKeys(
     counts: shape.counts,
     measures: shape.measures,
   };
-  return role.pool.run(WORKER, 'sessionKeysTask', argument, { signal: role.channel.signal });
+  return role.pool.run(WORKER, 'sessionKeysTask', argument, {
+    signal: role.channel.signal,
+    small: parties.length <= SMALL_PARTIES,
+  });
 }
 
 /** Sends its masked counts while it opens the totals, so that neither side's buffers fill up. */
@@ -240,7 +245,10 @@ async function sendCounts(
       counted,
       factors: keys.factors,
     };
-    return role.pool.run(WORKER, 'maskCountsTask', task, moving(role, counted));
+    return role.pool.run(WORKER, 'maskCountsTask', task, {
+      ...moving(role, counted),
+      small: isSmall(layout, block),
+    });
   };
   await sendBlocks(layout, produce, async (frame) => {
     // The totals did not open: the rest of the counts stays at home.
@@ -272,12 +280,10 @@ async function openTotals({ role, shape, keys }: Session): Promise<readonly Coun
       countMax,
       parties,
     };
-    const opened = await role.pool.run<readonly OpenedCounts[]>(
-      WORKER,
-      'openCountsTask',
-      task,
-      moving(role, [totals]),
-    );
+    const opened = await role.pool.run<readonly OpenedCounts[]>(WORKER, 'openCountsTask', task, {
+      ...moving(role, [totals]),
+      small: isSmall(layout, block),
+    });
     const { start } = blockRange(layout, block);
     for (const [index, { counts, contributors }] of opened.entries()) {
       all[index]?.counts.set(counts, start);
@@ -316,7 +322,10 @@ async function measuringRound(
     }
     const permitted = vectorMaps.map((map) => map.slice(start, end));
     const task: MaskMeasuresArgument = { layout, block, keys: keys.measures, body, permitted };
-    return role.pool.run(WORKER, 'maskMeasuresTask', task, moving(role, [body, ...permitted]));
+    return role.pool.run(WORKER, 'maskMeasuresTask', task, {
+      ...moving(role, [body, ...permitted]),
+      small: isSmall(layout, block),
+    });
   };
   await role.step(SECURE_SUM_STEPS[2]);
   await sendBlocks(layout, produce, (frame) => role.channel.send(GATEWAY, KINDS.measures, frame));

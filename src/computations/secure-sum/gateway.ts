@@ -21,7 +21,7 @@ import type { AddBodiesArgument } from '../../../workers/secure-sum.ts';
 import type { GatewayRole, Release } from '../computation.ts';
 import { finalize } from './finalize.ts';
 import { shapeOf, type Shape } from './shape.ts';
-import { asAbort, KINDS, receiveBody } from './wire.ts';
+import { asAbort, KINDS, receiveBody, isSmall } from './wire.ts';
 
 /** Bodies added at a time: what bounds the gateway's memory however many parties there are. */
 const BODIES_AT_ONCE = 4;
@@ -146,6 +146,7 @@ async function sumBlock(
     const task: AddBodiesArgument = { layout, block, total, bodies };
     await role.pool.run<void>('secure-sum', 'addBodiesTask', task, {
       signal: role.channel.signal,
+      small: isSmall(layout, block),
     });
   }
   return total;

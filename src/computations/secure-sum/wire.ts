@@ -2,7 +2,7 @@
 import { AbortError } from '../../errors.ts';
 import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
 import { encodeFrame, frameCount, parseFrame } from '../../../protocols/secure-sum/messages.ts';
-import { blockCount, type Layout } from '../../../protocols/secure-sum/params.ts';
+import { blockCount, bodyBytes, type Layout } from '../../../protocols/secure-sum/params.ts';
 
 /** Message names, in the order of the protocol's README. */
 export const KINDS = {
@@ -86,4 +86,12 @@ export async function asAbort<Answer>(work: () => Promise<Answer>): Promise<Answ
       { cause: error },
     );
   }
+}
+
+/** A block so short that masking it takes less time than the way to a worker thread and back. */
+const SMALL_BODY_BYTES = 32 * 1024;
+
+/** True where the work on this block is done on the spot. */
+export function isSmall(layout: Layout, block: number): boolean {
+  return bodyBytes(layout, block) <= SMALL_BODY_BYTES;
 }
