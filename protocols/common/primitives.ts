@@ -3,7 +3,6 @@
  * (native) and by @noble (the oracle in tests and the portable fallback). A protocol names just the
  * part it needs (`Pick<Primitives, 'hash'>`), so each is testable alone.
  */
-import type { HePrimitive } from './bgv.ts';
 import type { Ring } from './rings.ts';
 
 export interface Primitives {
@@ -12,11 +11,6 @@ export interface Primitives {
   readonly x25519: X25519Primitive;
   readonly lanes: LanePrimitive;
   readonly curve: CurvePrimitive;
-}
-
-/** With the part that a worker loads only where a protocol asks for it. */
-export interface HomomorphicPrimitives extends Primitives {
-  readonly he: HePrimitive;
 }
 
 export interface HashPrimitive {

@@ -82,16 +82,6 @@ export function noisePlan(
   };
 }
 
-/** Every vector's noise, rows first. */
-export function vectorsOf(plan: NoisePlan): readonly VectorNoise[] {
-  return [
-    plan.rows,
-    ...plan.columns.flatMap(({ nonNull, sum, squares }) =>
-      squares === undefined ? [nonNull, sum] : [nonNull, sum, squares],
-    ),
-  ];
-}
-
 /** The standard deviation of what all domains of a run add to one cell, in the vector's units. */
 export function deviationOf(noise: VectorNoise, parties: number): number {
   return Math.sqrt(Number(noise.variance) * parties);

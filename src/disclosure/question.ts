@@ -10,13 +10,6 @@ import { aggregatePlanOf, dictionaryOf, resolveSelection } from '../contracts/pl
 import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash } from '../system/ids.ts';
 
-/** Groups in the order of their names: what cells are numbered by in every derivation. */
-export function canonicalGroups(contract: Contract): readonly string[] {
-  return aggregatePlanOf(contract)
-    .groups.map(({ column }) => column)
-    .toSorted();
-}
-
 /**
  * The question's hash. Fingerprints are of the data after consent exclusion, of every party: other
  * data or other parties are another question, with fresh noise and a fresh charge.
