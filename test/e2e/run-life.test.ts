@@ -188,8 +188,12 @@ describe('after retention', () => {
     expect((await endOf(weir, runId)).state).toBe('posted');
     await client.result(runId);
     await weir.gateway.order({ kind: 'age', aheadMs: 61_000 });
-    for (const call of [client.result(runId), client.startRun(request, idempotencyKey)]) {
-      const gone = await problemOf(call);
+    // One after the other: a refusal that nobody awaits yet would count as unhandled.
+    for (const call of [
+      () => client.result(runId),
+      () => client.startRun(request, idempotencyKey),
+    ]) {
+      const gone = await problemOf(call());
       expect([gone.status, gone.code]).toEqual([410, 'result-expired']);
       const receipt = SignedReceiptSchema.parse(gone.document['receipt']);
       expect(receipt.receipt.runId).toBe(runId);
