@@ -36,6 +36,7 @@ export class CatalogBook {
 
   /**
    * Takes some of a holder's datasets, and the names of all: what is not among them is withdrawn.
+   * What is known already is no news: a domain tells everything each time it links.
    * @param holderKey - the holder's enrolled key; every document must be signed by it.
    * @throws IdentityError `signature-invalid`, InputError `malformed-message`
    */
@@ -47,12 +48,17 @@ export class CatalogBook {
     nowMs: number,
   ): Promise<void> {
     const datasets = signed.map((one) => ({ one, dataset: verifyPublished(one, holderKey) }));
-    const own = datasets.filter(({ dataset }) => dataset.holder === holder);
-    const known = await this.#store.query('SELECT name FROM published_dataset WHERE holder = ?', [
-      holder,
-    ]);
+    const rows = await this.#store.query(
+      'SELECT name, document FROM published_dataset WHERE holder = ?',
+      [holder],
+    );
+    const known = new Map(rows.map((row) => [String(row['name']), String(row['document'])]));
+    const own = datasets.filter(
+      ({ one, dataset }) =>
+        dataset.holder === holder && known.get(dataset.name) !== JSON.stringify(one),
+    );
     const kept = new Set(names);
-    const withdrawn = known.map((row) => String(row['name'])).filter((name) => !kept.has(name));
+    const withdrawn = [...known.keys()].filter((name) => !kept.has(name));
     if (own.length === 0 && withdrawn.length === 0) return;
     await this.#audit.append(
       {

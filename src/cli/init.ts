@@ -44,8 +44,7 @@ export async function initGateway(options: {
 }): Promise<{ readonly fingerprint: string }> {
   const directory = makeDirectory(options.directory);
   subdirectories(directory);
-  const keys = eddsaSuite.generate(systemRandom);
-  createKeyFile(identityKeyFile(directory), 'ed25519', keys);
+  const keys = makeOrKeep(identityKeyFile(directory));
   const state = await openGatewayState(directory);
   try {
     const tokens = new TokenBook(state.store, state.audit, systemClock, systemRandom);

@@ -38,20 +38,10 @@ export function verifyContractSignature(contract: Contract, signature: ContractS
 }
 
 /**
- * A contract is in force only when the analyst and every holder have signed it, each exactly once,
- * and nobody else; and only within its validity.
+ * A contract is in force only within its validity.
  * @param at - `nowMs` of the verifier's own clock.
- * @returns the contract's hash.
- * @throws IdentityError `signature-missing`, `signature-invalid`, `party-not-in-contract`
  * @throws PolicyError `contract-expired`; StateError `contract-not-active` before it begins
  */
-export function verifyContract(signed: SignedContract, at: { readonly nowMs: number }): Hash {
-  verifyAllSignatures(signed);
-  checkValidity(signed.contract, at);
-  return contractHash(signed.contract);
-}
-
-/** @throws PolicyError `contract-expired`; StateError `contract-not-active` before it begins */
 export function checkValidity(contract: Contract, at: { readonly nowMs: number }): void {
   const { notBefore, notAfter } = contract.validity;
   if (at.nowMs < Date.parse(notBefore)) {
@@ -68,7 +58,11 @@ export function checkValidity(contract: Contract, at: { readonly nowMs: number }
   }
 }
 
-/** The signatures alone, whatever the time. @throws IdentityError */
+/**
+ * A contract is in force only when the analyst and every holder have signed it, each exactly once,
+ * and nobody else. The signatures alone, whatever the time.
+ * @throws IdentityError `signature-missing`, `signature-invalid`, `party-not-in-contract`
+ */
 export function verifyAllSignatures(signed: SignedContract): void {
   const { contract, signatures } = signed;
   const payload = payloadOf(contract);

@@ -125,7 +125,12 @@ describe.each([sqliteKind, postgres])('publication on $name', (kind) => {
     expect(messages.length).toBeGreaterThan(2);
     expect(Math.max(...messages)).toBeLessThan(BODY_BYTES_MAX);
     expect(await listed()).toEqual(['a', 'b', 'c', 'd', 'e']);
+    const { size } = await opened.audit.head();
+    await publishDatasets(link, some, keys, keep, log);
+    // What is known already is no news to the audit log.
+    expect((await opened.audit.head()).size).toBe(size);
     await publishDatasets(link, some.slice(1, 3), keys, keep, log);
+    expect((await opened.audit.head()).size).toBeGreaterThan(size);
     expect(await listed()).toEqual(['b', 'c']);
     await publishDatasets(link, [], keys, keep, log);
     expect(await listed()).toEqual([]);

@@ -23,7 +23,10 @@ const whole = fc.option(
 );
 const exact = fc.option(
   fc
-    .tuple(fc.bigInt({ min: -(10n ** 14n), max: 10n ** 14n }), fc.integer({ min: 0, max: 6 }))
+    .tuple(
+      fc.bigInt({ min: 1n - 10n ** 14n, max: 10n ** 14n - 1n }),
+      fc.integer({ min: 0, max: 6 }),
+    )
     .map(([units, digits]) => {
       const text = (units < 0n ? -units : units).toString().padStart(digits + 1, '0');
       const cut = text.length - digits;
