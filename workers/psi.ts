@@ -7,6 +7,7 @@ import { move } from 'piscina';
 import { releaseBytes } from '../protocols/common/bytes.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { blindElements, evaluatePoints } from '../protocols/psi/blind.ts';
+import { probePoints, type ProbeRange } from '../protocols/psi/probes.ts';
 import { nativePrimitives } from './native-primitives.ts';
 
 /** Argument of both tasks: a batch of elements or points, and this party's secret of the run. */
@@ -23,6 +24,13 @@ export function blindTask({ batch, secret }: BlindArgument): unknown {
 /** @see evaluatePoints */
 export function evaluateTask({ batch, secret }: BlindArgument): unknown {
   return moved({ batch, secret }, () => evaluatePoints(nativePrimitives.curve, batch, secret));
+}
+
+/** @see probePoints */
+export function probeTask(range: ProbeRange): unknown {
+  return moved({ batch: new Uint8Array(0), secret: range.seed }, () =>
+    probePoints(nativePrimitives, range),
+  );
 }
 
 /** This thread's copies of batch and secret are used up. */

@@ -11,6 +11,7 @@ export type ProtocolErrorCode =
   | 'set-too-large'
   | 'element-too-long'
   | 'tag-mismatch'
+  | 'probe-missing'
   | 'transcript-mismatch'
   | 'decryption-failed'
   | 'ciphertext-invalid'

@@ -12,6 +12,7 @@ export const ELEMENT_BYTES = 1 + DIGEST_BYTES + 4;
 const REAL = 0;
 const DUMMY = 1;
 const SHARED_DUMMY = 2;
+const PROBE_BASE = 3;
 
 /** Writes the element of one occurrence (0, 1, 2 …) of a key at `at` of `out`. */
 export function writeElement(
@@ -38,6 +39,17 @@ export function sharedDummyElements(context: Uint8Array, first: number, count: n
     out.set(context, at + 1);
     view.setUint32(at + 1 + DIGEST_BYTES, first + i, true);
   }
+  return out;
+}
+
+/**
+ * What every probe of a run is a multiple of: fixed by the context, so that neither side chooses it.
+ * @param context - `DIGEST_BYTES` of the run.
+ */
+export function probeBaseElement(context: Uint8Array): Uint8Array {
+  const out = new Uint8Array(ELEMENT_BYTES);
+  out[0] = PROBE_BASE;
+  out.set(context, 1);
   return out;
 }
 

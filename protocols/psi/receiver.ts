@@ -75,7 +75,7 @@ export async function runReceiver(
 }
 
 /** Both lists as they must come: strictly ascending, so that neither side counts anything twice. */
-async function* checked(
+export async function* checked(
   records: AsyncIterable<Uint8Array>,
   recordBytes: number,
 ): AsyncGenerator<Uint8Array> {

@@ -51,16 +51,25 @@ export async function runSender(
       }
     };
     await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
-    let index = 0;
-    for await (const piece of regroup(evaluated.read(), params.chunkItems * EVALUATED_BYTES)) {
-      await channel.send(EVALUATED, encodeChunk(index, piece, EVALUATED_BYTES));
-      releaseBytes(piece);
-      index += 1;
-    }
+    await sendEvaluated(channel, params, evaluated);
   } finally {
     await evaluated.close();
   }
   return { peerItems };
+}
+
+/** Answers the receiver's points, in the order they are kept. */
+export async function sendEvaluated(
+  channel: PsiChannel,
+  params: PsiParams,
+  evaluated: Evaluated,
+): Promise<void> {
+  let index = 0;
+  for await (const piece of regroup(evaluated.read(), params.chunkItems * EVALUATED_BYTES)) {
+    await channel.send(EVALUATED, encodeChunk(index, piece, EVALUATED_BYTES));
+    releaseBytes(piece);
+    index += 1;
+  }
 }
 
 /** The receiver's points under both blinds, kept until all have arrived. */
@@ -74,7 +83,8 @@ function byArrival(machine: PsiMachine): Evaluated {
   return new PieceLog(machine.openSpill);
 }
 
-function byValue(machine: PsiMachine): Evaluated {
+/** Read in the order of their values, which tells no place. @throws ProtocolError `point-repeated` */
+export function byValue(machine: PsiMachine): Evaluated {
   const shape = { recordBytes: EVALUATED_BYTES, keyBytes: EVALUATED_BYTES };
   const list = new SortedList(shape, machine.openSpill);
   return {

@@ -1,0 +1,234 @@
+/**
+ * The number of shared items between a holder and an analyst that is not trusted to follow the
+ * protocol. The holder is the receiver: it learns the number and decides what becomes of it. Its
+ * list has one fixed length, whatever its data, and half of it are probes.
+ */
+import { releaseBytes } from '../common/bytes.ts';
+import { ProtocolError } from '../common/protocol-error.ts';
+import { ROW_BYTES, type BlindedSet, type PsiMachine } from './blinded-set.ts';
+import { DIGEST_BYTES, dummyElements, probeBaseElement } from './element.ts';
+import {
+  bothWays,
+  greet,
+  receiveChunks,
+  receiveEvaluated,
+  sendPoints,
+  type PsiChannel,
+  type StopFlag,
+} from './exchange.ts';
+import { inOrder, matchSorted } from './flow.ts';
+import { EVALUATED } from './messages.ts';
+import { EVALUATED_BYTES, POINT_BYTES, type PsiParams } from './params.ts';
+import { PROBE_SEED_BYTES, type ProbeEngine, type ProbeOrigin } from './probes.ts';
+import { checked } from './receiver.ts';
+import { byValue, sendEvaluated } from './sender.ts';
+import { SortedList } from './sorted-list.ts';
+
+/** The base of the run's probes under the sender's secret. */
+export const RAISED = 'psi.raised';
+
+/** Every byte of the row number that says a point is of no row. */
+const NO_ROW_BYTE = 0xff;
+/** Behind an evaluated point: whose it is. */
+const OF_SENDER = 0;
+const OF_PROBE = 1;
+const TAGGED_BYTES = EVALUATED_BYTES + 1;
+
+/** Both known before the run: neither length tells anything of the items. */
+export interface OwnSetSizes {
+  /** Room for the holder's items, a power of two; its list is twice as long. */
+  readonly holderItems: number;
+  /** What the analyst announced, a power of two. */
+  readonly analystItems: number;
+}
+
+export interface ProbingMachine extends PsiMachine {
+  readonly probe: ProbeEngine;
+}
+
+/**
+ * The holder's part over its prepared set.
+ * @param set - at most `sizes.holderItems` on the wire; it grows by the probes.
+ * @returns the number of shared items, exactly: for the holder's eyes.
+ * @throws ProtocolError on any message out of form, place or bounds, and `probe-missing` where not
+ *   every point was answered alike; there is no result then
+ */
+export async function runHolder(
+  channel: PsiChannel,
+  params: PsiParams,
+  machine: ProbingMachine,
+  set: BlindedSet,
+  sizes: OwnSetSizes,
+): Promise<number> {
+  const listItems = 2 * sizes.holderItems;
+  requireRoom(set, sizes.holderItems);
+  const seed = machine.randomBytes(PROBE_SEED_BYTES);
+  const theirs = new SortedList(
+    { recordBytes: TAGGED_BYTES, keyBytes: EVALUATED_BYTES },
+    machine.openSpill,
+  );
+  try {
+    // The first half of them is checked; the rest fills the list up to the length it always has.
+    const base: ProbeOrigin = { kind: 'base', context: params.context };
+    const filling = listItems - set.wireItems;
+    for await (const points of probes(params, machine, base, seed, filling)) {
+      await set.points.add(withTail(points, POINT_BYTES, ROW_BYTES, NO_ROW_BYTE));
+      releaseBytes(points);
+    }
+    const announced = await greet(channel, params, 'receiver', listItems);
+    requireSize(announced, sizes.analystItems);
+    const receive = async (stop: StopFlag): Promise<void> => {
+      for await (const piece of receiveEvaluated(channel, params, machine, set.secret, announced)) {
+        if (stop.isStopped) return;
+        await theirs.add(withTail(piece, EVALUATED_BYTES, 1, OF_SENDER));
+        releaseBytes(piece);
+        machine.onProgress?.(theirs.size, announced);
+      }
+    };
+    await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
+    const raised: ProbeOrigin = { kind: 'raised', point: await channel.receive(RAISED) };
+    for await (const points of probes(params, machine, raised, seed, sizes.holderItems)) {
+      await theirs.add(withTail(cut(points), EVALUATED_BYTES, 1, OF_PROBE));
+      releaseBytes(points);
+    }
+    return await countAnswered(channel, params, theirs, sizes);
+  } finally {
+    seed.fill(0);
+    await theirs.close();
+  }
+}
+
+/**
+ * The analyst's part over its prepared set, which grows to what it announced. It learns nothing here.
+ * @throws ProtocolError on any message out of form, place or bounds; nothing further is sent then
+ */
+export async function runAnalyst(
+  channel: PsiChannel,
+  params: PsiParams,
+  machine: PsiMachine,
+  set: BlindedSet,
+  sizes: OwnSetSizes,
+): Promise<void> {
+  requireRoom(set, sizes.analystItems);
+  for await (const points of dummies(params, machine, set, sizes.analystItems)) {
+    await set.points.add(withTail(points, POINT_BYTES, ROW_BYTES, NO_ROW_BYTE));
+    releaseBytes(points);
+  }
+  const announced = await greet(channel, params, 'sender', sizes.analystItems);
+  requireSize(announced, 2 * sizes.holderItems);
+  const evaluated = byValue(machine);
+  try {
+    let done = 0;
+    const receive = async (stop: StopFlag): Promise<void> => {
+      for await (const piece of receiveEvaluated(channel, params, machine, set.secret, announced)) {
+        if (stop.isStopped) return;
+        await evaluated.add(piece);
+        done += piece.length / EVALUATED_BYTES;
+        releaseBytes(piece);
+        machine.onProgress?.(done, announced);
+      }
+    };
+    await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
+    const raised = await machine.engine.blind(probeBaseElement(params.context), set.secret);
+    await channel.send(RAISED, raised);
+    await sendEvaluated(channel, params, evaluated);
+  } finally {
+    await evaluated.close();
+  }
+}
+
+/** Counts the shared items once every probe has its answer. */
+async function countAnswered(
+  channel: PsiChannel,
+  params: PsiParams,
+  theirs: SortedList,
+  sizes: OwnSetSizes,
+): Promise<number> {
+  const answers = receiveChunks(channel, params, EVALUATED, 2 * sizes.holderItems, EVALUATED_BYTES);
+  let shared = 0;
+  let answered = 0;
+  await matchSorted(
+    { records: checked(theirs.sorted(), TAGGED_BYTES), recordBytes: TAGGED_BYTES },
+    { records: checked(answers, EVALUATED_BYTES), recordBytes: EVALUATED_BYTES },
+    EVALUATED_BYTES,
+    (piece, at) => {
+      if (piece[at + EVALUATED_BYTES] === OF_PROBE) answered += 1;
+      else shared += 1;
+    },
+  );
+  if (answered === sizes.holderItems) return shared;
+  throw new ProtocolError('probe-missing', 'not every point was answered under one secret');
+}
+
+/** Blinded dummies that fill a set up to a length, a chunk at a time. */
+async function* dummies(
+  params: PsiParams,
+  machine: PsiMachine,
+  set: BlindedSet,
+  length: number,
+): AsyncGenerator<Uint8Array> {
+  async function* elements(): AsyncGenerator<Uint8Array> {
+    for (let missing = length - set.wireItems; missing > 0; missing -= params.chunkItems) {
+      const count = Math.min(missing, params.chunkItems);
+      yield dummyElements(machine.randomBytes(count * DIGEST_BYTES), count);
+    }
+  }
+  yield* inOrder(elements(), machine.engine.parallel, (piece) =>
+    machine.engine.blind(piece, set.secret),
+  );
+}
+
+/** A chunk of probes at a time. */
+async function* probes(
+  params: PsiParams,
+  machine: ProbingMachine,
+  origin: ProbeOrigin,
+  seed: Uint8Array,
+  items: number,
+): AsyncGenerator<Uint8Array> {
+  async function* starts(): AsyncGenerator<number> {
+    for (let first = 0; first < items; first += params.chunkItems) yield first;
+  }
+  yield* inOrder(starts(), machine.engine.parallel, (first) =>
+    machine.probe({ origin, seed, first, count: Math.min(params.chunkItems, items - first) }),
+  );
+}
+
+/** Each record followed by `tailBytes` of one value. */
+function withTail(
+  records: Uint8Array,
+  recordBytes: number,
+  tailBytes: number,
+  tail: number,
+): Uint8Array {
+  const count = records.length / recordBytes;
+  const out = new Uint8Array(count * (recordBytes + tailBytes)).fill(tail);
+  for (let i = 0; i < count; i++) {
+    out.set(
+      records.subarray(i * recordBytes, (i + 1) * recordBytes),
+      i * (recordBytes + tailBytes),
+    );
+  }
+  return out;
+}
+
+/** The first `EVALUATED_BYTES` of each point. */
+function cut(points: Uint8Array): Uint8Array {
+  const count = points.length / POINT_BYTES;
+  const out = new Uint8Array(count * EVALUATED_BYTES);
+  for (let i = 0; i < count; i++) {
+    const at = i * POINT_BYTES;
+    out.set(points.subarray(at, at + EVALUATED_BYTES), i * EVALUATED_BYTES);
+  }
+  return out;
+}
+
+function requireRoom(set: BlindedSet, items: number): void {
+  if (set.wireItems <= items) return;
+  throw new ProtocolError('set-too-large', `the set has more than ${items} items`);
+}
+
+function requireSize(items: number, due: number): void {
+  if (items === due) return;
+  throw new ProtocolError('length-wrong', `a list of ${due} items was due`);
+}

@@ -1,0 +1,128 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { evaluatePoints } from '../../protocols/psi/blind.ts';
+import { RAISED } from '../../protocols/psi/own-set.ts';
+import { bucketOf } from '../../protocols/psi/params.ts';
+import { probePoints } from '../../protocols/psi/probes.ts';
+import { noblePrimitives } from '../../protocols/common/noble-primitives.ts';
+import { nativePrimitives } from '../../workers/native-primitives.ts';
+import { naiveShared, type PsiFrame, type Tap } from '../fixtures/psi.ts';
+import { OWN, runOwnSet } from '../fixtures/own-set.ts';
+
+const texts = fc.array(
+  fc.oneof(fc.constantFrom('a', 'ä', '航班', ''), fc.string({ unit: 'grapheme' })),
+  { maxLength: 30 },
+);
+const numbered = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, i) => `id ${from + i}`);
+const HOLDER = numbered(0, 30);
+const ANALYST = numbered(20, 34);
+const SIZES = { holderItems: 32, analystItems: 16 };
+
+describe('an analyst’s own set against a holder', () => {
+  it('counts as a naive reference does, for random sets and any room above them', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        texts,
+        texts,
+        fc.nat(29),
+        fc.nat(2),
+        fc.nat(2),
+        fc.integer({ min: 1, max: 20 }),
+        async (held, own, common, more, further, chunkItems) => {
+          const brought = [...own, ...held.slice(0, common)];
+          const sizes = {
+            holderItems: bucketOf(held.length) * 2 ** more,
+            analystItems: bucketOf(brought.length) * 2 ** further,
+          };
+          const { shared } = await runOwnSet(held, brought, sizes, {
+            params: { ...OWN, chunkItems },
+          });
+          expect(shared).toBe(naiveShared(held, brought, 'distinct'));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it.each([
+    [0, 0],
+    [1, 1],
+    [32, 16],
+    [31, 15],
+    [17, 9],
+  ])('counts %i against %i in the same room, and sends the same lengths', async (held, own) => {
+    const { shared, frames } = await runOwnSet(numbered(0, held), numbered(0, own), SIZES);
+    expect(shared).toBe(Math.min(held, own));
+    const lengths = (from: PsiFrame['from']): string[] =>
+      frames.filter((frame) => frame.from === from).map((f) => `${f.kind} ${f.payload.length}`);
+    const full = await runOwnSet(HOLDER, ANALYST, SIZES);
+    const same = (from: PsiFrame['from']): string[] =>
+      full.frames
+        .filter((frame) => frame.from === from)
+        .map((f) => `${f.kind} ${f.payload.length}`);
+    // Neither list’s length tells how many items are in it.
+    expect(lengths('receiver')).toEqual(same('receiver'));
+    expect(lengths('sender')).toEqual(same('sender'));
+  });
+
+  it('refuses a set beyond its room, on either side', async () => {
+    const none = { code: 'set-too-large' };
+    await expect(runOwnSet(numbered(0, 33), ANALYST, SIZES)).rejects.toMatchObject(none);
+    await expect(runOwnSet(HOLDER, numbered(0, 17), SIZES)).rejects.toMatchObject(none);
+  });
+});
+
+describe('probes', () => {
+  it('are answered as the receiver works out, by native and portable code alike', () => {
+    const context = new Uint8Array(32).fill(3);
+    const seed = new Uint8Array(32).fill(9);
+    const secret = new Uint8Array(32).fill(0x48);
+    const range = { seed, first: 5, count: 4 };
+    const atBase = { ...range, origin: { kind: 'base', context } } as const;
+    const sent = probePoints(nativePrimitives, atBase);
+    expect(probePoints(noblePrimitives, atBase)).toEqual(sent);
+    const first = probePoints(nativePrimitives, { ...atBase, first: 6, count: 1 });
+    expect(first).toEqual(sent.slice(32, 64));
+    // β·(s·P) for a P that is itself a probe: any point of the group serves.
+    const point = nativePrimitives.curve.multiply(secret, sent.slice(0, 32));
+    const due = probePoints(nativePrimitives, { ...range, origin: { kind: 'raised', point } });
+    const again = probePoints(nativePrimitives, {
+      ...range,
+      origin: { kind: 'raised', point: sent.slice(0, 32) },
+    });
+    const answers = evaluatePoints(nativePrimitives.curve, again, secret);
+    for (let i = 0; i < 4; i++) {
+      expect(answers.slice(i * 16, i * 16 + 16)).toEqual(due.slice(i * 32, i * 32 + 16));
+    }
+  });
+
+  const swap = (kind: string, how: (payload: Uint8Array) => Uint8Array): Tap => {
+    let isDone = false;
+    return (frame) => {
+      if (frame.from !== 'sender' || frame.kind !== kind || isDone) return [frame];
+      isDone = true;
+      return [{ ...frame, payload: how(frame.payload.slice()) }];
+    };
+  };
+
+  it('catch an analyst that answers under another secret than it told', async () => {
+    const other = nativePrimitives.curve.hashToCurve(new Uint8Array([1]), new Uint8Array(1), 1, 1);
+    const tap = swap(RAISED, () => other);
+    const run = runOwnSet(HOLDER, ANALYST, SIZES, { tap });
+    await expect(run).rejects.toMatchObject({ code: 'probe-missing' });
+  });
+
+  it.each([
+    ['of low order', new Uint8Array(32)],
+    ['on the twist', Uint8Array.of(2, ...new Uint8Array(31))],
+    ['not canonical', new Uint8Array(32).fill(0xff)],
+    ['too short', new Uint8Array(31)],
+  ])('refuse a raised base that is %s', async (_, bytes) => {
+    const tap = swap(RAISED, () => Uint8Array.from(bytes));
+    const run = runOwnSet(HOLDER, ANALYST, SIZES, { tap });
+    await expect(run).rejects.toMatchObject({
+      code: bytes.length === 32 ? 'point-invalid' : 'length-wrong',
+    });
+  });
+});
