@@ -34,6 +34,7 @@ import type { GatewayLog } from './gateway-log.ts';
 import { datasetActions } from './officer-datasets.ts';
 import { noticeOf, pause, revoke } from './officer-notices.ts';
 import { lostCharges } from './noise-book.ts';
+import { lostReleases } from './release-book.ts';
 import type { RunSessions } from './run-sessions.ts';
 import {
   ACCEPT_STATEMENTS_MAX,
@@ -154,8 +155,9 @@ async function rollbackOf(parts: OfficerParts): Promise<AcceptOptions> {
     if (last === undefined || last.spend.seq <= afterSeq) break;
     afterSeq = last.spend.seq;
   }
-  const ofLoss = [lostCharges(BigInt(config.noiseBudgetMicroRho))];
-  return { store, anchor, self, identity, statements, nowMs: clock.now(), ofLoss };
+  const nowMs = clock.now();
+  const ofLoss = [lostCharges(BigInt(config.noiseBudgetMicroRho)), lostReleases(nowMs)];
+  return { store, anchor, self, identity, statements, nowMs, ofLoss };
 }
 
 async function proposal(parts: OfficerParts, filed: FiledContract): Promise<Proposal> {

@@ -7,9 +7,13 @@
  * One comparison at a time, from reading to writing: of two releases that are close to each other,
  * the second is refused even where both began together. A crash in between leaves sketches of a
  * release that was never sent: it refuses more than it must, never less.
+ *
+ * Where a store was rolled back and an officer accepted that runs are lost, any of them may have
+ * released something that nobody remembers: no exact answer about persons any more, until the
+ * holder states in its configuration that it takes that risk.
  */
 import { createHash } from 'node:crypto';
-import { PolicyError } from '../errors.ts';
+import { PolicyError, StateError } from '../errors.ts';
 import { judgeDifference } from '../disclosure/sketch.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import type { Statement, Store } from '../store/store.ts';
@@ -33,6 +37,7 @@ export const RELEASE_MIGRATIONS: MigrationList = {
   parties TEXT NOT NULL, counters BYTEA NOT NULL, at_ms BIGINT NOT NULL,
   PRIMARY KEY (partition_id, kind, cell, digest, parties))`,
     },
+    { number: 2, sql: 'CREATE TABLE release_loss (at_ms BIGINT NOT NULL)' },
   ],
 };
 
@@ -62,13 +67,17 @@ export interface ReleaseTerms {
 export interface ReleaseBook {
   /**
    * Compares with every earlier release, and remembers this one.
-   * @throws PolicyError `cell-too-small`, coarse: it tells neither the cell nor by how much.
+   * @throws PolicyError `cell-too-small`, coarse: it tells neither the cell nor by how much;
+   *   StateError `history-rolled-back` where releases may have been forgotten.
    */
   admit(sketches: readonly ReleaseSketches[], terms: ReleaseTerms): Promise<void>;
 }
 
-/** @param store - holds `RELEASE_MIGRATIONS`. */
-export function openReleaseBook(store: Store): ReleaseBook {
+/**
+ * @param store - holds `RELEASE_MIGRATIONS`.
+ * @param lossesAccepted - how many accepted rollbacks the holder answers exactly in spite of.
+ */
+export function openReleaseBook(store: Store, lossesAccepted = 0): ReleaseBook {
   const earlier = earlierReleases(store);
   let last: Promise<unknown> = Promise.resolve();
   return {
@@ -76,6 +85,7 @@ export function openReleaseBook(store: Store): ReleaseBook {
       const before = last;
       const mine = (async (): Promise<void> => {
         await before.catch(() => undefined);
+        await refuseAfterLoss(store, lossesAccepted, terms.self);
         const known: ReadonlySet<number>[] = [];
         for (const one of sketches) known.push(await compared(earlier, one, terms));
         for (const [index, one] of sketches.entries()) {
@@ -86,6 +96,26 @@ export function openReleaseBook(store: Store): ReleaseBook {
       return mine;
     },
   };
+}
+
+/** Written with an officer's acceptance of counters that lost runs. */
+export function lostReleases(nowMs: number): Statement {
+  return { sql: 'INSERT INTO release_loss (at_ms) VALUES (?)', params: [nowMs] };
+}
+
+async function refuseAfterLoss(store: Store, accepted: number, party: PartyId): Promise<void> {
+  const [row] = await store.query('SELECT COUNT(*) AS losses FROM release_loss');
+  const losses = Number(row?.['losses'] ?? 0);
+  if (losses <= accepted) return;
+  throw new StateError(
+    'history-rolled-back',
+    'What was answered exactly before may be forgotten.',
+    {
+      party,
+      rule: 'difference of exact answers',
+      remedy: `Ask for a noised answer, or the holder sets releaseLossesAccepted to ${losses}.`,
+    },
+  );
 }
 
 /** @returns the cells that are remembered as they are. @throws PolicyError `cell-too-small` */

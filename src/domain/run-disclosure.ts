@@ -32,11 +32,11 @@ export interface RunDisclosure {
 
 export function openRunDisclosure(
   state: Pick<DomainState, 'store' | 'counters' | 'noiseSecret'>,
-  config: Pick<DomainConfig, 'party' | 'noiseBudgetMicroRho'>,
+  config: Pick<DomainConfig, 'party' | 'noiseBudgetMicroRho' | 'releaseLossesAccepted'>,
   clock: Clock,
 ): RunDisclosure {
   const noise = openNoiseBook(state, BigInt(config.noiseBudgetMicroRho));
-  const releases = openReleaseBook(state.store);
+  const releases = openReleaseBook(state.store, config.releaseLossesAccepted);
   const key = noiseKey(state.noiseSecret, 'sketches', config.party);
   return {
     async charge(command, dataset) {

@@ -9,6 +9,7 @@ import {
   encodeCounters,
 } from '../../src/domain/earlier-releases.ts';
 import {
+  lostReleases,
   openReleaseBook,
   RELEASE_MIGRATIONS,
   type ReleaseBook,
@@ -70,6 +71,16 @@ describe('the difference check', () => {
     // Far from the latest, close to the first.
     expect(await admit([people(20), people(31)])).toBe('cell-too-small');
     expect(await admit([people(20), people(44)])).toBe('cell-too-small');
+  });
+
+  it('answers nothing exactly where releases may be forgotten, until the holder accepts that', async () => {
+    expect(await admit([people(20)])).toBe('accepted');
+    await store.execute([lostReleases(2)]);
+    expect(await admit([people(20)])).toBe('history-rolled-back');
+    book = openReleaseBook(store, 1);
+    expect(await admit([people(20)])).toBe('accepted');
+    await store.execute([lostReleases(3)]);
+    expect(await admit([people(20)])).toBe('history-rolled-back');
   });
 
   it('knows a cell that held nobody', async () => {
