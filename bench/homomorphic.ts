@@ -182,6 +182,7 @@ function sumFrame(run: SealedRun, frame: number): number {
         lanes: own.subarray(start, end),
         peers: run.peers[self] ?? [],
         tagKey,
+        isFirst: self === 0,
         descriptorHash,
       }),
     );

@@ -23,6 +23,8 @@ export interface SealInput {
   readonly peers: readonly MaskPeer[];
   /** Secret from the gateway; known to the holders and the recipient. */
   readonly tagKey: Uint8Array;
+  /** True at one party of the run: it adds the tags' pads. */
+  readonly isFirst: boolean;
   /** Binds masks and tags to exactly this run, attempt and party set. */
   readonly descriptorHash: Uint8Array;
 }
@@ -72,7 +74,8 @@ export function sealFrame(
     const count = Math.min(PAYLOAD_SLOTS, cells - from);
     encodeResidues(vector, words, from, count, modulus, residues);
     residues.fill(0, count, DEGREE);
-    residues.set(tagsOf(tagStream, residues, plainModulus), DEGREE - CHECK_SLOTS);
+    const tags = tagsOf(tagStream, residues, plainModulus, input.isFirst);
+    residues.set(tags, DEGREE - CHECK_SLOTS);
     for (const { sign, stream } of masks) addMask(stream, modulus, sign, residues);
     writeReduced(residues, modulus, slots);
     encryptor.encrypt(slots, ciphertextSlot(frame, index));

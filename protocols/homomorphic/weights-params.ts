@@ -20,9 +20,16 @@ export const WEIGHTS_PLAIN_MODULI = [
 ] as const;
 /** E spans t^4, nearly 2^144; see the README for what it must exceed. */
 export const FLOOD_DIGITS = 4;
-/** Slots at the end of each ciphertext whose sum the recipient knows beforehand. */
-export const WEIGHTS_CHECK_SLOTS = 2;
-export const WEIGHTS_PAYLOAD_SLOTS = WEIGHTS_DEGREE - WEIGHTS_CHECK_SLOTS;
+/** What each cell is multiplied in: as it is, and for each tag by a secret factor of its output. */
+export const WEIGHTS_TAGS = 2;
+export const WEIGHTS_PARTS = 1 + WEIGHTS_TAGS;
+/** Values a ciphertext: the parts lie one after another in its slots. */
+export const WEIGHTS_PART_SLOTS = Math.floor(WEIGHTS_DEGREE / WEIGHTS_PARTS);
+/**
+ * Ciphertexts of one run, 512 KiB each: they travel in one request, and come back in one result
+ * that is kept as one document.
+ */
+export const WEIGHTS_CIPHERTEXTS_MAX = 8;
 
 /** What is weighed: `outputs` sums, each over `perOutput` cells of its own. */
 export interface WeightsShape {
@@ -36,7 +43,6 @@ export interface WeightsShape {
   readonly holders: number;
 }
 
-const OUTPUTS_MAX = 65_536;
 const HOLDERS_MAX = 256;
 
 /** @throws ProtocolError `parameter-invalid` */
@@ -47,13 +53,9 @@ export function weightsParameters(residue: number): BgvParameters {
   return { degree: WEIGHTS_DEGREE, moduli: MODULI, plainModulus, securityBits: 128 };
 }
 
-/** Whole outputs a ciphertext: masks of an output cancel within one. */
-export function outputsPerCiphertext(shape: WeightsShape): number {
-  return Math.floor(WEIGHTS_PAYLOAD_SLOTS / shape.perOutput);
-}
-
+/** Ciphertexts of one residue; an output may lie over several. */
 export function weightsCiphertextCount(shape: WeightsShape): number {
-  return Math.ceil(shape.outputs / outputsPerCiphertext(shape));
+  return Math.ceil((shape.outputs * shape.perOutput) / WEIGHTS_PART_SLOTS);
 }
 
 /** |Σ w·x| over all holders, at most. */
@@ -69,8 +71,7 @@ export function weightsResidueCount(shape: WeightsShape): number {
   const { outputs, perOutput, weightMax, cellMax, holders } = shape;
   const isPossible =
     [outputs, perOutput, holders].every((count) => Number.isInteger(count) && count >= 1) &&
-    outputs <= OUTPUTS_MAX &&
-    perOutput <= WEIGHTS_PAYLOAD_SLOTS &&
+    weightsCiphertextCount(shape) <= WEIGHTS_CIPHERTEXTS_MAX &&
     holders >= 2 &&
     holders <= HOLDERS_MAX &&
     weightMax >= 1n &&
@@ -82,6 +83,16 @@ export function weightsResidueCount(shape: WeightsShape): number {
     if (2n * weightedSumMax(shape) < product) return index + 1;
   }
   throw new ProtocolError('headroom-exceeded', 'weighted sums do not fit the plain moduli');
+}
+
+/** Every ciphertext of the run in the order in which they travel. @throws as `weightsResidueCount` */
+export function weightsPlaces(shape: WeightsShape): readonly WeightsPlace[] {
+  const perResidue = weightsCiphertextCount(shape);
+  return Array.from({ length: weightsResidueCount(shape) * perResidue }, (_, at) => ({
+    shape,
+    residue: Math.floor(at / perResidue),
+    index: at % perResidue,
+  }));
 }
 
 /** One ciphertext of the run: which residue, and which of its ciphertexts. */
@@ -100,4 +111,13 @@ export function checkPlace({ shape, residue, index }: WeightsPlace): void {
     index >= weightsCiphertextCount(shape)
   )
     throw new ProtocolError('parameter-invalid', 'no such ciphertext of weights');
+}
+
+/** Which values, counted output by output, a place carries: `start..end`. */
+export function valuesAt({ shape, index }: WeightsPlace): {
+  readonly start: number;
+  readonly end: number;
+} {
+  const start = index * WEIGHTS_PART_SLOTS;
+  return { start, end: Math.min(start + WEIGHTS_PART_SLOTS, shape.outputs * shape.perOutput) };
 }

@@ -1,24 +1,26 @@
 /** Recipient of a weighted sum: encrypts its weights, and opens what the holders made of them. */
-import type { BgvDecryptor, BgvEncryptor, Ciphertext } from '../common/bgv.ts';
-import { checkCiphertext, ciphertextSizeBytes } from '../common/bgv-ciphertext.ts';
+import type { BgvDecryptor, BgvEncryptor } from '../common/bgv.ts';
+import { addCiphertext, checkCiphertext, ciphertextSizeBytes } from '../common/bgv-ciphertext.ts';
 import type { Primitives } from '../common/primitives.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
-import { checkShares } from './weighted-party.ts';
 import {
   checkPlace,
-  outputsPerCiphertext,
+  valuesAt,
   weightedSumMax,
   WEIGHTS_DEGREE,
-  WEIGHTS_PAYLOAD_SLOTS,
+  WEIGHTS_PART_SLOTS,
+  WEIGHTS_PARTS,
   WEIGHTS_PLAIN_MODULI,
+  weightsCiphertextCount,
   weightsParameters,
   weightsResidueCount,
   type WeightsPlace,
   type WeightsShape,
 } from './weights-params.ts';
+import { weightsTags } from './weights-tags.ts';
 
 /**
- * Encrypts the weights of one place under the recipient's own public key.
+ * Encrypts the weights of one place under the recipient's own public key, once for each part.
  *
  * Secret: `weights`.
  * @param weights - outputs × perOutput, output by output; all of the vector.
@@ -38,80 +40,112 @@ export function encryptWeights(
     if (weight > shape.weightMax || weight < -shape.weightMax)
       throw new ProtocolError('value-out-of-range', `weight ${at} is beyond the agreed bound`);
   const parameters = weightsParameters(residue);
-  const perCiphertext = outputsPerCiphertext(shape) * shape.perOutput;
-  const first = place.index * perCiphertext;
+  const { start, end } = valuesAt(place);
   const slots = new BigUint64Array(WEIGHTS_DEGREE);
-  for (const [slot, weight] of weights.slice(first, first + perCiphertext).entries())
-    slots[slot] = weight < 0n ? weight + parameters.plainModulus : weight;
-  // Weight one: the check shares of the holders come back as they went.
-  slots.fill(1n, WEIGHTS_PAYLOAD_SLOTS);
+  for (const [at, weight] of weights.slice(start, end).entries()) {
+    const reduced = weight % parameters.plainModulus;
+    const residueOf = reduced < 0n ? reduced + parameters.plainModulus : reduced;
+    for (let part = 0; part < WEIGHTS_PARTS; part++)
+      slots[part * WEIGHTS_PART_SLOTS + at] = residueOf;
+  }
   const ciphertext = new Uint8Array(ciphertextSizeBytes(parameters));
-  encryptor.encrypt(slots, ciphertext);
-  slots.fill(0n);
+  try {
+    encryptor.encrypt(slots, ciphertext);
+  } finally {
+    slots.fill(0n);
+  }
   return ciphertext;
+}
+
+/**
+ * Gateway: adds the holders' ciphertexts of one place without any key.
+ * @param parts - at least one; they stay as they are.
+ * @throws ProtocolError `ciphertext-invalid` for any that is not exactly what is due.
+ */
+export function addWeighted(
+  place: WeightsPlace,
+  parts: readonly Uint8Array[],
+): Uint8Array<ArrayBuffer> {
+  const [first, ...others] = parts;
+  checkPlace(place);
+  if (first === undefined || parts.length > place.shape.holders)
+    throw new ProtocolError('parameter-invalid', `${parts.length} ciphertexts to add`);
+  const parameters = weightsParameters(place.residue);
+  // A copy, so that the inputs stay as they are and the words are aligned.
+  const bytes = new Uint8Array(first);
+  const sum = checkCiphertext(parameters, bytes);
+  for (const part of others) addCiphertext(parameters, sum, checkCiphertext(parameters, part));
+  return bytes;
 }
 
 export interface OpenWeightedInput {
   readonly shape: WeightsShape;
-  readonly index: number;
-  /** The holders' ciphertexts added, one per residue. */
+  /** The holders' ciphertexts added, in the order of `weightsPlaces`. */
   readonly sums: readonly Uint8Array[];
   readonly tagKey: Uint8Array;
   readonly descriptorHash: Uint8Array;
 }
 
 /**
- * Opens the outputs of one ciphertext index: Σ over cells and holders of weight × cell.
- * @throws ProtocolError `ciphertext-invalid` before load; `decryption-failed` for a wrong key or
- *   ciphertexts of another run, or sums beyond what the bounds allow.
+ * Opens the outputs: Σ over cells and holders of weight × cell. Everything is opened and every
+ * tag verified before the first failure is told: which of them failed makes no difference in time.
+ * @param decryptors - one per residue.
+ * @throws ProtocolError `ciphertext-invalid` before load; `decryption-failed` for a wrong key, a
+ *   changed sum, ciphertexts of another run, or sums beyond what the bounds allow.
  */
 export function openWeighted(
   primitives: Pick<Primitives, 'hash' | 'stream'>,
   decryptors: readonly BgvDecryptor[],
   input: OpenWeightedInput,
 ): readonly bigint[] {
-  const { shape, index } = input;
+  const { shape, sums } = input;
   const residues = weightsResidueCount(shape);
-  if (input.sums.length !== residues || decryptors.length < residues)
+  const perResidue = weightsCiphertextCount(shape);
+  if (sums.length !== residues * perResidue || decryptors.length < residues)
     throw new ProtocolError('length-wrong', `${residues} residues are due`);
-  const perResidue = input.sums.map((sum, residue) => {
-    const place = { shape, residue, index };
-    const ciphertext = checkCiphertext(weightsParameters(residue), sum);
-    const slots = decrypted(decryptors[residue], ciphertext);
-    const expected = checkShares(primitives, place, input.tagKey, input.descriptorHash);
-    if (expected.some((share, at) => share !== slots[WEIGHTS_PAYLOAD_SLOTS + at]))
-      throw new ProtocolError('decryption-failed', 'the opened sum does not carry its check value');
-    return foldOutputs(place, slots);
+  let isSound = true;
+  const opened = decryptors.slice(0, residues).map((decryptor, residue) => {
+    const slots = sums
+      .slice(residue * perResidue, (residue + 1) * perResidue)
+      .map((sum) => decryptor.decrypt(checkCiphertext(weightsParameters(residue), sum)));
+    const place = { shape, residue, index: 0 };
+    const [values = [], ...tagged] = foldParts(place, slots);
+    const tags = weightsTags(primitives, place, input.tagKey, input.descriptorHash);
+    const { plainModulus } = weightsParameters(residue);
+    for (const [tag, { factors, pads }] of tags.entries())
+      for (const [output, value] of values.entries()) {
+        const due = value * (factors[output] ?? 0n) + (pads[output] ?? 0n);
+        if (tagged[tag]?.[output] !== due % plainModulus) isSound = false;
+      }
+    return values;
   });
-  const [first = []] = perResidue;
-  return first.map((_, output) =>
+  if (!isSound)
+    throw new ProtocolError('decryption-failed', 'the opened sum does not carry its check value');
+  return Array.from({ length: shape.outputs }, (_, output) =>
     signedSum(
       shape,
-      perResidue.map((sums) => sums[output] ?? 0n),
+      opened.map((values) => values[output] ?? 0n),
     ),
   );
 }
 
-function decrypted(
-  decryptor: BgvDecryptor | undefined,
-  ciphertext: Ciphertext,
-): BigUint64Array<ArrayBuffer> {
-  if (decryptor === undefined) throw new ProtocolError('length-wrong', 'a decryptor is missing');
-  return decryptor.decrypt(ciphertext);
-}
-
 /** The masks of an output cancel over its slots: only the fold means anything. */
-function foldOutputs(place: WeightsPlace, slots: BigUint64Array): bigint[] {
-  const { shape, index } = place;
-  const { plainModulus } = weightsParameters(place.residue);
-  const perCiphertext = outputsPerCiphertext(shape);
-  const count = Math.min(perCiphertext, shape.outputs - index * perCiphertext);
-  return Array.from({ length: count }, (_, output) => {
-    let sum = 0n;
-    const from = output * shape.perOutput;
-    for (const slot of slots.subarray(from, from + shape.perOutput)) sum += slot;
-    return sum % plainModulus;
-  });
+function foldParts(
+  { shape, residue }: WeightsPlace,
+  slots: readonly BigUint64Array[],
+): readonly (readonly bigint[])[] {
+  const { plainModulus } = weightsParameters(residue);
+  return Array.from({ length: WEIGHTS_PARTS }, (_, part) =>
+    Array.from({ length: shape.outputs }, (__, output) => {
+      let sum = 0n;
+      const from = output * shape.perOutput;
+      for (let at = from; at < from + shape.perOutput; at++) {
+        const slot = part * WEIGHTS_PART_SLOTS + (at % WEIGHTS_PART_SLOTS);
+        sum += slots[Math.floor(at / WEIGHTS_PART_SLOTS)]?.[slot] ?? 0n;
+      }
+      return sum % plainModulus;
+    }),
+  );
 }
 
 function signedSum(shape: WeightsShape, residues: readonly bigint[]): bigint {

@@ -7,6 +7,7 @@ import { DescriptorSchema, type Descriptor } from '../contracts/descriptor.ts';
 import { contractHash, descriptorHash, signKeyOf } from '../contracts/signed-documents.ts';
 import type { Release } from '../computations/computation.ts';
 import { finalize } from '../computations/secure-sum/finalize.ts';
+import { ENGINE } from '../computations/sealed-sum/estimate.ts';
 import { sealedShapeOf, type SealedShape } from '../computations/sealed-sum/shape.ts';
 import { openStatement } from '../computations/sealed-sum/statement.ts';
 import { asSealedAbort, isSealedRelease } from '../computations/sealed-sum/wire.ts';
@@ -99,6 +100,7 @@ function parseDescriptor(text: string): Descriptor {
 function checkShape(descriptor: Descriptor, shape: SealedShape, frames: readonly string[]): void {
   const isPlanned =
     descriptor.protocol === 'sealed-sum' &&
+    descriptor.engine === ENGINE &&
     descriptor.shape.cells === shape.base.cells &&
     descriptor.shape.lanes === shape.lanes &&
     frames.length === shape.places.length;

@@ -89,6 +89,7 @@ describe('the native instance', () => {
       lanes: new Uint8Array(8),
       peers: [{ sign: 1 as const, secret: new Uint8Array(32) }],
       tagKey: new Uint8Array(32),
+      isFirst: true,
       descriptorHash: new Uint8Array(32),
       publicKey: keys.publicKeys[0]!,
     };

@@ -312,6 +312,7 @@ describe('the opener', () => {
           { sign: -1, secret },
         ],
         tagKey,
+        isFirst: true,
         descriptorHash: prepared.descriptorHash,
       });
     });

@@ -268,6 +268,23 @@ describe('a gateway that attacks', () => {
     expect(open(attack)).toEqual(values.map((value) => 3n * value));
   });
 
+  it('cannot scale the sum, nor put an encryption of zero in its place', () => {
+    const twice: typeof addFrames = (place, frames) => {
+      const sum = addFrames(place, frames);
+      return addFrames(place, [sum, sum]);
+    };
+    const zero: typeof addFrames = (place, frames) => {
+      const sum = addFrames(place, frames);
+      for (const index of [0, 1])
+        world.encryptors[place.residue]!.encrypt(
+          new BigUint64Array(DEGREE),
+          ciphertextSlot(sum, index),
+        );
+      return sum;
+    };
+    for (const attack of [twice, zero]) expect(() => open(attack)).toThrow(failed);
+  });
+
   it('cannot drop, repeat or replace a holder', () => {
     const drop: typeof addFrames = (place, frames) =>
       addFrames({ ...place, vector: { ...place.vector, addends: 2 } }, frames.slice(1));

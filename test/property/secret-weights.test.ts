@@ -8,92 +8,44 @@ import type {
   BgvSecretKey,
   Ciphertext,
 } from '../../protocols/common/bgv.ts';
-import { addCiphertext, ciphertextSizeBytes } from '../../protocols/common/bgv-ciphertext.ts';
+import { ciphertextSizeBytes } from '../../protocols/common/bgv-ciphertext.ts';
 import { concatBytes } from '../../protocols/common/bytes.ts';
-import { encryptWeights, openWeighted } from '../../protocols/homomorphic/weights.ts';
+import { addWeighted, encryptWeights } from '../../protocols/homomorphic/weights.ts';
 import { weighCells } from '../../protocols/homomorphic/weighted-party.ts';
 import {
-  outputsPerCiphertext,
   WEIGHTS_DEGREE,
-  WEIGHTS_PAYLOAD_SLOTS,
+  WEIGHTS_PART_SLOTS,
+  WEIGHTS_PARTS,
   WEIGHTS_PLAIN_MODULI,
   weightsCiphertextCount,
   weightsParameters,
   weightsResidueCount,
-  type WeightsShape,
 } from '../../protocols/homomorphic/weights-params.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
 import { ciphertextPrefix, secretKeyPrefix } from '../../workers/seal-format.ts';
 import { loadSeal } from '../../workers/seal-instance.ts';
 import { bareContext, bareSeal as seal } from '../support/bare-seal.ts';
-import { sealedRun, type SealedRun } from '../support/sealed-sum.ts';
+import {
+  weigh,
+  weightedSums,
+  weightsShape,
+  weightsWorld,
+  type WeightsGateway,
+  type WeightsWorld,
+} from '../support/secret-weights.ts';
+import { sealedRun } from '../support/sealed-sum.ts';
 
-const RESIDUES = 2;
 const failed = expect.objectContaining({ code: 'decryption-failed' });
+let world: WeightsWorld;
 let secretKey: BgvSecretKey;
 let encryptors: readonly BgvEncryptor[];
 let evaluators: readonly BgvEvaluator[];
 let decryptors: readonly BgvDecryptor[];
 
 beforeAll(async () => {
-  const [making, public_, opening] = [await loadSeal(), await loadSeal(), await loadSeal()];
-  secretKey = making.generateSecretKey(weightsParameters(0));
-  const residues = Array.from({ length: RESIDUES }, (_, residue) => weightsParameters(residue));
-  encryptors = residues.map((each) =>
-    public_.encryptor(each, making.generatePublicKey(each, secretKey)),
-  );
-  evaluators = residues.map((each) => public_.evaluator(each));
-  decryptors = residues.map((each) => opening.decryptor(each, secretKey));
+  world = await weightsWorld();
+  ({ secretKey, encryptors, evaluators, decryptors } = world);
 });
-
-function shapeOf(parts: Partial<WeightsShape> = {}): WeightsShape {
-  return { outputs: 3, perOutput: 5, weightMax: 1000n, cellMax: 10_000n, holders: 3, ...parts };
-}
-
-/** One holder's ciphertext for a place. */
-function weigh(
-  run: SealedRun,
-  shape: WeightsShape,
-  residue: number,
-  holder: number,
-  weights: Uint8Array,
-  cells: readonly bigint[],
-): Uint8Array {
-  return weighCells(nativePrimitives, evaluators[residue]!, encryptors[residue]!, {
-    place: { shape, residue, index: 0 },
-    weights,
-    cells,
-    peers: run.peers[holder]!,
-    tagKey: run.tagKey,
-    ownSecret: new Uint8Array(randomBytes(32)),
-    isFirst: holder === 0,
-    descriptorHash: run.descriptorHash,
-  });
-}
-
-function added(residue: number, parts: readonly Uint8Array[]): Uint8Array {
-  const sum = new Uint8Array(parts[0]!) as Ciphertext;
-  for (const part of parts.slice(1))
-    addCiphertext(weightsParameters(residue), sum, part as Ciphertext);
-  return sum;
-}
-
-function weightedSums(
-  run: SealedRun,
-  shape: WeightsShape,
-  weights: readonly bigint[],
-  parts: readonly (readonly bigint[])[],
-  gateway: (parts: readonly Uint8Array[]) => readonly Uint8Array[] = (all) => all,
-  keys: readonly BgvDecryptor[] = decryptors,
-): readonly bigint[] {
-  const sums = Array.from({ length: weightsResidueCount(shape) }, (_, residue) => {
-    const sealed = encryptWeights(encryptors[residue]!, { shape, residue, index: 0 }, weights);
-    const made = parts.map((cells, holder) => weigh(run, shape, residue, holder, sealed, cells));
-    return added(residue, gateway(made));
-  });
-  const { tagKey, descriptorHash } = run;
-  return openWeighted(nativePrimitives, keys, { shape, index: 0, sums, tagKey, descriptorHash });
-}
 
 describe('secret weights', () => {
   it('open to exactly Σ weight · cell over cells and holders, signed', () => {
@@ -129,21 +81,36 @@ describe('secret weights', () => {
             for (const cells of parts) sum += weights[at]! * cells[at]!;
           return sum;
         });
-        const opened = weightedSums(sealedRun(shape.holders), shape, weights, parts);
+        const opened = weightedSums(world, sealedRun(shape.holders), shape, weights, parts);
         expect(opened).toEqual(expected);
       }),
       { numRuns: 8 },
     );
   });
 
-  it('hold whole outputs in each ciphertext', () => {
-    const shape = shapeOf({ outputs: 5, perOutput: 4000 });
-    expect(outputsPerCiphertext(shape)).toBe(2);
+  it('lie over as many ciphertexts as they need, outputs across their borders', () => {
+    const perOutput = WEIGHTS_PART_SLOTS + 500;
+    const shape = weightsShape({ outputs: 2, perOutput, cellMax: 100n, holders: 2 });
     expect(weightsCiphertextCount(shape)).toBe(3);
+    const valueOf = (at: number): bigint => BigInt((at * 7919) % 201) - 100n;
+    const weights = Array.from({ length: 2 * perOutput }, (_, at) => valueOf(at + 1) * 10n);
+    const parts = [3, 5].map((step) => weights.map((_, at) => valueOf(at * step)));
+    const expected = [0, 1].map((output) => {
+      let sum = 0n;
+      for (let at = output * perOutput; at < (output + 1) * perOutput; at++)
+        for (const cells of parts) sum += weights[at]! * cells[at]!;
+      return sum;
+    });
+    expect(weightedSums(world, sealedRun(2), shape, weights, parts)).toEqual(expected);
+    const most = { ...shape, outputs: 1, perOutput: 8 * WEIGHTS_PART_SLOTS };
+    expect(weightsCiphertextCount(most)).toBe(8);
+    expect(() => weightsResidueCount({ ...most, perOutput: most.perOutput + 1 })).toThrow(
+      expect.objectContaining({ code: 'parameter-invalid' }),
+    );
   });
 
   it('out of range are refused in the SDK', () => {
-    const shape = shapeOf();
+    const shape = weightsShape();
     const weights = Array<bigint>(15).fill(1000n);
     const place = { shape, residue: 0, index: 0 };
     encryptWeights(encryptors[0]!, place, weights);
@@ -154,16 +121,16 @@ describe('secret weights', () => {
   });
 
   it('meet cells clamped to their bound', () => {
-    const shape = shapeOf({ outputs: 1, perOutput: 2 });
+    const shape = weightsShape({ outputs: 1, perOutput: 2 });
     const cells = [1n << 60n, -(1n << 60n)];
-    const opened = weightedSums(sealedRun(3), shape, [3n, 1n], [cells, cells, [0n, 0n]]);
+    const opened = weightedSums(world, sealedRun(3), shape, [3n, 1n], [cells, cells, [0n, 0n]]);
     expect(opened).toEqual([2n * (3n * 10_000n - 10_000n)]);
   });
 
   it('never wrap: shapes whose sums do not fit are refused before anything is encoded', () => {
     const product = WEIGHTS_PLAIN_MODULI.reduce((all, prime) => all * prime, 1n);
     const limit = (product - 1n) / 2n / 2n;
-    const shape = shapeOf({ outputs: 1, perOutput: 1, weightMax: 1n, holders: 2 });
+    const shape = weightsShape({ outputs: 1, perOutput: 1, weightMax: 1n, holders: 2 });
     expect(weightsResidueCount({ ...shape, cellMax: limit })).toBe(4);
     expect(() => weightsResidueCount({ ...shape, cellMax: limit + 1n })).toThrow(
       expect.objectContaining({ code: 'headroom-exceeded' }),
@@ -172,43 +139,71 @@ describe('secret weights', () => {
 });
 
 describe('what a holder sends back', () => {
-  const shape = shapeOf({ outputs: 1, perOutput: WEIGHTS_PAYLOAD_SLOTS });
-  const weights = Array<bigint>(WEIGHTS_PAYLOAD_SLOTS).fill(7n);
-  const cells = Array<bigint>(WEIGHTS_PAYLOAD_SLOTS).fill(11n);
+  const shape = weightsShape({ outputs: 1, perOutput: WEIGHTS_PART_SLOTS });
+  const place = { shape, residue: 0, index: 0 };
+  const weights = Array<bigint>(WEIGHTS_PART_SLOTS).fill(7n);
+  const cells = Array<bigint>(WEIGHTS_PART_SLOTS).fill(11n);
+  const used = WEIGHTS_PARTS * WEIGHTS_PART_SLOTS;
 
   /** χ² over 64 equal parts of [0, t): 63 degrees of freedom. */
   function chiSquared(slots: BigUint64Array): number {
     const parts = new Float64Array(64);
-    for (const slot of slots.subarray(0, WEIGHTS_PAYLOAD_SLOTS))
+    for (const slot of slots.subarray(0, used))
       parts[Number((slot * 64n) / WEIGHTS_PLAIN_MODULI[0])]! += 1;
-    const mean = WEIGHTS_PAYLOAD_SLOTS / 64;
+    const mean = used / 64;
     return parts.reduce((sum, part) => sum + (part - mean) ** 2 / mean, 0);
   }
 
   it('shows uniform numbers, alone and added up: no product and no cell', () => {
     const run = sealedRun(3);
-    const sealed = encryptWeights(encryptors[0]!, { shape, residue: 0, index: 0 }, weights);
-    const parts = [0, 1, 2].map((holder) => weigh(run, shape, 0, holder, sealed, cells));
-    for (const seen of [...parts, added(0, parts)])
+    const sealed = encryptWeights(encryptors[0]!, place, weights);
+    const parts = [0, 1, 2].map((holder) => weigh(world, run, place, holder, sealed, cells));
+    for (const seen of [...parts, addWeighted(place, parts)])
       expect(chiSquared(decryptors[0]!.decrypt(seen as Ciphertext))).toBeLessThan(150);
     // The control: the bare product shows every single one.
     const product = new Uint8Array(sealed.length);
     const slots = new BigUint64Array(WEIGHTS_DEGREE).fill(11n);
     evaluators[0]!.multiplyPlain(sealed as Ciphertext, slots, product);
     const shown = decryptors[0]!.decrypt(product as Ciphertext);
-    expect(shown.subarray(0, WEIGHTS_PAYLOAD_SLOTS).every((slot) => slot === 77n)).toBe(true);
+    expect(shown.subarray(0, used).every((slot) => slot === 77n)).toBe(true);
+  });
+
+  it('depends on totals alone, whatever the recipient made of its ciphertext', () => {
+    const run = sealedRun(3);
+    const sealed = encryptWeights(encryptors[0]!, place, weights);
+    // All that the answer can depend on besides this holder's own randomness: what it multiplies.
+    const multiplied = [0, 1, 2].map((holder) => {
+      let seen = new BigUint64Array(0);
+      const recorder: BgvEvaluator = {
+        ...evaluators[0]!,
+        multiplyPlain: (_, slots) => {
+          seen = slots.slice();
+        },
+      };
+      weigh(world, run, place, holder, sealed, cells, recorder);
+      return seen;
+    });
+    for (const seen of multiplied) expect(chiSquared(seen)).toBeLessThan(150);
+    const total = (slot: number): bigint =>
+      multiplied.reduce((sum, seen) => sum + seen[slot]!, 0n) % WEIGHTS_PLAIN_MODULI[0];
+    for (const slot of [0, 1, WEIGHTS_PART_SLOTS - 1]) expect(total(slot)).toBe(33n);
+    // And of no two holders anything: their two shares are as uniform as one.
+    const pair = multiplied[0]!.map((share, slot) => {
+      return (share + multiplied[1]![slot]!) % WEIGHTS_PLAIN_MODULI[0];
+    });
+    expect(chiSquared(pair)).toBeLessThan(150);
   });
 
   it('is flooded: noise 2^77 and more above what the product leaves', () => {
     const run = sealedRun(3);
     const parameters = weightsParameters(0);
-    const sealed = encryptWeights(encryptors[0]!, { shape, residue: 0, index: 0 }, weights);
+    const sealed = encryptWeights(encryptors[0]!, place, weights);
     const wide = new BigUint64Array(WEIGHTS_DEGREE);
     for (let slot = 0; slot < WEIGHTS_DEGREE; slot++)
       wide[slot] = BigInt(randomBytes(4).readUInt32LE()) << 3n;
     const product = new Uint8Array(sealed.length);
     evaluators[0]!.multiplyPlain(sealed as Ciphertext, wide, product);
-    const flooded = weigh(run, shape, 0, 1, sealed, cells);
+    const flooded = weigh(world, run, place, 1, sealed, cells);
     const budget = budgetMeter();
     // log2 q ≈ 200; a flooded ciphertext still decrypts, with room for every holder's flooding.
     expect(budget(flooded)).toBeGreaterThan(12);
@@ -234,16 +229,16 @@ describe('what a holder sends back', () => {
 
   it('is fresh each time, of zeros too', () => {
     const run = sealedRun(3);
-    const sealed = encryptWeights(encryptors[0]!, { shape, residue: 0, index: 0 }, weights);
-    const zeros = Array<bigint>(WEIGHTS_PAYLOAD_SLOTS).fill(0n);
-    const [left, right] = [0, 1].map(() => weigh(run, shape, 0, 1, sealed, zeros));
+    const sealed = encryptWeights(encryptors[0]!, place, weights);
+    const zeros = Array<bigint>(WEIGHTS_PART_SLOTS).fill(0n);
+    const [left, right] = [0, 1].map(() => weigh(world, run, place, 1, sealed, zeros));
     expect(left).not.toEqual(right);
     expect(chiSquared(decryptors[0]!.decrypt(left as Ciphertext))).toBeLessThan(150);
   });
 });
 
 describe('bad input to secret weights', () => {
-  const shape = shapeOf();
+  const shape = weightsShape();
   const weights = Array<bigint>(15).fill(2n);
   const parts = [0, 1, 2].map((holder) => Array<bigint>(15).fill(BigInt(holder)));
 
@@ -285,13 +280,25 @@ describe('bad input to secret weights', () => {
     const opening = await loadSeal();
     const other = (await loadSeal()).generateSecretKey(weightsParameters(0));
     const wrong = [opening.decryptor(weightsParameters(0), other)];
-    expect(() => weightedSums(run, shape, weights, parts, undefined, wrong)).toThrow(failed);
-    for (const gateway of [
-      (all: readonly Uint8Array[]) => all.slice(1),
-      (all: readonly Uint8Array[]) => all.slice(0, 2),
-      (all: readonly Uint8Array[]) => [all[0]!, all[1]!, all[1]!],
-    ])
-      expect(() => weightedSums(run, shape, weights, parts, gateway)).toThrow(failed);
-    expect(weightedSums(run, shape, weights, parts)).toEqual([30n, 30n, 30n]);
+    expect(() => weightedSums(world, run, shape, weights, parts, undefined, wrong)).toThrow(failed);
+    const changes: readonly ((all: readonly Uint8Array[]) => readonly Uint8Array[])[] = [
+      (all) => all.slice(1),
+      (all) => all.slice(0, 2),
+      (all) => [all[0]!, all[1]!, all[1]!],
+    ];
+    for (const change of changes) {
+      const gateway: WeightsGateway = (place, all) => addWeighted(place, change(all));
+      expect(() => weightedSums(world, run, shape, weights, parts, gateway)).toThrow(failed);
+    }
+    const foreign = sealedRun(3);
+    const replay: WeightsGateway = (place) => {
+      const sealed = encryptWeights(encryptors[place.residue]!, place, weights);
+      return addWeighted(
+        place,
+        parts.map((cells, holder) => weigh(world, foreign, place, holder, sealed, cells)),
+      );
+    };
+    expect(() => weightedSums(world, run, shape, weights, parts, replay)).toThrow(failed);
+    expect(weightedSums(world, run, shape, weights, parts)).toEqual([30n, 30n, 30n]);
   });
 });

@@ -98,6 +98,7 @@ export function sealAll(
       lanes: own.subarray(start, end),
       peers: run.peers[self]!,
       tagKey: run.tagKey,
+      isFirst: self === 0,
       descriptorHash: run.descriptorHash,
     }),
   );

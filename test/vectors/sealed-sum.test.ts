@@ -76,6 +76,7 @@ function framesOf(
         lanes: lanesFrom(cells.map(BigInt), each.laneBytes),
         peers,
         tagKey: named('tag key'),
+        isFirst: self === 0,
         descriptorHash: named('descriptor'),
       });
       const t = PLAIN_MODULI[residue] ?? 1n;

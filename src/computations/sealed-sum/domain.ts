@@ -67,7 +67,7 @@ async function sealingRound(role: DomainRole, shape: SealedShape, counted: Count
   const maps = measuredMaps(shape.base, counted.maps);
   try {
     await role.step(SEALED_SUM_STEPS[2]);
-    if (role.descriptor.parties[0]?.id === role.self) await sendStatement(role, tagKey);
+    if (isFirst(role)) await sendStatement(role, tagKey);
     await sendFrames({ role, shape, vectors, maps, peers, tagKey });
   } finally {
     tagKey.fill(0);
@@ -100,6 +100,11 @@ async function sendStatement(role: DomainRole, tagKey: Uint8Array): Promise<void
   await role.channel.send(GATEWAY, SEALED_KINDS.statement, statement);
 }
 
+/** The party that speaks for all where one is enough. */
+function isFirst({ descriptor, self }: DomainRole): boolean {
+  return descriptor.parties[0]?.id === self;
+}
+
 /** The next frame is sealed while one travels: two in memory at most. */
 async function sendFrames(sealing: Sealing): Promise<void> {
   const { role, shape } = sealing;
@@ -125,6 +130,7 @@ function sealedFrame(sealing: Sealing, place: FramePlace): Promise<Uint8Array> {
     lanes,
     peers,
     tagKey,
+    isFirst: isFirst(role),
     descriptorHash: role.descriptorHash,
     publicKey: shape.publicKeys[place.residue] ?? new Uint8Array(),
   };

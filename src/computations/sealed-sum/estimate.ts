@@ -15,7 +15,7 @@ import { expectedError } from '../secure-sum/expected-error.ts';
 import { sealedShapeOf, type SealedShape } from './shape.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
-export const ENGINE = 'sealed-sum/1';
+export const ENGINE = 'sealed-sum/2';
 
 const SCAN_NS_PER_VALUE = 20n;
 const COUNT_NS_PER_LANE = 4n;
