@@ -9,6 +9,7 @@ import type { AggregatePlan, MatchPlan, Measure } from '../contracts/plan.ts';
 import { InputError, PolicyError, type ErrorFacts, type WeirError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
 import { consentRefusals } from './check-consent.ts';
+import { dominanceRefusals } from './check-dominance.ts';
 import type { ColumnUse, Grade, PublishedColumn } from './dataset.ts';
 import type { PublishedDataset } from './published.ts';
 import { repeatRefusals } from './repeat-rule.ts';
@@ -79,6 +80,7 @@ function datasetRefusals(
     ...versionRefusals(entry, dataset),
     ...cellRefusals(contract, dataset),
     ...consentRefusals(contract.purposeCode, dataset),
+    ...dominanceRefusals(contract, dataset),
     ...(contract.plan.kind === 'match'
       ? matchRefusals(contract, contract.plan, dataset)
       : aggregateRefusals(contract, contract.plan, dataset)),

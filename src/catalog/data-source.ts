@@ -57,6 +57,11 @@ export interface AggregateAnswer {
   readonly units?:
     | { readonly counts: Uint8Array; readonly nonNull: readonly Uint8Array[] }
     | undefined;
+  /**
+   * Under dominance terms, for each column u64 × cells: 1 where this holder's own part of the sum is
+   * dominated. Put together by the computation, as `units`.
+   */
+  readonly objections?: readonly Uint8Array[] | undefined;
   /** Time the engine took, for the benchmark's overhead figure. */
   readonly engineMs: number;
 }
@@ -66,6 +71,15 @@ export interface UnitItems {
   readonly cells: Uint32Array;
   /** The units; then for each summed column, the units with what they contribute to it. */
   readonly items: readonly Uint8Array[];
+}
+
+/** How a summed column's total comes about, cell by cell: absolute contributions of its units. */
+export interface Concentrations {
+  readonly totals: BigUint64Array;
+  readonly firsts: BigUint64Array;
+  readonly seconds: BigUint64Array;
+  /** Of so many largest as were asked for together. */
+  readonly tops: BigUint64Array;
 }
 
 export interface DataSource {
@@ -80,6 +94,15 @@ export interface DataSource {
     take: (items: UnitItems) => void,
     signal?: AbortSignal,
   ) => Promise<void>;
+  /**
+   * For each summed column, how much of each cell its largest units have: privacy units, or rows
+   * where the dataset names none. A source without it cannot answer under dominance terms.
+   */
+  readonly concentrations?: (
+    query: AggregateQuery,
+    largest: number,
+    signal?: AbortSignal,
+  ) => Promise<readonly Concentrations[]>;
   /** Key columns as UTF-8 rows in chunks; a slow consumer holds the reader back. */
   streamColumns(
     columns: readonly string[],

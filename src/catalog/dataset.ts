@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { ColumnBoundsSchema } from '../contracts/contract.ts';
+import { DominanceTermsSchema } from '../contracts/dominance-terms.ts';
 import { CELLS_MAX, DICTIONARY_MAX, GROUPS_MAX, OTHER_LABEL } from '../contracts/plan.ts';
 import { SetupError } from '../errors.ts';
 import { NameSchema } from '../system/ids.ts';
@@ -108,6 +109,8 @@ export const DatasetFactsShape = {
       purposes: z.record(NameSchema, z.array(LabelSchema).min(1).max(100)).optional(),
     })
     .optional(),
+  /** What exact sums must pass at least, wherever this dataset takes part. */
+  dominance: DominanceTermsSchema.optional(),
   /** Reference to the assessment that found the dataset anonymised. */
   anonymisationAssessment: Text.optional(),
   /** Sets of group columns whose cells may be released exactly; a plan groups by one whole set. */

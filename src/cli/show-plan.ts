@@ -56,6 +56,7 @@ function explanationTable(explained: ExplainBody, draft: PlanBody['draft']): str
     ['answer', '结果', answerText(explained, draft)],
     ['cells', '单元格', String(explained.cells)],
     ...noiseRows(explained),
+    ...ruleRows(explained),
     ...(draft?.datasets ?? []).map(({ holder, dataset, rowsMax }): [string, string, string] => [
       'rows',
       '行数区间',
@@ -89,6 +90,25 @@ function noiseRows({ noise }: ExplainBody): [string, string, string][] {
       '标准差',
       `${of}: ± ${deviation.toPrecision(3)}`,
     ]),
+  ];
+}
+
+/** Sums that are withheld though many rows make them, and the last digits that are not shown. */
+function ruleRows({ dominance, rounding = [] }: ExplainBody): [string, string, string][] {
+  const rows: [string, string, string][] = rounding.map(({ as, base }) => [
+    'rounded',
+    '取整',
+    `${as}: multiples of ${base}`,
+  ]);
+  if (dominance === undefined) return rows;
+  const { percent, largest, share } = dominance;
+  return [
+    [
+      'dominance',
+      '支配规则',
+      `sums withheld where a holder's ${largest} largest have over ${share}%, or its largest is known within ${percent}%`,
+    ],
+    ...rows,
   ];
 }
 

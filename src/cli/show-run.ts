@@ -25,6 +25,7 @@ export function releaseTable(release: Release, barOf?: string): string {
     ...(release.suppressedCells > 0
       ? [`${release.suppressedCells} cells suppressed (too small)`]
       : []),
+    ...(release.rounding ?? []).map(({ as, base }) => `${as} in multiples of ${base}`),
   ];
   return [table(head, rows), ...notes].join('\n');
 }

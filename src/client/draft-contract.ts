@@ -11,9 +11,11 @@ import {
   DEFAULT_PRICE,
   DEFAULT_TIME_ZONE,
 } from '../contracts/default-terms.ts';
+import { strictestDominance, type DominanceTerms } from '../contracts/dominance-terms.ts';
 import type { NoiseTerms } from '../contracts/noise.ts';
 import { aggregatePlanOf } from '../contracts/plan-fits.ts';
 import type { Parameter, Plan } from '../contracts/plan.ts';
+import type { RoundingTerms } from '../contracts/rounding-terms.ts';
 import { InputError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
 
@@ -31,6 +33,9 @@ export interface DraftTerms {
   readonly resultRetentionS: number;
   /** Noise of each run; where a dataset is important and nothing is stated, a modest default. */
   readonly noise?: NoiseTerms;
+  /** An aggregate's alone; where datasets demand more, the strictest of all. */
+  readonly dominance?: DominanceTerms;
+  readonly rounding?: RoundingTerms;
   /** A secure sum unless stated otherwise. */
   readonly protocol?: Contract['protocol'];
 }
@@ -62,12 +67,12 @@ export function draftContract(input: DraftInput): Contract {
       remedy: '`weir catalog` lists what is published.',
     });
   }
-  const disclosure = disclosureOf(datasets, terms);
   const rowsMaxSum = datasets.reduce((sum, dataset) => sum + dataset.rowsMax, 0);
   const runsTotal = terms.limits.runsTotal ?? DEFAULT_LIMITS.runsTotal;
   const measured = [
     ...new Set(plan.measures.flatMap((measure) => ('column' in measure ? [measure.column] : []))),
   ];
+  const disclosure = disclosureOf(datasets, terms, measured.length > 0);
   return ContractSchema.parse({
     format: 'weir-contract/1',
     id: terms.id,
@@ -116,7 +121,11 @@ export function draftContract(input: DraftInput): Contract {
 }
 
 /** The strictest holder's rules, and noise wherever one needs it. */
-function disclosureOf(datasets: readonly DatasetBody[], terms: DraftTerms): Contract['disclosure'] {
+function disclosureOf(
+  datasets: readonly DatasetBody[],
+  terms: DraftTerms,
+  isMeasuring: boolean,
+): Contract['disclosure'] {
   const isImportant = datasets.some((dataset) => dataset.grade === 'important');
   // With fewer than three, one contributor could subtract itself and read the other.
   // Never more than may take part: such a run would be charged and release nothing.
@@ -125,7 +134,10 @@ function disclosureOf(datasets: readonly DatasetBody[], terms: DraftTerms): Cont
   const rules = { smallestCell: isImportant ? 10 : 3, smallestContributors };
   const honestDomains = Math.max(1, Math.min(2, datasets.length - 1));
   const noise = terms.noise ?? (isImportant ? { ...DEFAULT_NOISE, honestDomains } : undefined);
-  return noise === undefined ? { ...rules, complementary: true } : { ...rules, noise };
+  const rounding = terms.rounding === undefined ? {} : { rounding: terms.rounding };
+  if (noise !== undefined) return { ...rules, noise, ...rounding };
+  const dominance = isMeasuring ? strictestDominance([...datasets, terms]) : {};
+  return { ...rules, complementary: true, ...dominance, ...rounding };
 }
 
 /** What all holders publish alike for a column; a difference between them names the column. */

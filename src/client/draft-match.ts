@@ -22,7 +22,7 @@ export interface MatchDraftInput {
   readonly tables: ReadonlyMap<PartyId, string>;
   /** Everything that is published to the analyst. */
   readonly datasets: readonly DatasetBody[];
-  readonly terms: Omit<DraftTerms, 'parameters' | 'minimumParties' | 'protocol'>;
+  readonly terms: Omit<DraftTerms, 'parameters' | 'minimumParties' | 'protocol' | 'dominance'>;
 }
 
 const DAY_MS = 86_400_000;
@@ -55,7 +55,8 @@ export function draftMatch(input: MatchDraftInput): Contract {
     });
   const rowsMaxSum = datasets.reduce((sum, dataset) => sum + dataset.rowsMax, 0);
   const runsTotal = terms.limits.runsTotal ?? MATCH_LIMITS.runsTotal;
-  const disclosure = disclosureOf(datasets, terms.noise);
+  const rounding = terms.rounding === undefined ? {} : { rounding: terms.rounding };
+  const disclosure = { ...disclosureOf(datasets, terms.noise), ...rounding };
   return ContractSchema.parse({
     format: 'weir-contract/1',
     id: terms.id,

@@ -7,6 +7,7 @@ import type { Release } from '../computations/computation.ts';
 import { matchShapeOf, type MatchShape } from '../computations/psi/shape.ts';
 import { openStatement, type AskedPlace, type Statement } from '../computations/psi/statement.ts';
 import { SEALED_KEYS_COLUMN, SEALED_SUM_COLUMN } from '../computations/psi/wire.ts';
+import { roundedRelease } from '../computations/rounded-release.ts';
 import { AbortError } from '../errors.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import { openSum } from '../../protocols/psi/sum.ts';
@@ -49,7 +50,8 @@ export async function openMatch(
   if (typeof shared !== 'number') throw malformed();
   const sum = openSum(residueOf(sent.release.rows[0]?.[0]), residueOf(row[1]));
   const text = decimalOf(sum, shape.sumBounds?.scale ?? 0);
-  return { columns, rows: [[shared, text]], suppressedCells: 0, releasedCells: 2 };
+  const opened = { columns, rows: [[shared, text]], suppressedCells: 0, releasedCells: 2 };
+  return roundedRelease(opened, contract);
 }
 
 function residueOf(cell: string | number | null | undefined): bigint {

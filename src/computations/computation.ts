@@ -5,6 +5,7 @@
  */
 import type { ColumnBounds, Contract, Dictionary } from '../contracts/contract.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
+import type { RoundingTerms } from '../contracts/rounding-terms.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import type { DataSource } from '../catalog/data-source.ts';
 import type { WordStream } from '../disclosure/noise-stream.ts';
@@ -51,6 +52,8 @@ export interface Release {
   readonly rows: readonly (readonly (string | number | null)[])[];
   readonly suppressedCells: number;
   readonly releasedCells: number;
+  /** To what the contract had figures rounded by whoever opened the result. */
+  readonly rounding?: RoundingTerms;
 }
 
 export interface GatewayRole {

@@ -19,8 +19,10 @@ import {
   PartySchema,
   PublicKeySchema,
 } from './contract.ts';
+import { DominanceTermsSchema } from './dominance-terms.ts';
 import { ArgumentsSchema, ParameterSchema, PlanSchema } from './plan.ts';
 import { SignedReceiptSchema } from './receipt.ts';
+import { RoundingTermsSchema } from './rounding-terms.ts';
 
 export const PAGE_DEFAULT = 100;
 export const PAGE_MAX = 1000;
@@ -129,6 +131,9 @@ export const ExplainBodySchema = z.object({
       deviations: z.array(z.object({ of: z.string(), deviation: z.number() })),
     })
     .exactOptional(),
+  /** What sums of few contributors are withheld by, and to what figures are rounded. */
+  dominance: DominanceTermsSchema.exactOptional(),
+  rounding: RoundingTermsSchema.exactOptional(),
   cells: z.int(),
   lanes: z.int(),
   units: Units,
@@ -223,6 +228,8 @@ export const DatasetBodySchema = z.object({
   ),
   /** Sets of group columns that a plan may group by. */
   partitions: z.array(z.array(z.string())),
+  /** What exact sums over it must pass. */
+  dominance: DominanceTermsSchema.exactOptional(),
   dictionaries: z.array(DictionarySchema),
   bounds: z.array(ColumnBoundsSchema),
   fingerprint: HashSchema,

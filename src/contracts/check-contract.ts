@@ -39,7 +39,9 @@ export function checkPlanned(contract: Contract): void {
     refuse('only a secure sum, a sealed sum or a match is noised as the contract says');
   }
   checkNoise(contract);
+  checkRounding(contract);
   if (plan.kind === 'match') return checkMatch(contract, plan);
+  checkDominance(contract, plan);
   if (contract.protocol.name === 'psi') refuse('the protocol psi is for plans that match');
   checkColumns(contract, plan);
   checkSelections(contract, plan);
@@ -101,6 +103,30 @@ function checkNoise({ disclosure, minimumParties, limits }: Contract): void {
   if (limits.microRhoTotal < noise.microRhoPerRun) {
     refuse('the budget in all is below that of one run');
   }
+}
+
+/** A term that no run would hold anything against is no protection, whatever was signed. */
+function checkDominance({ disclosure }: Contract, plan: AggregatePlan): void {
+  if (disclosure.dominance === undefined) return;
+  if (disclosure.noise !== undefined) refuse('noise hides each contributor: no dominance terms');
+  if (measuredColumns(plan.measures).length === 0) {
+    refuse('dominance terms are for sums, and the plan has none');
+  }
+}
+
+/** Every rounded column is a figure of the result, rounded to one base. */
+function checkRounding({ disclosure, plan }: Contract): void {
+  const rounded = (disclosure.rounding ?? []).map(({ as }) => as);
+  refuseRepeated(rounded, 'a column is rounded twice');
+  const figures = new Set(figuresOf(plan));
+  const column = rounded.find((name) => !figures.has(name));
+  if (column !== undefined) refuse('only figures of the result are rounded', { column });
+}
+
+function figuresOf(plan: Contract['plan']): readonly string[] {
+  if (plan.kind === 'aggregate') return plan.measures.map(({ as }) => as);
+  if (plan.ask === 'intersection') return [];
+  return ['shared', ...(plan.sum === undefined ? [] : [plan.sum.as])];
 }
 
 function checkDatasets(contract: Contract): void {

@@ -32,6 +32,9 @@ export function checkMatch(contract: Contract, plan: MatchPlan): void {
       refuse('only dates have a date format', { column });
     }
   }
+  if (contract.disclosure.dominance !== undefined) {
+    refuse('dominance terms are for sums over groups');
+  }
   const idle = contract.dictionaries.length + Object.keys(contract.parameters).length;
   if (idle > 0) refuse('a plan that matches has no dictionaries or parameters');
   checkBounds(contract, plan);

@@ -1,8 +1,10 @@
 /** The digital contract (数字合约): what was agreed, by whom, within which bounds. */
 import { z } from 'zod';
 import { ContractIdSchema, HashSchema, NameSchema, PartyIdSchema } from '../system/ids.ts';
+import { DominanceTermsSchema } from './dominance-terms.ts';
 import { NoiseTermsSchema } from './noise.ts';
 import { ParameterSchema, PlanSchema, DICTIONARY_MAX, GROUPS_MAX, MEASURES_MAX } from './plan.ts';
+import { RoundingTermsSchema } from './rounding-terms.ts';
 
 export const HOLDERS_MAX = 256;
 /**
@@ -124,8 +126,12 @@ export const ContractSchema = z.strictObject({
     smallestContributors: z.int().min(1).max(HOLDERS_MAX),
     /** Withhold further cells, so that totals of a line do not give withheld ones back. */
     complementary: z.literal(true).exactOptional(),
+    /** Withhold sums that are mostly a few contributors' at some holder. */
+    dominance: DominanceTermsSchema.exactOptional(),
     /** Absent: the answer is exact. */
     noise: NoiseTermsSchema.exactOptional(),
+    /** To which multiples released figures are rounded, by whoever opens the result. */
+    rounding: RoundingTermsSchema.exactOptional(),
   }),
   limits: LimitsSchema,
   /** Days and months of the limits are calendar ones in this IANA time zone. */

@@ -256,6 +256,17 @@ function noiseLines(noise: Contract['disclosure']['noise']): PlainLine[] {
   ];
 }
 
+function dominanceLines(terms: Contract['disclosure']['dominance']): PlainLine[] {
+  if (terms === undefined) return [];
+  const { percent, largest, share } = terms;
+  return [
+    line(
+      `某持有方的一个格子中，最大的 ${largest} 个贡献者超过合计的 ${share}%，或第二大贡献者能把最大者估计到 ${percent}% 以内时，该格子的合计不公布`,
+      `A sum is withheld where at some holder the ${largest} largest contributors have over ${share}% of it, or the second largest could estimate the largest within ${percent}%`,
+    ),
+  ];
+}
+
 function outcomeLines(contract: Contract): PlainLine[] {
   const { recipient, disclosure, resultRetentionS, price } = contract;
   const key = keyFingerprint(recipient.encryptionKey);
@@ -283,7 +294,11 @@ function outcomeLines(contract: Contract): PlainLine[] {
           ),
         ]
       : []),
+    ...dominanceLines(disclosure.dominance),
     ...noiseLines(disclosure.noise),
+    ...(disclosure.rounding ?? []).map(({ as, base }) =>
+      line(`${as} 取整为 ${base} 的倍数`, `${as} is rounded to multiples of ${base}`),
+    ),
     line(
       `加密的结果保存 ${resultRetentionS} 秒，之后删除`,
       `The encrypted result is kept for ${resultRetentionS} seconds, then deleted`,

@@ -14,6 +14,7 @@ import { canonicalHash } from '../system/canonical-json.ts';
 import { HashSchema, RunIdSchema } from '../system/ids.ts';
 import type { Hash, RunId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
+import { RoundingTermsSchema, type RoundingTerms } from './rounding-terms.ts';
 import type { Contract } from './contract.ts';
 
 /** A result's JSON text at most; beyond it a run's cells were not bounded. */
@@ -27,6 +28,8 @@ export const ReleaseSchema = z.strictObject({
   rows: z.array(z.array(z.union([z.string(), z.number(), z.null()]))),
   suppressedCells: z.int().min(0),
   releasedCells: z.int().min(0),
+  /** To what figures were rounded; absent where none were. */
+  rounding: RoundingTermsSchema.exactOptional(),
 });
 
 export const ResultSchema = z.strictObject({
@@ -60,6 +63,7 @@ export async function sealResult(
     readonly rows: readonly (readonly (string | number | null)[])[];
     readonly suppressedCells: number;
     readonly releasedCells: number;
+    readonly rounding?: RoundingTerms;
   },
   recipient: Contract['recipient'],
   padding?: ResultPadding,

@@ -7,8 +7,8 @@ export const complementarySuppression: DisclosureStage = {
   name: 'complementary-suppression',
   // A noised total gives back a noised remainder, which the budget has paid for.
   exactOnly: true,
-  apply({ counts, partition }, rules, permitted) {
+  apply({ counts, partition, objections }, rules, permitted) {
     if (rules.complementary !== true || partition === undefined) return;
-    suppressComplements({ counts, ...partition }, rules.smallestCell, permitted);
+    suppressComplements({ counts, objections, ...partition }, rules.smallestCell, permitted);
   },
 };

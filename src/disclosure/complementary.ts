@@ -12,13 +12,16 @@ export interface Table {
   readonly counts: Float64Array;
   /** 1 a cell that belongs to the question; others are not part of any line. */
   readonly selected: Uint8Array;
+  /** Not 0 for a cell whose sum a few contributors dominate. */
+  readonly objections?: Float64Array | undefined;
 }
 
 /**
  * Withholds further cells until every line along every dimension has either
  * nothing withheld or cells that together hold at least `smallestCell` rows in at least two
  * cells; and in a table of two dimensions until all its lines together give no cell back. The smallest released cells of a line go first, ties in the order of the cells: every
- * domain comes to the same answer.
+ * domain comes to the same answer. A dominated cell has rows enough and hides none of what its few
+ * contributors have, so the rows that a line must withhold are those of its other cells.
  * @param permitted - cleared in place, never set.
  * Cost: a pass over the cells for each dimension and round; a round withholds a cell, or ends.
  */
@@ -82,7 +85,7 @@ function linesOf(radices: readonly number[]): readonly Lines[] {
 }
 
 function mendLines(
-  { counts, selected }: Table,
+  { counts, selected, objections }: Table,
   { length, stride }: Lines,
   smallestCell: number,
   permitted: Uint8Array,
@@ -99,7 +102,7 @@ function mendLines(
         // An empty cell hides nothing and protects nothing.
         const count = counts[cell] ?? 0;
         if (count > 0) withheld += 1;
-        rows += count;
+        if (objections === undefined || objections[cell] === 0) rows += count;
       }
       if (withheld === 0 || (withheld >= 2 && rows >= smallestCell)) continue;
       changed =

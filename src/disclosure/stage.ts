@@ -8,6 +8,8 @@
 export interface CountedCells {
   readonly counts: Float64Array;
   readonly contributors: Uint16Array;
+  /** Of a summed column under dominance terms: how many holders' own parts of the cell are dominated. */
+  readonly objections?: Float64Array;
   /** How cells make a table, for stages that look at lines of it; without it they do nothing. */
   readonly partition?: {
     /** Labels of each dimension, the first the most significant digit of a cell's index. */

@@ -1,5 +1,6 @@
 /** Every disclosure stage, in the order a release passes them. A new rule is a new entry. */
 import { complementarySuppression } from './complementary-suppression.ts';
+import { dominated } from './dominated.ts';
 import { smallestCell } from './smallest-cell.ts';
 import { smallestContributors } from './smallest-contributors.ts';
 import type { DisclosureStage } from './stage.ts';
@@ -8,5 +9,6 @@ import type { DisclosureStage } from './stage.ts';
 export const DISCLOSURE_STAGES: readonly DisclosureStage[] = [
   smallestCell,
   smallestContributors,
+  dominated,
   complementarySuppression,
 ];

@@ -26,7 +26,7 @@ export function agreedSource(source: DataSource, version: AgreedVersion): DataSo
       remedy: 'Sign a new request.',
     });
   };
-  const { unitItems } = source;
+  const { unitItems, concentrations } = source;
   return {
     describe: (signal) => source.describe(signal),
     aggregate: async (query, signal) => {
@@ -41,6 +41,15 @@ export function agreedSource(source: DataSource, version: AgreedVersion): DataSo
           unitItems: async (query, take, signal) => {
             await unitItems.call(source, query, take, signal);
             await refuseDrift();
+          },
+        }),
+    ...(concentrations === undefined
+      ? {}
+      : {
+          concentrations: async (query, largest, signal) => {
+            const answer = await concentrations.call(source, query, largest, signal);
+            await refuseDrift();
+            return answer;
           },
         }),
     async *streamColumns(columns, chunkRows, signal) {

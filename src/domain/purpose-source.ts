@@ -3,7 +3,7 @@ import type { DatasetSource } from './dataset-registry.ts';
 
 /** Whatever is asked of the answer is asked for this purpose. */
 export function boundToPurpose(source: DatasetSource, purpose: string | undefined): DatasetSource {
-  const { unitItems } = source;
+  const { unitItems, concentrations } = source;
   return {
     describe: (signal) => source.describe(signal),
     aggregate: (query, signal) => source.aggregate({ ...query, purpose }, signal),
@@ -12,6 +12,12 @@ export function boundToPurpose(source: DatasetSource, purpose: string | undefine
       : {
           unitItems: (query, take, signal) =>
             unitItems.call(source, { ...query, purpose }, take, signal),
+        }),
+    ...(concentrations === undefined
+      ? {}
+      : {
+          concentrations: (query, largest, signal) =>
+            concentrations.call(source, { ...query, purpose }, largest, signal),
         }),
     streamColumns: (columns, chunkRows, signal) =>
       source.streamColumns(columns, chunkRows, signal, purpose),

@@ -130,6 +130,7 @@ export function catalogService(catalog: CatalogBook, domains: DomainBook): Catal
             rowsMax: dataset.rowsMax,
             columns: dataset.columns.map(({ name, type, usage }) => ({ name, type, usage })),
             partitions: dataset.partitions,
+            dominance: dataset.dominance,
             dictionaries: dictionariesOf(dataset),
             bounds: boundsOf(dataset),
             fingerprint: dataset.fingerprint,

@@ -13,9 +13,11 @@ import type {
   Party,
   SignedContract,
 } from '../contracts/contract.ts';
+import type { DominanceTerms } from '../contracts/dominance-terms.ts';
 import type { ContractState } from '../contracts/life-cycle.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import type { ProvisionalPlan } from '../contracts/provisional.ts';
+import type { RoundingTerms } from '../contracts/rounding-terms.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
 import type { ErrorCode, WeirError } from '../errors.ts';
@@ -162,6 +164,7 @@ export interface PublishedDataset {
     readonly usage: readonly string[];
   }[];
   readonly partitions: readonly (readonly string[])[];
+  readonly dominance: DominanceTerms | undefined;
   readonly dictionaries: readonly Dictionary[];
   readonly bounds: readonly ColumnBounds[];
   /** Keyed fingerprint of the current version. */
@@ -245,6 +248,8 @@ export interface ExplainCommand {
 
 /** What a run would cost and show, from public facts alone; nothing is reserved. */
 export interface ExplainAnswer extends Estimate {
+  readonly dominance: DominanceTerms | undefined;
+  readonly rounding: RoundingTerms | undefined;
   readonly quota: readonly QuotaLeft[];
   readonly currency: string;
   readonly priceMicros: bigint;

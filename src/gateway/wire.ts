@@ -79,6 +79,7 @@ export function datasetBody(dataset: PublishedDataset): DatasetList['datasets'][
     rowsMax: dataset.rowsMax,
     columns: [...dataset.columns],
     partitions: dataset.partitions.map((columns) => [...columns]),
+    ...(dataset.dominance === undefined ? {} : { dominance: dataset.dominance }),
     dictionaries: [...dataset.dictionaries],
     bounds: [...dataset.bounds],
     fingerprint: dataset.fingerprint,
@@ -94,6 +95,8 @@ export function explainBody(answer: ExplainAnswer): ExplainBody {
     ...(answer.noise === undefined
       ? {}
       : { noise: { ...answer.noise, deviations: [...answer.noise.deviations] } }),
+    ...(answer.dominance === undefined ? {} : { dominance: answer.dominance }),
+    ...(answer.rounding === undefined ? {} : { rounding: answer.rounding }),
     cells: answer.cells,
     lanes: answer.lanes,
     units: amounts(answer.units),

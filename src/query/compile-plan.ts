@@ -6,6 +6,7 @@
 import type { PlanDraft } from '../catalog/check-plan.ts';
 import { planRefusals, SMALLEST_CELL } from '../catalog/check-plan.ts';
 import { DEFAULT_NOISE } from '../contracts/default-terms.ts';
+import { strictestDominance } from '../contracts/dominance-terms.ts';
 import type { PublishedColumn } from '../catalog/dataset.ts';
 import type { PublishedDataset } from '../catalog/published.ts';
 import {
@@ -328,6 +329,7 @@ function draftOf(
 ): PlanDraft {
   const named = (name: string): PublishedColumn | undefined =>
     first.columns.find((column) => column.name === name);
+  const measured = measuredColumns(plan.measures);
   const smallest = datasets.map(({ grade }) => (grade === 'core' ? 0 : SMALLEST_CELL[grade]));
   return {
     plan,
@@ -335,7 +337,7 @@ function draftOf(
       const labels = named(column)?.labels;
       return labels === undefined ? [] : [{ column, labels: [...labels] }];
     }),
-    bounds: measuredColumns(plan.measures).flatMap((column) => {
+    bounds: measured.flatMap((column) => {
       const bounds = named(column)?.bounds;
       return bounds === undefined ? [] : [{ column, ...bounds }];
     }),
@@ -350,7 +352,10 @@ function draftOf(
       smallestContributors: 1,
       ...(datasets.some(({ grade }) => grade === 'important')
         ? { noise: { ...DEFAULT_NOISE, honestDomains: 1 } }
-        : { complementary: true as const }),
+        : {
+            complementary: true as const,
+            ...(measured.length > 0 ? strictestDominance(datasets) : {}),
+          }),
     },
     protocol: { name: 'secure-sum' },
   };

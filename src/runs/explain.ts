@@ -2,8 +2,10 @@
 import type { Estimate } from '../computations/computation.ts';
 import { checkContract, checkPlanned } from '../contracts/check-contract.ts';
 import type { Contract } from '../contracts/contract.ts';
+import type { DominanceTerms } from '../contracts/dominance-terms.ts';
 import { checkArguments } from '../contracts/plan-fits.ts';
 import type { Arguments } from '../contracts/plan.ts';
+import type { RoundingTerms } from '../contracts/rounding-terms.ts';
 import { PolicyError } from '../errors.ts';
 import { chargeMicros } from '../ledger/price.ts';
 import { type QuotaLeft, quotaLeft, runsOfMonth } from './quota.ts';
@@ -11,6 +13,9 @@ import type { RunDependencies } from './run-machine.ts';
 import type { RunService } from './run-service.ts';
 
 export interface Explanation extends Estimate {
+  /** What the contract's terms withhold and round besides. */
+  readonly dominance: DominanceTerms | undefined;
+  readonly rounding: RoundingTerms | undefined;
   readonly quota: readonly QuotaLeft[];
   readonly currency: string;
   readonly priceMicros: bigint;
@@ -68,6 +73,8 @@ async function estimated(
   const nth = (await runsOfMonth(deps.ledger, contract, nowMs)) + 1n;
   return {
     ...estimate,
+    dominance: contract.disclosure.dominance,
+    rounding: contract.disclosure.rounding,
     quota: await quotaLeft(deps.ledger, runs.accounts(contract, nowMs)),
     currency: contract.price.currency,
     priceMicros: chargeMicros(contract.price, estimate.units, nth),

@@ -255,6 +255,9 @@ describe.skipIf(found === undefined)('PostgreSQL source', () => {
       const items = await itemsOf(own);
       expect(items.length).toBeGreaterThan(50);
       expect(items).toEqual(await itemsOf(other));
+      const largest = await own.concentrations?.(asked, 2);
+      expect(largest?.[0]?.totals.some((total) => total > 0n)).toBe(true);
+      expect(largest).toEqual(await other.concentrations?.(asked, 2));
       await other.close();
     });
     expect(await codeOf(source.describe().then(() => source.unitItems?.(asked, () => {})))).toBe(

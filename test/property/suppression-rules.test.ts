@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bridgesOf } from '../../src/disclosure/bridges.ts';
 import { suppressComplements } from '../../src/disclosure/complementary.ts';
-import { isDominated } from '../../src/disclosure/dominance.ts';
 
 const SMALLEST = 3;
 
@@ -165,40 +164,5 @@ describe('all lines of a table of two dimensions together', () => {
     const cells = [0, 1, 5, 6, 7, 12, 13, 17, 18];
     const withheld = Uint8Array.from({ length: 20 }, (_, cell) => (cells.includes(cell) ? 1 : 0));
     expect(bridgesOf(4, columns, withheld)).toEqual([7]);
-  });
-});
-
-describe('dominance', () => {
-  const rules = { percent: 10, largest: 2, share: 85 };
-
-  it('the p% rule: the second largest may not come within p% of the largest', () => {
-    const only = { ...rules, share: 100 };
-    expect(isDominated([1000n, 500n, 100n], only)).toBe(false);
-    expect(isDominated([1000n, 500n, 99n], only)).toBe(true);
-    expect(isDominated([1000n], only)).toBe(true);
-    expect(isDominated([], only)).toBe(false);
-    expect(isDominated([0n, 0n], only)).toBe(false);
-  });
-
-  it('the (n, k) rule: the n largest have at most k% of the total', () => {
-    const only = { ...rules, percent: 0 };
-    expect(isDominated([50n, 35n, 15n], only)).toBe(false);
-    expect(isDominated([50n, 36n, 14n], only)).toBe(true);
-  });
-
-  it('does not depend on the order, nor on the unit of the contributions', () => {
-    const contributions = fc.array(fc.bigInt({ min: 0n, max: 10n ** 30n }), { maxLength: 12 });
-    fc.assert(
-      fc.property(contributions, fc.bigInt({ min: 1n, max: 1000n }), (values, unit) => {
-        const once = isDominated(values, rules);
-        expect(isDominated(values.toReversed(), rules)).toBe(once);
-        expect(
-          isDominated(
-            values.map((value) => value * unit),
-            rules,
-          ),
-        ).toBe(once);
-      }),
-    );
   });
 });

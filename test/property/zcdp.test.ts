@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { roundToBase } from '../../src/disclosure/rounding.ts';
 import { impliedEpsilon, microRhoOf, shareVariance } from '../../src/disclosure/zcdp.ts';
 
 /** Φ, by the series for small and the continued fraction for large arguments. */
@@ -90,27 +89,6 @@ describe('noise shares', () => {
   it('a deviation the sampler does not offer is refused', () => {
     expect(() => shareVariance({ squaredSensitivity: 10n ** 36n, cells: 1 }, 1n, 2)).toThrow(
       /larger than/,
-    );
-  });
-});
-
-describe('rounding', () => {
-  it('gives the nearest multiple, halves away from zero', () => {
-    expect([4n, 5n, 14n, 15n, -5n, -4n].map((value) => roundToBase(value, 10n))).toEqual([
-      0n,
-      10n,
-      10n,
-      20n,
-      -10n,
-      0n,
-    ]);
-    fc.assert(
-      fc.property(fc.bigInt(), fc.bigInt({ min: 1n, max: 10_000n }), (value, base) => {
-        const rounded = roundToBase(value, base);
-        expect(rounded % base).toBe(0n);
-        const error = rounded > value ? rounded - value : value - rounded;
-        expect(2n * error <= base).toBe(true);
-      }),
     );
   });
 });

@@ -5,7 +5,9 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import type { ContractBody } from '../../contracts/api.ts';
 import { ContractSchema, LimitsSchema } from '../../contracts/contract.ts';
+import { DominanceTermsSchema } from '../../contracts/dominance-terms.ts';
 import { ParameterSchema, PlanSchema } from '../../contracts/plan.ts';
+import { RoundingTermsSchema } from '../../contracts/rounding-terms.ts';
 import { adminClient } from '../../domain/admin-client.ts';
 import type { OfficerActions } from '../../domain/admin-server.ts';
 import { InputError } from '../../errors.ts';
@@ -42,6 +44,9 @@ const DraftFileSchema = z.strictObject({
   validDays: z.int().min(1).max(3660).optional(),
   /** A match only: the dataset that each of its two holders takes part with. */
   datasets: z.record(PartyIdSchema, NameSchema).optional(),
+  /** Sums that are mostly a few contributors' are withheld; figures rounded to multiples. */
+  dominance: DominanceTermsSchema.exactOptional(),
+  rounding: RoundingTermsSchema.exactOptional(),
   /** A sealed sum to the analyst's sealing key: not even the gateway sees a total. */
   sealed: z.boolean().default(false),
 });

@@ -85,7 +85,7 @@ async function writeDraft(
     parameters: draft.parameters,
     ...(draft.purposeCode === undefined ? {} : { purposeCode: draft.purposeCode }),
   });
-  // The grades' thresholds, where they are above the default.
+  // The grades' thresholds, where they are above the default; what datasets demand is drafted already.
   const smallestCell = Math.max(contract.disclosure.smallestCell, draft.disclosure.smallestCell);
   const drafted = { ...contract, disclosure: { ...contract.disclosure, smallestCell } };
   writePrivateFile(file, `${JSON.stringify(drafted, undefined, 2)}\n`);

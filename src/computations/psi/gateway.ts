@@ -1,5 +1,6 @@
 /** The gateway's part of a match: it relays what it cannot read, and passes the release on. */
 import type { GatewayRole, Release } from '../computation.ts';
+import { roundedRelease } from '../rounded-release.ts';
 import { matchShapeOf } from './shape.ts';
 import {
   asPsiAbort,
@@ -30,11 +31,12 @@ export async function runPsiGateway(role: GatewayRole): Promise<Release> {
       return { columns: [SEALED_SUM_COLUMN], rows, ...sealed };
     }
     const isReleased = result.shared !== null;
-    return {
+    const release = {
       columns: ['shared'],
       rows: [[result.shared]],
       suppressedCells: isReleased ? 0 : 1,
       releasedCells: isReleased ? 1 : 0,
     };
+    return roundedRelease(release, role.contract);
   });
 }

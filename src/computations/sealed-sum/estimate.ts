@@ -12,6 +12,7 @@ import type { Arguments } from '../../contracts/plan.ts';
 import type { Units } from '../../contracts/units.ts';
 import type { Estimate } from '../computation.ts';
 import { expectedError } from '../secure-sum/expected-error.ts';
+import { objectionsLearned } from '../secure-sum/objections.ts';
 import { sealedShapeOf, type SealedShape } from './shape.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
@@ -50,7 +51,7 @@ export function estimateSealedSum(contract: Contract, args: Arguments): Estimate
       'compute-milli-units': computeMilliUnits(shape, contract.holders.length) as Units,
       'micro-rho': BigInt(noise?.microRho ?? 0) as Units,
     },
-    learns: learns(contract),
+    learns: [...learns(contract), ...objectionsLearned(contract)],
   };
 }
 

@@ -29,6 +29,7 @@ import type {
 import type { DomainRole } from '../computation.ts';
 import { ENGINE } from './estimate.ts';
 import { countedLanes, measuredLanes, measuredMaps, verifyAnswer } from './lanes.ts';
+import { objectionsOf, withObjections } from './objections.ts';
 import { noisedAnswer, offsetCountMax, offsetCounts, withoutOffsets } from './noised-answer.ts';
 import { agreeOnOrder } from './neighbour-round.ts';
 import { shapeOf, type Shape } from './shape.ts';
@@ -173,7 +174,8 @@ async function aggregate(role: DomainRole, shape: Shape): Promise<AggregateAnswe
   verifyAnswer(shape, answer, dataset?.rowsMax ?? 0);
   if (noise === undefined) {
     // An answer about persons: its thresholds are held against persons, however many rows each has.
-    return role.admit === undefined ? answer : { ...answer, units: await countUnits(role, shape) };
+    const units = role.admit === undefined ? undefined : await countUnits(role, shape);
+    return { ...answer, units, objections: await objectionsOf(role, shape) };
   }
   if (role.noiseOf === undefined) {
     throw new InvariantError('internal', 'a contract with noise runs without its source');
@@ -264,7 +266,8 @@ async function openTotals({ role, shape, keys }: Session): Promise<readonly Coun
     shape.noise === undefined
       ? shape.rowsMaxTotal
       : offsetCountMax(shape.noise, shape.rowsMaxTotal, parties);
-  const all: OpenedCounts[] = Array.from({ length: shape.columns.length + 1 }, () => ({
+  const counted = 1 + shape.columns.length * (shape.dominance === undefined ? 1 : 2);
+  const all: OpenedCounts[] = Array.from({ length: counted }, () => ({
     counts: new Float64Array(shape.cells),
     contributors: new Uint16Array(shape.cells),
   }));
@@ -290,7 +293,9 @@ async function openTotals({ role, shape, keys }: Session): Promise<readonly Coun
       all[index]?.contributors.set(contributors, start);
     }
   }
-  return shape.noise === undefined ? all : withoutOffsets(shape.noise, all, parties);
+  return shape.noise === undefined
+    ? withObjections(shape, all)
+    : withoutOffsets(shape.noise, all, parties);
 }
 
 /** Nothing of round 2 leaves before every party has signed the same maps. */

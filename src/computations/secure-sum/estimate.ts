@@ -18,6 +18,7 @@ import type { Units } from '../../contracts/units.ts';
 import type { Estimate } from '../computation.ts';
 import { degreeOf } from '../../../protocols/secure-sum/neighbours.ts';
 import { expectedError } from './expected-error.ts';
+import { objectionsLearned } from './objections.ts';
 import { shapeOf, type Shape } from './shape.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
@@ -46,7 +47,7 @@ export function estimateSecureSum(contract: Contract, args: Arguments): Estimate
       'compute-milli-units': computeMilliUnits(shape, contract.holders.length) as Units,
       'micro-rho': BigInt(noise?.microRho ?? 0) as Units,
     },
-    learns: learns(contract),
+    learns: [...learns(contract), ...objectionsLearned(contract)],
   };
 }
 

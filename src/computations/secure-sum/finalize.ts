@@ -6,6 +6,7 @@ import { OTHER_LABEL, type Measure } from '../../contracts/plan.ts';
 import { AbortError } from '../../errors.ts';
 import { viewOf } from '../../../protocols/common/bytes.ts';
 import type { Release } from '../computation.ts';
+import { roundedRelease } from '../rounded-release.ts';
 import { decimalText, roundedQuotient } from './rational.ts';
 import type { MeasuredColumn, Shape } from './shape.ts';
 import { selectedCells } from './suppression.ts';
@@ -61,7 +62,7 @@ export async function finalize(
       ...aggregatePlanOf(contract).measures.map((measure) => valueOf(measure, count, columns)),
     ]);
   }
-  return {
+  const release = {
     columns: [
       ...aggregatePlanOf(contract).groups.map(({ column }) => column),
       ...aggregatePlanOf(contract).measures.map((measure) => measure.as),
@@ -70,6 +71,7 @@ export async function finalize(
     suppressedCells: selectedCount - rows.length,
     releasedCells: rows.length,
   };
+  return roundedRelease(release, contract);
 }
 
 function valueOf(

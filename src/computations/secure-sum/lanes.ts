@@ -32,11 +32,12 @@ export function verifyAnswer(shape: Shape, answer: AggregateAnswer, rowsMax: num
 
 /**
  * What round 1 counts: the rows, then each measured column's non-null values; of persons where the
- * answer is about them, as many rows of one person are still one person.
+ * answer is about them, as many rows of one person are still one person. Objections last.
  */
 export function countedLanes(answer: AggregateAnswer): readonly Uint8Array[] {
-  if (answer.units !== undefined) return [answer.units.counts, ...answer.units.nonNull];
-  return [answer.counts, ...answer.columns.map((column) => column.nonNull)];
+  const { units, counts, columns, objections = [] } = answer;
+  if (units !== undefined) return [units.counts, ...units.nonNull, ...objections];
+  return [counts, ...columns.map((column) => column.nonNull), ...objections];
 }
 
 /** The vectors of round 2, in its layout's order. */

@@ -1,6 +1,7 @@
 /** What a run looks like, from the contract and the request's arguments alone: no row is read. */
 import { CELLS_MAX } from '../../contracts/plan.ts';
 import { aggregatePlanOf } from '../../contracts/plan-fits.ts';
+import type { DominanceTerms } from '../../contracts/dominance-terms.ts';
 import type { Arguments } from '../../contracts/plan.ts';
 import type { ColumnBounds, Contract, Dictionary } from '../../contracts/contract.ts';
 import { InputError } from '../../errors.ts';
@@ -36,6 +37,9 @@ export interface Shape {
   readonly rowsMaxTotal: number;
   /** Noise that each domain adds; undefined where the answer is exact. */
   readonly noise: NoisePlan | undefined;
+  /** Under which each domain objects to sums of its own part; undefined where none is agreed on. */
+  readonly dominance: DominanceTerms | undefined;
+  /** The rows, each column's non-null values, then under dominance terms each column's objections. */
   readonly counts: Layout;
   readonly measures: Layout;
   /** 64-bit lanes that a party sends over both rounds. */
@@ -67,7 +71,9 @@ export function shapeOf(contract: Contract, args: Arguments): Shape {
   for (const [index, column] of columns.entries()) {
     proveNoOverflow(column, BigInt(rowsMaxTotal), tailsOf(noise, index, contract.holders.length));
   }
-  const counts = countsLayout(cells, columns.length + 1);
+  const { dominance } = contract.disclosure;
+  const objecting = dominance === undefined ? 0 : columns.length;
+  const counts = countsLayout(cells, 1 + columns.length + objecting);
   const measures = measuresLayout(
     cells,
     columns.map((column) => column.squares),
@@ -75,7 +81,19 @@ export function shapeOf(contract: Contract, args: Arguments): Shape {
   const roundLanes = [lanesOf(counts), lanesOf(measures)] as const;
   if (Math.max(...roundLanes) > ROUND_LANES_MAX) throw tooManyCells(cells);
   const lanes = roundLanes[0] + roundLanes[1];
-  return { groups, chosen, radices, cells, columns, rowsMaxTotal, noise, counts, measures, lanes };
+  return {
+    groups,
+    chosen,
+    radices,
+    cells,
+    columns,
+    rowsMaxTotal,
+    noise,
+    dominance,
+    counts,
+    measures,
+    lanes,
+  };
 }
 
 function dictionaryOf(contract: Contract, column: string): Dictionary {

@@ -62,14 +62,20 @@ export function boundedTotals(
 
 /**
  * Rows as `cell`, the clamped values `v0`, `v1` … and `unit`; the cell is NULL where it was not chosen.
+ * @param unit - what names it, over the source's rows; the privacy unit unless stated.
  * @throws InputError `query-not-supported` where the dataset names no privacy unit.
  */
-export function placedRows(book: ColumnBook, query: AggregateQuery, from: CellRows): Sql {
+export function placedRows(
+  book: ColumnBook,
+  query: AggregateQuery,
+  from: CellRows,
+  unit: Sql = textOf(book, unitOf(book)),
+): Sql {
   const lanes = query.sums.map((sum) => laneSql(columnOf(book, sum.column), sum));
   const rows = list([
     ...from.groups.map((group, index) => sql`${group.code} AS ${numbered('g', index)}`),
     ...lanes.map((lane, index) => sql`${lane.prepared} AS ${numbered('p', index)}`),
-    sql`${textOf(book, unitOf(book))} AS unit`,
+    sql`${unit} AS unit`,
   ]);
   const placed = list([
     sql`${from.cell} AS cell`,

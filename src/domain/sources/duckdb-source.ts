@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type {
   AggregateAnswer,
   AggregateQuery,
+  Concentrations,
   DataSource,
   SourceDescription,
   UnitItems,
@@ -27,6 +28,11 @@ import { canonicalBytes } from '../../system/canonical-json.ts';
 import { anonymityStatement, readFigures } from './anonymity-sql.ts';
 import { readUnitItems, unitItemsStatement } from './unit-sql.ts';
 import { aggregateStatement, cellRows } from './aggregate-sql.ts';
+import {
+  concentrationStatement,
+  emptyConcentrations,
+  writeConcentration,
+} from './concentration-sql.ts';
 import { columnBook, textOf, type ColumnBook } from './column-sql.ts';
 import { openDuckDbEngine, type DuckDbEngine, type EngineLimits } from './duckdb-engine.ts';
 import { LaneWriter } from './lanes.ts';
@@ -163,6 +169,36 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
       await session.read(statement, (chunk) => take(readUnitItems(chunk, 1 + query.sums.length)));
     });
     await refuseDrift(version);
+  }
+
+  async concentrations(
+    query: AggregateQuery,
+    largest: number,
+    signal?: AbortSignal,
+  ): Promise<readonly Concentrations[]> {
+    const version = this.#openVersion();
+    await refuseDrift(version);
+    refuseOverflow(query, version.rowCount);
+    const { tables, from, cells } = cellRows(
+      version.book,
+      version.relationFor(query.purpose),
+      query,
+    );
+    const all = query.sums.map(() => emptyConcentrations(cells));
+    await version.engine.session(signal, async (session) => {
+      for (const { name, labels, positions } of tables) {
+        await session.run(sql`CREATE TEMP TABLE ${name} (label VARCHAR, position INTEGER)`);
+        await session.append(name, pairs(labels, positions));
+      }
+      for (const [index, answer] of all.entries()) {
+        const statement = concentrationStatement(version.book, query, from, index, largest);
+        await session.read(statement, (chunk) => {
+          for (const row of chunk.getRows()) writeConcentration(answer, row);
+        });
+      }
+    });
+    await refuseDrift(version);
+    return all;
   }
 
   async examine(question: AnonymityQuestion, signal?: AbortSignal): Promise<AnonymityFigures> {

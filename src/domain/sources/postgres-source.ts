@@ -12,6 +12,7 @@ import type {
 import type {
   AggregateAnswer,
   AggregateQuery,
+  Concentrations,
   DataSource,
   SourceDescription,
   UnitItems,
@@ -26,6 +27,8 @@ import {
   StateError,
 } from '../../errors.ts';
 import { canonicalBytes } from '../../system/canonical-json.ts';
+import { cellsOf } from './aggregate-sql.ts';
+import { emptyConcentrations, writeConcentration } from './concentration-sql.ts';
 import { columnBook, type ColumnBook } from './column-sql.ts';
 import type { EngineLimits } from './duckdb-engine.ts';
 import { CHUNK_ROWS_MAX, refuseOverflow } from './source-limits.ts';
@@ -42,12 +45,14 @@ import {
   postgresAggregate,
   postgresAnonymity,
   postgresColumns,
+  postgresConcentration,
   postgresRelation,
   postgresUnitItems,
   tableName,
   versionStatement,
 } from './postgres-statements.ts';
 import { literal, sql, type Sql } from './sql-text.ts';
+import { TextLanes } from './text-lanes.ts';
 
 export interface PostgresSourceOptions {
   readonly registration: DatasetRegistration;
@@ -161,6 +166,27 @@ class PostgresSource implements DataSource, AnonymityExaminer {
         take(unitItemsOf(rows, 1 + query.sums.length));
       }
     });
+  }
+
+  async concentrations(
+    query: AggregateQuery,
+    largest: number,
+    signal?: AbortSignal,
+  ): Promise<readonly Concentrations[]> {
+    const version = this.#described();
+    refuseOverflow(query, version.rowCount);
+    const relation = version.relationFor(query.purpose);
+    const all = query.sums.map(() => emptyConcentrations(cellsOf(query)));
+    await this.#session(signal, async (session) => {
+      await this.#refuseDrift(session, version);
+      for (const [index, answer] of all.entries()) {
+        const asked = postgresConcentration(version.book, relation, query, index, largest);
+        for await (const rows of session.stream(asked.statement, asked.values)) {
+          for (const row of rows) writeConcentration(answer, row);
+        }
+      }
+    });
+    return all;
   }
 
   async examine(question: AnonymityQuestion, signal?: AbortSignal): Promise<AnonymityFigures> {
@@ -332,64 +358,4 @@ function unitItemsOf(rows: readonly TextRow[], kinds: number): UnitItems {
       return new Uint8Array(Buffer.from(swapped.join(''), 'hex'));
     }),
   };
-}
-
-/** Dense lanes out of rows of text. */
-class TextLanes {
-  readonly #query: AggregateQuery;
-  readonly #cells: number;
-  readonly #counts: BigUint64Array<ArrayBuffer>;
-  readonly #columns: readonly {
-    readonly nonNull: BigUint64Array<ArrayBuffer>;
-    readonly sums: BigInt64Array<ArrayBuffer>;
-    /** Two words a cell, the low one first. */
-    readonly squares: BigUint64Array<ArrayBuffer> | undefined;
-  }[];
-
-  constructor(query: AggregateQuery, cells: number) {
-    this.#query = query;
-    this.#cells = cells;
-    this.#counts = new BigUint64Array(cells);
-    this.#columns = query.sums.map(({ squares }) => ({
-      nonNull: new BigUint64Array(cells),
-      sums: new BigInt64Array(cells),
-      squares: squares ? new BigUint64Array(2 * cells) : undefined,
-    }));
-  }
-
-  write(row: TextRow): void {
-    const cell = Number(row[0]);
-    assertInvariant(Number.isInteger(cell) && cell >= 0 && cell < this.#cells, 'the cell exists');
-    let at = 1;
-    const next = (): bigint => {
-      const text = row[at++];
-      assertInvariant(typeof text === 'string', 'totals are never null');
-      return BigInt(text);
-    };
-    this.#counts[cell] = next();
-    for (const { nonNull, sums, squares } of this.#columns) {
-      nonNull[cell] = next();
-      sums[cell] = next();
-      if (squares === undefined) continue;
-      const square = next();
-      squares[2 * cell] = BigInt.asUintN(64, square);
-      squares[2 * cell + 1] = square >> 64n;
-    }
-  }
-
-  answer(engineMs: number): AggregateAnswer {
-    const bytes = (words: BigUint64Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>): Uint8Array =>
-      new Uint8Array(words.buffer);
-    assertInvariant(this.#columns.length === this.#query.sums.length, 'a column a sum');
-    return {
-      cells: this.#cells,
-      counts: bytes(this.#counts),
-      columns: this.#columns.map(({ nonNull, sums, squares }) => ({
-        nonNull: bytes(nonNull),
-        sums: bytes(sums),
-        squares: squares === undefined ? undefined : bytes(squares),
-      })),
-      engineMs,
-    };
-  }
 }

@@ -5,6 +5,7 @@ import type { DatasetRegistration } from '../../catalog/dataset.ts';
 import { InputError } from '../../errors.ts';
 import { cellsOf, cellSql, dictionaryTable } from './aggregate-sql.ts';
 import type { ColumnBook } from './column-sql.ts';
+import { ranked } from './concentration-sql.ts';
 import { postgresGroup, postgresLane, postgresText } from './postgres-sql.ts';
 import { concat, identifier, integer, list, literal, numbered, sql, type Sql } from './sql-text.ts';
 
@@ -141,6 +142,32 @@ export function postgresUnitItems(book: ColumnBook, relation: Sql, query: Aggreg
       SELECT ${list([sql`cell`, sql`unit`, ...totals])} FROM (
         SELECT ${list([sql`${cell} AS cell`, ...lanes, sql`unit`])} FROM ${laned} ${concat(joins)}) AS placed
       WHERE cell IS NOT NULL GROUP BY cell, unit) AS units ORDER BY units.cell`,
+    values,
+  };
+}
+
+/** As `concentration-sql.ts`, all as text. @throws InputError `column-unknown` */
+export function postgresConcentration(
+  book: ColumnBook,
+  relation: Sql,
+  query: AggregateQuery,
+  column: number,
+  largest: number,
+): Bound {
+  const isByUnit = book.privacyUnit !== undefined;
+  const { laned, joins, cell, values } = lanedRows(book, relation, query, isByUnit);
+  const value = numbered('v', column);
+  const unit = isByUnit ? [sql`unit`] : [];
+  const placed = sql`(SELECT ${list([sql`${cell} AS cell`, value, ...unit])} FROM ${laned} ${concat(joins)}) AS placed
+    WHERE cell IS NOT NULL AND ${value} IS NOT NULL`;
+  const amounts = isByUnit
+    ? sql`SELECT cell, abs(sum(${value})) AS amount FROM ${placed} GROUP BY cell, unit`
+    : sql`SELECT cell, abs(${value}) AS amount FROM ${placed}`;
+  const columns = ['cell', 'total', 'first_amount', 'second_amount', 'top'].map(
+    (name) => sql`CAST(${identifier(name)} AS text)`,
+  );
+  return {
+    statement: sql`SELECT ${list(columns)} FROM (${ranked(amounts, largest)}) AS ranked_cells`,
     values,
   };
 }
