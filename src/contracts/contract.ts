@@ -73,6 +73,10 @@ export const LimitsSchema = z.strictObject({
   /** Seconds of one core by the published cost formula, in thousandths. */
   computeMilliUnitsTotal: Count,
   microRhoTotal: Count,
+  /** Items of matches, padded as they travel; not limited where absent. */
+  paddedItemsTotal: Count.exactOptional(),
+  /** Bytes that holders send, by the published cost formula; not limited where absent. */
+  bytesTotal: Count.exactOptional(),
 });
 
 /** Four public keys of 64 KiB and their headers, in base64url. */

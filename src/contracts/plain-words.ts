@@ -330,6 +330,17 @@ function limitLines(contract: Contract): PlainLine[] {
       `共 ${limits.rowsTotal} 行（按公开档位计），${compute} 个计算单位`,
       `${limits.rowsTotal} rows in all (by public buckets), ${compute} compute units`,
     ),
+    ...(limits.paddedItemsTotal === undefined
+      ? []
+      : [
+          line(
+            `求交项目（填充后）共 ${limits.paddedItemsTotal} 个`,
+            `${limits.paddedItemsTotal} matched items in all, as padded`,
+          ),
+        ]),
+    ...(limits.bytesTotal === undefined
+      ? []
+      : [line(`传输共 ${limits.bytesTotal} 字节`, `${limits.bytesTotal} bytes sent in all`)]),
     line(
       `隐私预算共 ${decimal(String(limits.microRhoTotal), 6)} ρ`,
       `Privacy budget ${decimal(String(limits.microRhoTotal), 6)} ρ in all`,

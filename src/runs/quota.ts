@@ -56,6 +56,10 @@ export function quotaAccounts(
     account('rows', 'lifetime', limits.rowsTotal),
     account('compute-milli-units', 'lifetime', limits.computeMilliUnitsTotal),
     account('micro-rho', 'lifetime', limits.microRhoTotal),
+    ...(limits.paddedItemsTotal === undefined
+      ? []
+      : [account('padded-items', 'lifetime', limits.paddedItemsTotal)]),
+    ...(limits.bytesTotal === undefined ? [] : [account('bytes', 'lifetime', limits.bytesTotal)]),
   ];
 }
 

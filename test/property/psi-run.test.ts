@@ -375,6 +375,9 @@ describe('the estimate', () => {
     expect(lanes).toBe(1024 + 2048);
     expect(units).toMatchObject({
       rows: 2025n,
+      'padded-items': 3072n,
+      // 32 bytes an item of either; 16 more an item of the receiver's.
+      bytes: 32n * 3072n + 16n * 2048n,
       // 2025 rows · 2 columns · 2 µs + 3072 items · 80 µs
       'compute-milli-units': 254n,
     });

@@ -20,4 +20,15 @@ describe('the lines of a reservation', () => {
     ]);
     expect(lines.at(-1)).toMatchObject({ units: 4096n, account: { limit: UNITS_MAX } });
   });
+
+  it('draw on what a contract limits of padded items and bytes', () => {
+    const { limits } = contract;
+    const limited = { ...contract, limits: { ...limits, paddedItemsTotal: 10_000, bytesTotal: 7 } };
+    const own = quotaAccounts(limited, NOW_MS, calendarOf(contract.timeZone));
+    const units = { 'padded-items': 4096n, bytes: 5n } as UnitsByDimension;
+    expect(reservationLines(limited, own, units)).toMatchObject([
+      { units: 4096n, account: { dimension: 'padded-items', limit: 10_000n } },
+      { units: 5n, account: { dimension: 'bytes', limit: 7n } },
+    ]);
+  });
 });

@@ -40,6 +40,7 @@ describe('the planner', () => {
     expect(estimate.units).toEqual({
       runs: 1n,
       rows: 3n * 1024n,
+      bytes: 3n * 12n * 14n * 8n,
       'compute-milli-units': 1n,
       'micro-rho': 0n,
     });

@@ -5,12 +5,16 @@
  *     read  = Σ over holders of rowsMax · key columns · 2 µs
  *     sum   = ⌈bucket(sender's rowsMax) / 8192⌉ · 60 ms, where values are summed
  *     match = Σ over holders of bucket(rowsMax) · (40 µs hash and blind + 34 µs evaluate + 6 µs sort)
+ *
+ * Bytes are what both send: a point for every item of either, a comparable value for every item of
+ * the receiver's, and the sum's ciphertexts.
  */
 import type { Contract } from '../../contracts/contract.ts';
 import type { Arguments } from '../../contracts/plan.ts';
 import type { Units } from '../../contracts/units.ts';
 import type { Estimate } from '../computation.ts';
-import { sumCiphertextCount } from '../../../protocols/psi/sum.ts';
+import { EVALUATED_BYTES, POINT_BYTES } from '../../../protocols/psi/params.ts';
+import { SUM_CIPHERTEXT_BYTES, sumCiphertextCount } from '../../../protocols/psi/sum.ts';
 import { matchError } from './expected-error.ts';
 import { matchLearns } from './learns.ts';
 import { ENGINE, matchShapeOf, type MatchShape } from './shape.ts';
@@ -33,6 +37,8 @@ export function estimatePsi(contract: Contract, args: Arguments): Estimate {
     units: {
       runs: 1n as Units,
       rows: BigInt(shape.rowsMaxTotal) as Units,
+      'padded-items': BigInt(shape.itemsMaxTotal) as Units,
+      bytes: BigInt(sentBytes(shape)) as Units,
       'compute-milli-units': computeMilliUnits(shape) as Units,
       'micro-rho': BigInt(shape.noise?.terms.microRhoPerRun ?? 0) as Units,
     },
@@ -42,8 +48,18 @@ export function estimatePsi(contract: Contract, args: Arguments): Estimate {
 
 function computeMilliUnits(shape: MatchShape): bigint {
   const read = BigInt(shape.rowsMaxTotal) * BigInt(shape.plan.key.length) * READ_NS;
-  const ciphertexts =
-    shape.sumBounds === undefined ? 0 : sumCiphertextCount(shape.itemsMax.get(shape.sender) ?? 0);
-  const ns = read + BigInt(shape.itemsMaxTotal) * MATCH_NS + BigInt(ciphertexts) * SUM_NS;
+  const ns = read + BigInt(shape.itemsMaxTotal) * MATCH_NS + BigInt(ciphertextsOf(shape)) * SUM_NS;
   return (ns + NS_PER_MS - 1n) / NS_PER_MS;
+}
+
+function sentBytes(shape: MatchShape): number {
+  const compared = (shape.itemsMax.get(shape.receiver) ?? 0) * EVALUATED_BYTES;
+  const points = shape.itemsMaxTotal * POINT_BYTES;
+  return points + compared + ciphertextsOf(shape) * SUM_CIPHERTEXT_BYTES;
+}
+
+function ciphertextsOf(shape: MatchShape): number {
+  return shape.sumBounds === undefined
+    ? 0
+    : sumCiphertextCount(shape.itemsMax.get(shape.sender) ?? 0);
 }

@@ -6,6 +6,8 @@
  *     count = holders² · counted lanes · 8 bytes · 0.5 ns
  *     seal  = holders · ciphertexts · (1 ms + (holders − 1) · 30 µs)
  *     add   = holders · ciphertexts · 50 µs
+ *
+ * Bytes are what the holders send: holders · lanes · 8.
  */
 import type { Contract } from '../../contracts/contract.ts';
 import type { Arguments } from '../../contracts/plan.ts';
@@ -24,6 +26,7 @@ const SEAL_NS = 1_000_000n;
 const MASK_NS = 30_000n;
 const ADD_NS = 50_000n;
 const NS_PER_MS = 1_000_000n;
+const LANE_BYTES = 8n;
 
 const COUNTS = {
   zh: '数据方获知每个单元格的总行数、各列非空值总数和贡献方数目；不获知任何合计值，也不获知其他方各自的数值。',
@@ -48,6 +51,7 @@ export function estimateSealedSum(contract: Contract, args: Arguments): Estimate
     units: {
       runs: 1n as Units,
       rows: BigInt(shape.base.rowsMaxTotal) as Units,
+      bytes: (BigInt(contract.holders.length) * BigInt(shape.lanes) * LANE_BYTES) as Units,
       'compute-milli-units': computeMilliUnits(shape, contract.holders.length) as Units,
       'micro-rho': BigInt(noise?.microRho ?? 0) as Units,
     },

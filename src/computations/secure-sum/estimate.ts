@@ -10,7 +10,7 @@
  *
  * where lanes are the 64-bit lanes a holder sends in both rounds, and neighbours how many holders each
  * one shares a mask with (all others up to 64 holders). 1000 milli-units are one second
- * of one core.
+ * of one core. Bytes are what the holders send: holders · lanes · 8.
  */
 import type { Contract } from '../../contracts/contract.ts';
 import type { Arguments } from '../../contracts/plan.ts';
@@ -44,6 +44,7 @@ export function estimateSecureSum(contract: Contract, args: Arguments): Estimate
     units: {
       runs: 1n as Units,
       rows: BigInt(shape.rowsMaxTotal) as Units,
+      bytes: (BigInt(contract.holders.length) * BigInt(shape.lanes) * LANE_BYTES) as Units,
       'compute-milli-units': computeMilliUnits(shape, contract.holders.length) as Units,
       'micro-rho': BigInt(noise?.microRho ?? 0) as Units,
     },
