@@ -19,6 +19,7 @@ import {
 import { counterBlock } from '../protocols/common/noble-primitives.ts';
 import { nativeCurve } from './native-curve.ts';
 import { nativeLanes } from './native-lanes.ts';
+import { nativeGf128, nativeOkvs } from './native-okvs.ts';
 
 const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex');
 const SPKI_X25519 = Buffer.from('302a300506032b656e032100', 'hex');
@@ -56,6 +57,8 @@ export const nativePrimitives: Primitives = {
   },
   lanes: nativeLanes,
   curve: nativeCurve,
+  gf128: nativeGf128,
+  okvs: nativeOkvs,
 };
 
 /**

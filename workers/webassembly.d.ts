@@ -7,6 +7,7 @@ declare global {
     class Memory {
       constructor(descriptor: { readonly initial: number; readonly maximum?: number });
       readonly buffer: ArrayBuffer;
+      grow(pages: number): number;
     }
     class Module {
       constructor(bytes: Uint8Array);

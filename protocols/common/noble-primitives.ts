@@ -3,6 +3,8 @@ import { ctr } from '@noble/ciphers/aes.js';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256, sha512 } from '@noble/hashes/sha2.js';
+import { portableGf128 } from '../psi/vole/gf128.ts';
+import { portableOkvs } from '../psi/vole/portable-okvs.ts';
 import { nobleCurve } from './noble-curve.ts';
 import { portableLanes } from './portable-lanes.ts';
 import { ProtocolError } from './protocol-error.ts';
@@ -32,6 +34,8 @@ export const noblePrimitives: Primitives = {
   },
   lanes: portableLanes,
   curve: nobleCurve,
+  gf128: portableGf128,
+  okvs: portableOkvs,
 };
 
 /**

@@ -11,6 +11,8 @@ export interface Primitives {
   readonly x25519: X25519Primitive;
   readonly lanes: LanePrimitive;
   readonly curve: CurvePrimitive;
+  readonly gf128: Gf128Primitive;
+  readonly okvs: OkvsPrimitive;
 }
 
 export interface HashPrimitive {
@@ -108,4 +110,73 @@ export interface CurvePrimitive {
    * @throws ProtocolError `point-invalid` naming the position of the first that is not.
    */
   requirePoints(points: Uint8Array): void;
+}
+
+/** Bulk arithmetic on vectors of GF(2^128). @see protocols/psi/vole/gf128.ts */
+export interface Gf128Primitive {
+  /**
+   * target += scalar · vector, element by element. Constant time in all three.
+   * @param scalar - one element.
+   * @throws ProtocolError `length-wrong` unless both are whole elements, as many as the other.
+   */
+  accumulate(target: Uint8Array, scalar: Uint8Array, vector: Uint8Array): void;
+  /** target += vector. @throws ProtocolError `length-wrong` */
+  add(target: Uint8Array, vector: Uint8Array): void;
+}
+
+/** Sizes of a band OKVS. @see protocols/psi/vole/band.ts */
+export interface BandShape {
+  /** Items it holds at most. */
+  readonly itemsMax: number;
+  readonly elementBytes: number;
+  /** Field elements of its vector, a multiple of 4. */
+  readonly columns: number;
+  /** Coefficients of a band, 193..256. */
+  readonly width: number;
+}
+
+/** Sets under a band OKVS (Bienstock, Patel, Seo, Yeo, USENIX Security 2023) in one memory. */
+export interface OkvsPrimitive {
+  /** What works, for the log at start: `wasm` or `portable`. */
+  readonly engine: string;
+  /** Memory for sets of one shape, one set at a time. `close` it. */
+  open(shape: BandShape): OkvsTable;
+}
+
+/**
+ * One set with what is computed on it: `load`, then `encode` or not, then `decode`, `addHashes`,
+ * `outputs`, `match`. Secret: all of it; `close` wipes it.
+ */
+export interface OkvsTable {
+  /**
+   * Takes a set in: each element's keyed BLAKE3, 64 bytes, gives a field element H, a place and a
+   * band.
+   * @param key - 32 bytes.
+   * @param elements - 0..`itemsMax` of `elementBytes` (1..64) each.
+   * @throws ProtocolError `length-wrong`, `set-too-large`
+   */
+  load(key: Uint8Array, elements: Uint8Array): void;
+  /**
+   * Solves for a vector that decodes to H of every item.
+   * @param vector - `columns` elements, uniform and fresh; those the system leaves free stay.
+   * @returns `dependent` where the bands are: the vector is as it was, and another key may do.
+   * @throws ProtocolError `point-repeated` where an element comes twice
+   */
+  encode(vector: Uint8Array): 'encoded' | 'dependent';
+  /** Sets each item's value to the sum of the columns that its band chooses. */
+  decode(vector: Uint8Array): void;
+  /** Each value += scalar · H. */
+  addHashes(scalar: Uint8Array): void;
+  /**
+   * The keyed BLAKE3 of each value with its H, cut to `outputBytes` (5..12), ascending.
+   * @throws ProtocolError `point-repeated` where two are the same: an element that comes twice
+   */
+  outputs(key: Uint8Array, outputBytes: number): Uint8Array;
+  /**
+   * After `outputs`: takes the next piece of another strictly ascending list of such outputs.
+   * @returns the numbers of the elements whose outputs are in it.
+   * @throws ProtocolError `point-repeated`, `message-malformed` where the list does not ascend
+   */
+  match(piece: Uint8Array): Uint32Array;
+  close(): void;
 }

@@ -7,24 +7,13 @@
  * branch and no index depends on an element.
  */
 import { viewOf } from '../../common/bytes.ts';
+import type { Gf128Primitive } from '../../common/primitives.ts';
 import { ProtocolError } from '../../common/protocol-error.ts';
 
 export const GF128_BYTES = 16;
 const WORDS = 4;
 /** x^128 ≡ x^7 + x^2 + x + 1 */
 const REDUCTION = 0x87;
-
-/** Bulk arithmetic on vectors; lengths are whole elements and equal. */
-export interface Gf128Primitive {
-  /**
-   * target += scalar · vector, element by element. Constant time in all three.
-   * @param scalar - one element.
-   * @throws ProtocolError `length-wrong`
-   */
-  accumulate(target: Uint8Array, scalar: Uint8Array, vector: Uint8Array): void;
-  /** target += vector. @throws ProtocolError `length-wrong` */
-  add(target: Uint8Array, vector: Uint8Array): void;
-}
 
 /** The product of two elements. @throws ProtocolError `length-wrong` */
 export function multiplyGf128(left: Uint8Array, right: Uint8Array): Uint8Array {
