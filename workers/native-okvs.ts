@@ -288,7 +288,8 @@ class WasmTable implements OkvsTable {
     this.#kernel.packOutputs(outputs, count, outputBytes, packed);
     const out = this.#memory.slice(packed, packed + count * outputBytes);
     const words = new Uint32Array(this.#memory.buffer, outputs, count * 4);
-    const numbers = Uint32Array.from({ length: count }, (_, i) => words[4 * i + 3] ?? 0);
+    const numbers = new Uint32Array(count);
+    for (let i = 0; i < count; i++) numbers[i] = words[4 * i + 3] ?? 0;
     this.#matcher = new OutputMatcher(out, numbers, outputBytes);
     return out;
   }
