@@ -21,6 +21,11 @@ export function blindTask({ batch, secret }: BlindArgument): unknown {
   return moved({ batch, secret }, () => blindElements(nativePrimitives.curve, batch, secret));
 }
 
+/** What multiplies points on this machine, for the log: `sodium`, or `openssl` where it is missing. */
+export function engineTask(): string {
+  return nativePrimitives.curve.engine;
+}
+
 /** @see evaluatePoints */
 export function evaluateTask({ batch, secret }: BlindArgument): unknown {
   return moved({ batch, secret }, () => evaluatePoints(nativePrimitives.curve, batch, secret));

@@ -17,14 +17,17 @@ import { POINT_BYTES, requireParams, wireItems, type PsiParams } from './params.
 import { SortedList, compareKeys } from './sorted-list.ts';
 import type { OpenSpill } from './spill.ts';
 
+/** The two long steps: the own set blinded, the peer's points evaluated. */
+export type PsiStep = 'blind' | 'evaluate';
+
 /** What a party brings besides its items. */
 export interface PsiMachine {
   readonly engine: PsiEngine;
   readonly openSpill: OpenSpill;
   /** Fresh random bytes; fixed only in tests. */
   readonly randomBytes: (count: number) => Uint8Array;
-  /** Items done out of all that this party will handle, for progress. */
-  readonly onProgress?: (done: number, total: number) => void;
+  /** Called after each piece of work; `total` only where it is no secret of this party. */
+  readonly onProgress?: (step: PsiStep, done: number, total?: number) => void;
 }
 
 /** Bytes of a row number behind a record. */
@@ -76,7 +79,6 @@ export async function prepareSet(
   try {
     await collectKeys(params, keys, digests);
     const settled = new Settled(params, sharedDummies);
-    const total = wireItems(params, keys.size);
     const pieces = regroup(
       settled.elements(keys.sorted(), machine.randomBytes),
       params.chunkItems * (ELEMENT_BYTES + ROW_BYTES),
@@ -87,7 +89,7 @@ export async function prepareSet(
     for await (const records of blinded) {
       await points.add(records);
       releaseBytes(records);
-      machine.onProgress?.(points.size, total);
+      machine.onProgress?.('blind', points.size);
     }
     const close = (): Promise<void> => {
       secret.fill(0);

@@ -11,8 +11,11 @@ export interface PsiParams {
   readonly mode: PsiMode;
   /** Hash of the run's descriptor: keys every derivation, so that nothing compares across runs. */
   readonly context: Uint8Array;
-  /** `bucket` pads with dummies to the next power of two; mandatory after any filter. */
-  readonly padding: 'bucket' | 'none';
+  /**
+   * `bucket` pads with dummies to the next power of two; mandatory after any filter. `cap` pads to
+   * `setSizeMax`, so that a size tells nothing of how many keys differ: for noised numbers.
+   */
+  readonly padding: 'bucket' | 'cap' | 'none';
   /**
    * What a key that occurs more than once counts: `multiplicity` matches occurrence by occurrence
    * (Σ min of both sides), `distinct` once.
@@ -27,6 +30,8 @@ export interface PsiParams {
   readonly chunkItems: number;
   /** More items than this, padded, on either side end the run. */
   readonly setSizeMax: number;
+  /** An intersection of more items tells how many, and not which: bounds what is held of it. */
+  readonly revealedMax?: number;
   /** The peer's own limit, where it is another. */
   readonly peerSizeMax?: number;
 }
@@ -81,13 +86,28 @@ export function bucketOf(items: number): number {
 /** Items on the wire for a set of so many, noise slots and padding included. */
 export function wireItems(params: PsiParams, items: number): number {
   const filled = items + params.noiseSlots;
-  return params.padding === 'bucket' ? bucketOf(filled) : filled;
+  switch (params.padding) {
+    case 'bucket':
+      return bucketOf(filled);
+    case 'cap':
+      // One that is too large stays so, and is refused.
+      return Math.max(filled, params.setSizeMax);
+    case 'none':
+      return filled;
+  }
 }
 
-/** Whether so many items on the wire can be: padded, and with room for the noise slots. */
+/** Whether the peer can have so many items on the wire: padded, and with room for the noise slots. */
 export function isWireSize(params: PsiParams, items: number): boolean {
   if (items < params.noiseSlots) return false;
-  return params.padding === 'none' || bucketOf(items) === items;
+  switch (params.padding) {
+    case 'bucket':
+      return bucketOf(items) === items;
+    case 'cap':
+      return items === (params.peerSizeMax ?? params.setSizeMax);
+    case 'none':
+      return true;
+  }
 }
 
 /** How many chunks carry so many items. */

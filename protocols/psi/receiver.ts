@@ -23,7 +23,10 @@ const PLACE_BYTES = 4;
 export interface ReceiverOutcome {
   /** Shared items, duplicates counted as the parameters say. */
   readonly shared: number;
-  /** Intersection only: row numbers of the own items that are shared, ascending. */
+  /**
+   * Intersection only: row numbers of the own items that are shared, ascending; absent where there
+   * are more than `revealedMax`.
+   */
   readonly rows: Uint32Array | undefined;
   /**
    * Sum only: a bit for each of the sender's items, in the order of its points, 1 where it is
@@ -59,7 +62,7 @@ export async function runReceiver(
         await theirs.add(records);
         releaseBytes(piece);
         releaseBytes(records);
-        machine.onProgress?.(theirs.size, peerItems);
+        machine.onProgress?.('evaluate', theirs.size, peerItems);
       }
     };
     await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
@@ -67,8 +70,8 @@ export async function runReceiver(
     const none = { rows: undefined, places: undefined, peerItems };
     if (params.mode === 'cardinality') return { ...none, shared: await countShared(ours, theirs) };
     if (params.mode === 'sum') return { ...none, ...(await sharedPlaces(ours, theirs)) };
-    const rows = await sharedRows(ours, theirs, set, machine);
-    return { ...none, shared: rows.length, rows };
+    const revealedMax = params.revealedMax ?? set.wireItems;
+    return { ...none, ...(await sharedRows(ours, theirs, set, machine, revealedMax)) };
   } finally {
     await theirs.close();
   }
@@ -137,11 +140,13 @@ async function sharedRows(
   theirs: SortedList,
   set: BlindedSet,
   machine: PsiMachine,
-): Promise<Uint32Array> {
+  revealedMax: number,
+): Promise<{ shared: number; rows: Uint32Array | undefined }> {
   const recordBytes = EVALUATED_BYTES + ROW_BYTES;
   const withRows = new SortedList({ recordBytes, keyBytes: EVALUATED_BYTES }, machine.openSpill);
   const own = new RecordReader(set);
   const rows: number[] = [];
+  let shared = 0;
   try {
     for await (const piece of ours) {
       const records = await own.attachRows(piece);
@@ -155,13 +160,14 @@ async function sharedRows(
       (piece, at) => {
         const row = viewOf(piece).getUint32(at + EVALUATED_BYTES, true);
         if (row === NO_ROW) throw new ProtocolError('message-malformed', 'a dummy matched');
-        rows.push(row);
+        shared += 1;
+        if (shared <= revealedMax) rows.push(row);
       },
     );
   } finally {
     await withRows.close();
   }
-  return Uint32Array.from(rows).sort();
+  return { shared, rows: shared > revealedMax ? undefined : Uint32Array.from(rows).sort() };
 }
 
 /** Reads the own points a second time, in step with the answers. */

@@ -47,7 +47,7 @@ export async function runSender(
         await evaluated.add(piece);
         done += piece.length / EVALUATED_BYTES;
         releaseBytes(piece);
-        machine.onProgress?.(done, peerItems);
+        machine.onProgress?.('evaluate', done, peerItems);
       }
     };
     await bothWays((stop) => sendPoints(channel, params, set, stop), receive);

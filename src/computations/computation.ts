@@ -75,6 +75,11 @@ export interface ReleaseCells {
   readonly counts: Float64Array;
   /** 1 a cell that may be released: for the rows, then for each measured column. */
   readonly maps: readonly Uint8Array[];
+  /**
+   * The cell counts keys shared with this holder: compared with matches with it alone. Between two
+   * versions with the same persons their rows may differ, so these are refused as well.
+   */
+  readonly matchedWith?: PartyId;
 }
 
 export interface DomainRole {

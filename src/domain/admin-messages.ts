@@ -98,5 +98,7 @@ export const StatusSchema = z.object({
     rolledBack: z.boolean(),
     contracts: z.array(z.object({ contractId: ContractIdSchema, runs: z.int() })),
   }),
+  /** What this machine has: the native library where it is installed, a portable one otherwise. */
+  engines: z.object({ match: z.string() }),
 });
 export type Status = z.infer<typeof StatusSchema>;

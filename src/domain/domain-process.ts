@@ -74,6 +74,8 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const state = await openDomainState(directory, config.party);
   const datasets = await openDatasets(options, state);
   const pool = openPool({ threadsMax: config.workers });
+  const engine = await pool.run<string>('psi', 'engineTask', undefined, { small: true });
+  log.info({ engine }, 'matches multiply points by this engine');
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
   const connection = dial(options, state, gatewayKey);
   const verified = new VerifiedContracts();
@@ -118,6 +120,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
     artifacts,
     clock,
     gatewayLog,
+    engine,
     republish: bell.ring,
   });
   const admin = await listenAdmin(directory, officer, (error) =>

@@ -59,6 +59,8 @@ export interface OfficerParts {
   readonly clock: Clock;
   readonly gatewayLog: GatewayLog;
   readonly republish: () => void;
+  /** What multiplies the points of matches. */
+  readonly engine: string;
 }
 
 /** The officer's actions over the parts of a running domain. */
@@ -254,6 +256,7 @@ async function statusOf(parts: OfficerParts): Promise<Status> {
         }),
       ),
     },
+    engines: { match: parts.engine },
   };
 }
 

@@ -56,20 +56,25 @@ export function openRunDisclosure(
       }
       const { published, source } = dataset;
       if (published.privacyUnit === undefined) return { admit: undefined, noiseOf: undefined };
-      const { partitions } = published;
-      const namespace = `${namespaceOf(dataset)}/${published.name}`;
+      const partners = descriptor.parties.map(({ id }) => id).join(' ');
+      const table = `${namespaceOf(dataset)}/${published.name}`;
       return {
         noiseOf: undefined,
-        admit: async (release) =>
-          releases.admit(
+        admit: async (release) => {
+          const { matchedWith } = release;
+          const isMatch = matchedWith !== undefined;
+          const namespace = isMatch ? `${table}/match/${matchedWith}` : table;
+          const partitions = isMatch ? [] : published.partitions;
+          await releases.admit(
             await sketchesOf(release, { source, key, partitions, namespace, signal }),
             {
               self: config.party,
-              parties: descriptor.parties.map(({ id }) => id).join(' '),
+              parties: isMatch ? `${partners} ${published.fingerprint}` : partners,
               threshold: contract.disclosure.smallestCell,
               nowMs: clock.now(),
             },
-          ),
+          );
+        },
       };
     },
   };

@@ -2,7 +2,7 @@
  * Matches over real processes, links and files: the answers, what the gateway can see of them, and
  * what is left when a domain or the gateway dies in the middle.
  */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WeirProblem } from '../../src/client/problem.ts';
@@ -229,6 +229,10 @@ function leftovers(): string[] {
 
 describe('a match between two domains', () => {
   it('counts what both have, whoever matches', async () => {
+    const { engines } = await weir.officer(CLINIC).status();
+    expect(engines.match).toMatch(/^(noble\+)?(sodium|openssl)$/);
+    const log = readFileSync(join(weir.directory, 'clinic.log'), 'utf8');
+    expect(log).toContain(`"engine":"${engines.match}"`);
     expect((await released(counted)).rows).toEqual([[SHARED.length]]);
     const turned = await agree(planOf({ receiver: CLINIC }));
     expect((await released(turned)).rows).toEqual([[SHARED.length]]);

@@ -1,6 +1,9 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { prepareSet, type PsiMachine } from '../../protocols/psi/blinded-set.ts';
 import { fileSpills } from '../../src/computations/psi/file-spill.ts';
@@ -49,6 +52,40 @@ describe('PSI on real threads', () => {
     await expect(stopped.blind(new Uint8Array(37), new Uint8Array(32))).rejects.toMatchObject({
       code: 'run-cancelled',
     });
+  });
+});
+
+describe('a machine without the native library', () => {
+  /** Makes its import fail, in the main thread and in the pool's. */
+  const HIDING = `
+    const Module = require('node:module');
+    const resolve = Module._resolveFilename;
+    Module._resolveFilename = (name, ...more) => {
+      if (name === 'sodium-native') throw new Error('hidden');
+      return resolve(name, ...more);
+    };`;
+  const ASKING = `
+    const { openPool } = await import(process.argv[1]);
+    const pool = openPool({ threadsMax: 1 });
+    const engines = [false, true].map((small) => pool.run('psi', 'engineTask', undefined, { small }));
+    const batch = new Uint8Array(37 * 3).fill(5);
+    const secret = new Uint8Array(32).fill(72);
+    const points = await pool.run('psi', 'blindTask', { batch, secret });
+    console.log(JSON.stringify([...await Promise.all(engines), Buffer.from(points).toString('hex')]));
+    await pool.close();`;
+
+  it('chooses the portable engine, and blinds alike', async () => {
+    const hiding = join(directory, 'hiding.cjs');
+    await writeFile(hiding, HIDING);
+    const pooled = fileURLToPath(new URL('../../dist/src/pool/piscina-pool.js', import.meta.url));
+    const asked = async (options: readonly string[]): Promise<string[]> => {
+      const args = [...options, '--input-type=module', '--eval', ASKING, pooled];
+      const { stdout } = await promisify(execFile)(process.execPath, args);
+      return JSON.parse(stdout) as string[];
+    };
+    const [usual, without] = await Promise.all([asked([]), asked(['--require', hiding])]);
+    expect(usual.slice(0, 2)).toEqual(['sodium', 'sodium']);
+    expect(without).toEqual(['openssl', 'openssl', usual[2]]);
   });
 });
 

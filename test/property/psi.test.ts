@@ -165,6 +165,28 @@ describe('sizes', () => {
     expect(outcome.peerItems).toBe(2);
   });
 
+  it('padded to the cap are the cap, of however few keys, and nothing else is taken', async () => {
+    const capped = { ...PARAMS, padding: 'cap', setSizeMax: 32, noiseSlots: 2 } as const;
+    for (const count of [0, 1, 7, 30]) {
+      const { outcome, frames } = await runPsi(capped, numbered(0, count), ['item 0']);
+      expect(outcome).toMatchObject({ peerItems: 32, shared: Math.min(count, 1) });
+      expect(frames.filter(({ kind }) => kind === 'psi.points')).toHaveLength(8);
+    }
+    await expect(runPsi(capped, numbered(0, 31), [])).rejects.toMatchObject({
+      code: 'set-too-large',
+    });
+    expect(() => parseHello(capped, 'sender', encodeHello(capped, 'sender', 16))).toThrow(
+      expect.objectContaining({ code: 'length-wrong' }),
+    );
+  });
+
+  it('of an intersection beyond what may be revealed tell how many, and not which', async () => {
+    const revealing = { ...PARAMS, mode: 'intersection', revealedMax: 3 } as const;
+    const run = (shared: number) => runPsi(revealing, numbered(0, shared), numbered(0, 9));
+    expect((await run(3)).outcome).toMatchObject({ shared: 3, rows: Uint32Array.of(0, 1, 2) });
+    expect((await run(4)).outcome).toMatchObject({ shared: 4, rows: undefined });
+  });
+
   it('beyond the limit end the run, the own and the peer’s', async () => {
     const small = { ...PARAMS, setSizeMax: 16 };
     await expect(runPsi(small, numbered(0, 17), [])).rejects.toMatchObject({

@@ -165,6 +165,7 @@ async function showStatus(directory: string, json: boolean): Promise<void> {
     `gateway      ${gateway.url} ${gateway.connected ? '(connected)' : '(not connected)'}`,
     `             ${gateway.fingerprint ?? 'not enrolled'}`,
     `counters     ${counters.spends} spends${counters.rolledBack ? ', ROLLED BACK: see `weir domain accept-rollback`' : ''}`,
+    `engines      matches by ${status.engines.match}`,
     '',
     table(
       ['pinned holder', 'fingerprint'],

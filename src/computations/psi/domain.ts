@@ -19,6 +19,7 @@ import type { DomainRole, Release } from '../computation.ts';
 import { fileSpills } from './file-spill.ts';
 import { noisedNumber, sharedDummiesOf, sumNoise } from './noise.ts';
 import { poolEngine } from './pool-engine.ts';
+import { progressTeller, type ProgressTeller } from './progress.ts';
 import { RowValues } from './row-values.ts';
 import { ENGINE, keyColumnsOf, matchShapeOf, psiParams, type MatchShape } from './shape.ts';
 import { KEY_HASH, READ_ROWS, sharedKeys } from './shared-keys.ts';
@@ -38,14 +39,16 @@ export async function runPsiDomain(role: DomainRole): Promise<void> {
     const shape = verifiedShape(role);
     const params = psiParams(shape, role.descriptorHash, role.self);
     const directory = await role.source.spillDirectory();
+    const progress = progressTeller(role, shape);
     const machine: PsiMachine = {
       engine: poolEngine(role.pool, availableParallelism(), role.channel.signal),
       openSpill: fileSpills(directory, role.random),
       randomBytes: (count) => role.random.bytes(count),
+      onProgress: progress.tell,
     };
     const log = new PieceLog(machine.openSpill);
     try {
-      await match({ role, shape, params, machine, log });
+      await match({ role, shape, params, machine, log, progress });
     } finally {
       await log.close();
       await rm(directory, { recursive: true, force: true });
@@ -61,10 +64,12 @@ interface Matching {
   readonly machine: PsiMachine;
   /** Digests of the own keys in the order of their rows; empty where none are revealed. */
   readonly log: PieceLog;
+  readonly progress: ProgressTeller;
 }
 
 async function match(matching: Matching): Promise<void> {
   const { role, shape, params, machine } = matching;
+  await admitted(role, shape);
   const isSender = role.self === shape.sender;
   const values =
     isSender && shape.sumBounds !== undefined ? new RowValues(shape.sumBounds) : undefined;
@@ -79,6 +84,27 @@ async function match(matching: Matching): Promise<void> {
   } finally {
     await set.close();
   }
+}
+
+/**
+ * An exact number over persons whose set has changed by a few since an earlier one, under whichever
+ * contract, would tell of these few. Each holder compares its own set, before anything of it leaves:
+ * the peer sees the number before any threshold. Nothing to compare where the keys themselves are
+ * revealed by grant, or the number is noised.
+ */
+async function admitted(role: DomainRole, shape: MatchShape): Promise<void> {
+  if (shape.plan.ask === 'intersection') return;
+  const whole = Uint8Array.of(1);
+  await role.admit?.({
+    groups: [],
+    chosen: [],
+    radices: [],
+    columns: [],
+    selected: whole,
+    counts: Float64Array.of(1),
+    maps: [whole],
+    matchedWith: role.self === shape.sender ? shape.receiver : shape.sender,
+  });
 }
 
 /** The descriptor names what this contract plans, nothing else. */
@@ -126,7 +152,7 @@ async function* digests(
 }
 
 async function send(
-  { role, shape, params, machine }: Matching,
+  { role, shape, params, machine, progress }: Matching,
   set: BlindedSet,
   values: RowValues | undefined,
 ): Promise<void> {
@@ -140,6 +166,7 @@ async function send(
     const release: Release = { ...HALF, columns: ['half'], rows: [[folded.toString()]] };
     done = encodePsiResult({ ask: 'sum', statement: await stated(role, release) });
   }
+  await progress.end();
   await role.channel.send(GATEWAY, PSI_KINDS.done, done);
 }
 
@@ -160,6 +187,7 @@ async function receive(matching: Matching, set: BlindedSet): Promise<void> {
         );
   const result = await resultOf(matching, { ...outcome, shared }, isPermitted, half);
   await role.step(PSI_STEPS[1]);
+  await matching.progress.end();
   await role.channel.send(GATEWAY, PSI_KINDS.result, encodePsiResult(result));
 }
 
@@ -199,9 +227,7 @@ async function resultOf(
     return { ask, statement: await stated(role, { ...HALF, columns: ['shared', 'half'], rows }) };
   }
   // Sealed and padded also where nothing may be released, so that the gateway cannot tell.
-  const keys = isPermitted
-    ? await sharedKeys(role, shape, matching.log, outcome.rows ?? new Uint32Array(0))
-    : [];
+  const keys = isPermitted ? await sharedKeys(role, shape, matching.log, outcome.rows) : [];
   const release: Release = {
     columns: shape.plan.key.map(({ as }) => as),
     rows: keys,

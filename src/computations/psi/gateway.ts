@@ -1,6 +1,7 @@
 /** The gateway's part of a match: it relays what it cannot read, and passes the release on. */
 import type { GatewayRole, Release } from '../computation.ts';
 import { roundedRelease } from '../rounded-release.ts';
+import { followProgress } from './progress.ts';
 import { matchShapeOf } from './shape.ts';
 import {
   asPsiAbort,
@@ -14,7 +15,7 @@ import {
 export async function runPsiGateway(role: GatewayRole): Promise<Release> {
   return asPsiAbort(async () => {
     const shape = matchShapeOf(role.contract, role.descriptor.arguments);
-    role.progress(0, 'The holders exchange blinded keys.');
+    await followProgress(role, shape);
     const [message, done] = await Promise.all([
       role.channel.receive(shape.receiver, PSI_KINDS.result),
       role.channel.receive(shape.sender, PSI_KINDS.done),

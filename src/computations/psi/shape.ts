@@ -16,9 +16,11 @@ import {
 } from '../../../protocols/psi/params.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
-export const ENGINE = 'psi-ecdh/2';
+export const ENGINE = 'psi-ecdh/3';
 /** Keys that an intersection may reveal in one run: more are not a result to read, but a data set. */
 export const REVEALED_KEYS_MAX = 100_000;
+/** Keys whose values may be summed in one run: 8 bytes each are held in memory. */
+export const SUMMED_KEYS_MAX: number = 2 ** 22;
 
 export interface MatchShape {
   readonly plan: MatchPlan;
@@ -71,7 +73,10 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
       remedy: 'Agree on lower row caps.',
     });
   }
-  if (sumBounds !== undefined) proveNoOverflow(sumBounds, itemsMax.get(sender) ?? 0, noise);
+  if (sumBounds !== undefined) {
+    requireSummed(contract, sender);
+    proveNoOverflow(sumBounds, itemsMax.get(sender) ?? 0, noise);
+  }
   return {
     plan,
     sender,
@@ -112,6 +117,17 @@ export function noiseSlotsOf(noise: NoisePlan | undefined): number {
   return noise === undefined ? 0 : 2 * Number(noise.rows.tail);
 }
 
+/** Values are held in memory while keys are sorted: so many at most. */
+function requireSummed(contract: Contract, sender: PartyId): void {
+  const rowsMax = contract.datasets.find(({ holder }) => holder === sender)?.rowsMax ?? 0;
+  if (rowsMax <= SUMMED_KEYS_MAX) return;
+  throw new InputError('set-too-large', 'The summed dataset has more rows than can be summed.', {
+    party: sender,
+    rule: `at most ${SUMMED_KEYS_MAX} rows`,
+    remedy: 'Agree on a lower row cap, or ask for the number alone.',
+  });
+}
+
 /** Every sum of the sender's items is told apart from every other: nothing can wrap unseen. */
 function proveNoOverflow(
   bounds: ColumnBounds,
@@ -133,17 +149,22 @@ function proveNoOverflow(
   }
 }
 
-/** The protocol's parameters: always padded, since consent or a filter may have taken rows out. */
+/**
+ * The protocol's parameters: always padded, since consent or a filter may have taken rows out. A
+ * noised match is padded to the row cap: each key counts once in it, so a bucket of the exact number
+ * would tell a crossing by one person that the noise hides.
+ */
 export function psiParams(shape: MatchShape, descriptorHash: Uint8Array, self: PartyId): PsiParams {
   // Each holder is held to its own row cap: a lower one bounds how much it can ask about.
   const peer = self === shape.sender ? shape.receiver : shape.sender;
   return {
     mode: shape.plan.ask,
     context: descriptorHash,
-    padding: 'bucket',
+    padding: shape.noise === undefined ? 'bucket' : 'cap',
     duplicates: shape.plan.duplicates,
     noiseSlots: noiseSlotsOf(shape.noise),
     chunkItems: CHUNK_ITEMS,
+    revealedMax: REVEALED_KEYS_MAX,
     setSizeMax: shape.itemsMax.get(self) ?? 1,
     peerSizeMax: shape.itemsMax.get(peer) ?? 1,
   };

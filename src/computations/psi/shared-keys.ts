@@ -23,14 +23,16 @@ export const KEY_HASH = {
 /**
  * The shared keys in canonical form, read a second time and known again by their digests: should
  * the source give its rows in another order now, no key that is not shared is revealed.
+ * @param rowsShared - absent where there are more than may be revealed.
+ * @throws PolicyError `plan-outside-contract`
  */
 export async function sharedKeys(
   role: DomainRole,
   shape: MatchShape,
   log: PieceLog,
-  rowsShared: Uint32Array,
+  rowsShared: Uint32Array | undefined,
 ): Promise<readonly (readonly string[])[]> {
-  if (rowsShared.length > REVEALED_KEYS_MAX) throw tooMany(role.self);
+  if (rowsShared === undefined) throw tooMany(role.self);
   const wanted = await digestsAt(log, rowsShared);
   const { names, forms } = keyColumnsOf(shape.plan, role.self);
   const keys: string[][] = [];

@@ -5,6 +5,8 @@ import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
 import { STATEMENT_LENGTH_MAX } from './statement.ts';
 
 export const PSI_KINDS = {
+  /** Either holder to gateway, before its result: how far it is. */
+  progress: 'psi.progress',
   /** Receiver to gateway: what disclosure control lets out. */
   result: 'psi.result',
   /** Sender to gateway: it has answered everything; for a sum, with its half for the recipient. */
