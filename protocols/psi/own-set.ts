@@ -82,7 +82,7 @@ export async function runHolder(
         if (stop.isStopped) return;
         await theirs.add(withTail(piece, EVALUATED_BYTES, 1, OF_SENDER));
         releaseBytes(piece);
-        machine.onProgress?.(theirs.size, announced);
+        machine.onProgress?.('evaluate', theirs.size, announced);
       }
     };
     await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
@@ -125,7 +125,7 @@ export async function runAnalyst(
         await evaluated.add(piece);
         done += piece.length / EVALUATED_BYTES;
         releaseBytes(piece);
-        machine.onProgress?.(done, announced);
+        machine.onProgress?.('evaluate', done, announced);
       }
     };
     await bothWays((stop) => sendPoints(channel, params, set, stop), receive);

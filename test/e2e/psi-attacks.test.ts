@@ -25,7 +25,7 @@ import {
   WEST,
 } from './support/match-world.ts';
 import { recordingProxy, type Recording, type Tamper } from './support/recording-proxy.ts';
-import { startWeir, type TestWeir } from './support/weir.ts';
+import { eventually, startWeir, type TestWeir } from './support/weir.ts';
 
 /** Two chunks of points each way. */
 const EAST_KEYS = keysOf(0, 4500);
@@ -215,6 +215,11 @@ describe('an exact match of persons', () => {
       writeFileSync(file, lines.join('\n'));
       await weir.start(EAST);
       await weir.linked();
+      await eventually('the new version is published', async () => {
+        const { datasets } = await weir.analyst.client.datasets();
+        const own = (await weir.officer(EAST).status()).datasets[0]?.fingerprint;
+        return datasets.some(({ holder, fingerprint }) => holder === EAST && fingerprint === own);
+      });
     };
     expect(await runOnce()).toBe('answered');
     await change(whole.slice(0, -1));
