@@ -12,6 +12,7 @@ import { createDomainConnection, type DomainConnection } from '../link/domain-co
 import type { Link, LinkStatus } from '../link/link.ts';
 import type { LinkLimits } from '../link/limits.ts';
 import { openPool } from '../pool/piscina-pool.ts';
+import type { Pool } from '../pool/pool.ts';
 import { openLocked } from '../store/process-lock.ts';
 import { decodeBase64url } from '../system/base64url.ts';
 import type { Clock } from '../system/clock.ts';
@@ -73,9 +74,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const gatewayKey = gatewayKeyOf(config);
   const state = await openDomainState(directory, config.party);
   const datasets = await openDatasets(options, state);
-  const pool = openPool({ threadsMax: config.workers });
-  const engine = await pool.run<string>('psi', 'engineTask', undefined, { small: true });
-  log.info({ engine }, 'matches multiply points by this engine');
+  const { pool, engine } = await openToldPool(options);
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
   const connection = dial(options, state, gatewayKey);
   const verified = new VerifiedContracts();
@@ -140,6 +139,17 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
       await state.close();
     },
   };
+}
+
+/** The pool, and in the log what multiplies points on this machine. */
+async function openToldPool({
+  config,
+  log,
+}: DomainOptions): Promise<{ readonly pool: Pool; readonly engine: string }> {
+  const pool = openPool({ threadsMax: config.workers });
+  const engine = await pool.run<string>('psi', 'engineTask', undefined, { small: true });
+  log.info({ engine }, 'matches multiply points by this engine');
+  return { pool, engine };
 }
 
 function openDatasets(options: DomainOptions, state: DomainState): Promise<DatasetRegistry> {

@@ -44,7 +44,7 @@ export async function runPsiDomain(role: DomainRole): Promise<void> {
       engine: poolEngine(role.pool, availableParallelism(), role.channel.signal),
       openSpill: fileSpills(directory, role.random),
       randomBytes: (count) => role.random.bytes(count),
-      onProgress: progress.tell,
+      onProgress: (step, done, total) => progress.tell(step, done, total),
     };
     const log = new PieceLog(machine.openSpill);
     try {
