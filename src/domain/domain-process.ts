@@ -35,7 +35,7 @@ import { officerActions } from './officer.ts';
 import { publishDatasets } from './publish.ts';
 import { openRunDisclosure } from './run-disclosure.ts';
 import { hearRevocation, tellNotices } from './revocations.ts';
-import { RunSessions } from './run-sessions.ts';
+import { RunSessions, type SessionParts } from './run-sessions.ts';
 import { VerifiedContracts } from './verified-contracts.ts';
 
 /** How often a domain looks whether its data changed, and publishes it anew if so. */
@@ -70,39 +70,14 @@ export function openDomain(options: DomainOptions): Promise<Domain> {
 }
 
 async function openAlone(options: DomainOptions): Promise<Domain> {
-  const { directory, config, clock, random, log } = options;
+  const { directory, config, clock, log } = options;
   const gatewayKey = gatewayKeyOf(config);
   const state = await openDomainState(directory, config.party);
   const datasets = await openDatasets(options, state);
   const { pool, engine } = await openToldPool(options);
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
   const connection = dial(options, state, gatewayKey);
-  const verified = new VerifiedContracts();
-  const sessions = new RunSessions({
-    self: config.party,
-    identity: state.identity,
-    clock,
-    random,
-    log,
-    counters: state.counters,
-    disclosure: openRunDisclosure(state, config, clock),
-    datasets,
-    computations: new Map(options.computations.map((one) => [one.name, one])),
-    stages: options.stages,
-    pool,
-    connection,
-    viewOf: async (message, dataset) => ({
-      self: config.party,
-      publicKey: state.identity.publicKey,
-      pinnedKey: (party) => state.pins.key('holders', party),
-      standing: await state.standing.standingOf(contractHash(message.contract.contract)),
-      dataset,
-      minimumParties: config.minimumParties,
-      nowMs: clock.now(),
-      verified,
-    }),
-    step: options.step ?? (() => Promise.resolve()),
-  });
+  const sessions = openSessions(options, state, { datasets, pool, connection });
   const gatewayLog = new GatewayLog(state.logWitness, gatewayKey);
   handleGateway(connection, state, sessions, config, gatewayLog, clock);
   const life = new AbortController();
@@ -139,6 +114,39 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
       await state.close();
     },
   };
+}
+
+/** The runs of this domain, over what it has opened. */
+function openSessions(
+  options: DomainOptions,
+  state: DomainState,
+  opened: Pick<SessionParts, 'datasets' | 'pool' | 'connection'>,
+): RunSessions {
+  const { config, clock, random, log } = options;
+  const verified = new VerifiedContracts();
+  return new RunSessions({
+    self: config.party,
+    identity: state.identity,
+    clock,
+    random,
+    log,
+    counters: state.counters,
+    disclosure: openRunDisclosure(state, config, clock),
+    ...opened,
+    computations: new Map(options.computations.map((one) => [one.name, one])),
+    stages: options.stages,
+    viewOf: async (message, dataset) => ({
+      self: config.party,
+      publicKey: state.identity.publicKey,
+      pinnedKey: (party) => state.pins.key('holders', party),
+      standing: await state.standing.standingOf(contractHash(message.contract.contract)),
+      dataset,
+      minimumParties: config.minimumParties,
+      nowMs: clock.now(),
+      verified,
+    }),
+    step: options.step ?? (() => Promise.resolve()),
+  });
 }
 
 /** The pool, and in the log what multiplies points on this machine. */
