@@ -25,5 +25,6 @@ export function dominanceRefusals(contract: PlanDraft, dataset: PublishedDataset
 }
 
 function isSummed(plan: PlanDraft['plan']): boolean {
-  return plan.kind === 'match' ? plan.sum !== undefined : measuredColumns(plan.measures).length > 0;
+  if (plan.kind === 'match') return plan.sum !== undefined;
+  return plan.kind === 'aggregate' && measuredColumns(plan.measures).length > 0;
 }

@@ -6,11 +6,12 @@ import type { Contract } from '../contracts/contract.ts';
 import { addsNoise } from '../contracts/noise.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
 import type { AggregatePlan, MatchPlan, Measure } from '../contracts/plan.ts';
-import { InputError, PolicyError, type ErrorFacts, type WeirError } from '../errors.ts';
+import { InputError, PolicyError, type WeirError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
 import { consentRefusals } from './check-consent.ts';
 import { dominanceRefusals } from './check-dominance.ts';
-import type { ColumnUse, Grade, PublishedColumn } from './dataset.ts';
+import { keyColumnRefusals, withColumn } from './column-use.ts';
+import type { Grade } from './dataset.ts';
 import type { PublishedDataset } from './published.ts';
 import { repeatRefusals } from './repeat-rule.ts';
 
@@ -81,10 +82,23 @@ function datasetRefusals(
     ...cellRefusals(contract, dataset),
     ...consentRefusals(contract.purposeCode, dataset),
     ...dominanceRefusals(contract, dataset),
-    ...(contract.plan.kind === 'match'
-      ? matchRefusals(contract, contract.plan, dataset)
-      : aggregateRefusals(contract, contract.plan, dataset)),
+    ...planKindRefusals(contract, dataset),
   ];
+}
+
+function planKindRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
+  const { plan } = contract;
+  switch (plan.kind) {
+    case 'match':
+      return matchRefusals(contract, plan, dataset);
+    case 'own-set':
+      return [
+        ...keyColumnRefusals(dataset, plan.key.column, plan.key.type),
+        ...unitRefusals(contract, [plan.key.column], dataset),
+      ];
+    case 'aggregate':
+      return aggregateRefusals(contract, plan, dataset);
+  }
 }
 
 function aggregateRefusals(
@@ -103,14 +117,6 @@ function aggregateRefusals(
   ];
 }
 
-/** Types a key column of the plan may be read from. */
-const KEY_TYPES: Readonly<Record<MatchPlan['key'][number]['type'], readonly string[]>> = {
-  text: ['text', 'integer', 'date'],
-  'text-exact': ['text', 'integer', 'date'],
-  integer: ['integer', 'text'],
-  date: ['date', 'timestamp', 'text'],
-};
-
 /** A shared key shows that both holders have it, so both must let it be revealed. */
 function matchRefusals(
   contract: PlanDraft,
@@ -120,21 +126,24 @@ function matchRefusals(
   return [
     ...keyRefusals(plan, dataset),
     ...summedRefusals(contract, plan, dataset),
-    ...unitRefusals(contract, plan, dataset),
+    ...unitRefusals(contract, keysAt(plan, dataset), dataset),
     ...repeatRefusals(contract, plan, dataset),
   ];
+}
+
+function keysAt(plan: MatchPlan, dataset: PublishedDataset): readonly string[] {
+  return plan.key.flatMap(({ columns }) =>
+    columns.filter(({ holder }) => holder === dataset.holder).map(({ column }) => column),
+  );
 }
 
 /** Noise on a number of keys hides a person only where the key is the person. */
 function unitRefusals(
   contract: PlanDraft,
-  plan: MatchPlan,
+  names: readonly string[],
   dataset: PublishedDataset,
 ): WeirError[] {
   if (contract.disclosure.noise === undefined) return [];
-  const names = plan.key.flatMap(({ columns }) =>
-    columns.filter(({ holder }) => holder === dataset.holder).map(({ column }) => column),
-  );
   if (names.length === 1 && names[0] === dataset.privacyUnit) return [];
   return [
     new PolicyError('noise-required', 'A noised match joins on the privacy unit alone.', {
@@ -172,18 +181,7 @@ function keyRefusals(plan: MatchPlan, dataset: PublishedDataset): WeirError[] {
     columns
       .filter((entry) => entry.holder === dataset.holder)
       .flatMap(({ column: name }) => {
-        const typed = withColumn(dataset, name, 'join', (column) =>
-          KEY_TYPES[type].includes(column.type)
-            ? []
-            : [
-                new InputError('parameter-invalid', 'The column is not of the key’s type.', {
-                  column: name,
-                  party: dataset.holder,
-                  rule: `key type ${type}`,
-                  remedy: `A column of type ${KEY_TYPES[type].join(' or ')}.`,
-                }),
-              ],
-        );
+        const typed = keyColumnRefusals(dataset, name, type);
         if (plan.ask !== 'intersection' || typed.length > 0) return typed;
         return withColumn(dataset, name, 'reveal', () => []);
       }),
@@ -366,33 +364,4 @@ function partitionRefusals(plan: AggregatePlan, dataset: PublishedDataset): Weir
       remedy: `Group by one of: ${offered.join('; ') || 'none'}; or the holder adds the partition ${groups.join(' × ') || '(no groups)'}.`,
     }),
   ];
-}
-
-function withColumn(
-  dataset: PublishedDataset,
-  name: string,
-  use: ColumnUse,
-  further: (column: PublishedColumn) => WeirError[],
-): WeirError[] {
-  const facts: ErrorFacts = { column: name, party: dataset.holder };
-  const column = dataset.columns.find((one) => one.name === name);
-  if (column === undefined) {
-    return [
-      new InputError('column-unknown', 'The dataset has no such column.', {
-        ...facts,
-        rule: `dataset ${dataset.name}`,
-        remedy: 'A column that the catalog lists at every holder of the contract.',
-      }),
-    ];
-  }
-  if (!column.usage.includes(use)) {
-    return [
-      new PolicyError('column-usage-forbids', `The column may not be used for ${use}.`, {
-        ...facts,
-        rule: `usage ${column.usage.join(', ') || 'none'}`,
-        remedy: `The smallest grant: the holder adds ${use} to the usage of ${name}.`,
-      }),
-    ];
-  }
-  return further(column);
 }

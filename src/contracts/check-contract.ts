@@ -7,6 +7,7 @@ import type { ErrorFacts } from '../errors.ts';
 import { type Contract, CONTRACT_BYTES_MAX } from './contract.ts';
 import { isStrongEncryptionKey, isStrongSignKey } from './key-strength.ts';
 import { checkMatch } from './check-match.ts';
+import { checkOwnSet } from './check-own-set.ts';
 import { addsNoise } from './noise.ts';
 import { CELLS_MAX, OTHER_LABEL } from './plan.ts';
 import type { AggregatePlan } from './plan.ts';
@@ -38,11 +39,15 @@ export function checkPlanned(contract: Contract): void {
   if (contract.disclosure.noise !== undefined && !addsNoise(contract.protocol.name)) {
     refuse('only a secure sum, a sealed sum or a match is noised as the contract says');
   }
-  checkNoise(contract);
   checkRounding(contract);
+  if (plan.kind === 'own-set') return checkOwnSet(contract, plan);
+  if (contract.minimumParties < 2) refuse('the minimum of parties is below 2');
+  checkNoise(contract);
   if (plan.kind === 'match') return checkMatch(contract, plan);
   checkDominance(contract, plan);
-  if (contract.protocol.name === 'psi') refuse('the protocol psi is for plans that match');
+  const { name } = contract.protocol;
+  if (name === 'psi' || name === 'psi-own-set')
+    refuse(`the protocol ${name} is for plans that match`);
   checkColumns(contract, plan);
   checkSelections(contract, plan);
 }
@@ -125,6 +130,7 @@ function checkRounding({ disclosure, plan }: Contract): void {
 
 function figuresOf(plan: Contract['plan']): readonly string[] {
   if (plan.kind === 'aggregate') return plan.measures.map(({ as }) => as);
+  if (plan.kind === 'own-set') return ['shared'];
   if (plan.ask === 'intersection') return [];
   return ['shared', ...(plan.sum === undefined ? [] : [plan.sum.as])];
 }

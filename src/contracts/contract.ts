@@ -86,6 +86,7 @@ const SEALING_KEY_LENGTH_MAX = 349_718;
 export const ProtocolSchema = z.discriminatedUnion('name', [
   z.strictObject({ name: z.literal('secure-sum') }),
   z.strictObject({ name: z.literal('psi') }),
+  z.strictObject({ name: z.literal('psi-own-set') }),
   z.strictObject({
     name: z.literal('sealed-sum'),
     /**
@@ -153,7 +154,8 @@ export const ContractSchema = z.strictObject({
     /** Lower prices from a certain run of the calendar month on, in ascending order. */
     tiers: z.array(PriceTierSchema).min(1).max(PRICE_TIERS_MAX).optional(),
   }),
-  minimumParties: z.int().min(2).max(HOLDERS_MAX),
+  /** 2 at least, but where one holder matches a set of the analyst's own. */
+  minimumParties: z.int().min(1).max(HOLDERS_MAX),
 });
 export type Contract = z.infer<typeof ContractSchema>;
 

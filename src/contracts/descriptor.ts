@@ -23,10 +23,10 @@ export const DescriptorSchema = z.strictObject({
   attempt: z.int().min(1).max(ATTEMPTS_MAX),
   contractHash: HashSchema,
   requestHash: HashSchema,
-  protocol: z.enum(['secure-sum', 'sealed-sum', 'psi']),
+  protocol: z.enum(['secure-sum', 'sealed-sum', 'psi', 'psi-own-set']),
   arguments: ArgumentsSchema,
   /** Exactly the parties of this run, sorted by id. */
-  parties: z.array(DescriptorPartySchema).min(2).max(HOLDERS_MAX),
+  parties: z.array(DescriptorPartySchema).min(1).max(HOLDERS_MAX),
   /** SHA-256 of the contract's dictionaries in canonical form. */
   dictionariesHash: HashSchema,
   shape: z.strictObject({ cells: z.int().min(1), lanes: z.int().min(1) }),

@@ -29,7 +29,9 @@ export function noiseOf(contract: {
   return contract.disclosure.noise ?? 'none';
 }
 
+const NOISED: ReadonlySet<string> = new Set(['secure-sum', 'sealed-sum', 'psi', 'psi-own-set']);
+
 /** Protocols whose domains add the agreed noise to what they count and sum. */
 export function addsNoise(protocol: string): boolean {
-  return protocol === 'secure-sum' || protocol === 'sealed-sum' || protocol === 'psi';
+  return NOISED.has(protocol);
 }

@@ -5,16 +5,13 @@
  * Whatever others wrote (titles, labels, reasons) stands quoted and escaped: it can neither move
  * the cursor of a terminal, nor turn the direction of a line, nor pass for a line of ours.
  */
-import { decodeBase64url } from '../system/base64url.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash } from '../system/ids.ts';
-import { fingerprintOf } from '../system/signature-suite.ts';
 import type { ColumnBounds, Contract, Dictionary, Party } from './contract.ts';
 import type { AggregatePlan, MatchPlan, Measure, Parameter } from './plan.ts';
+import { ownSetLines } from './plain-own-set.ts';
+import { decimal, keyFingerprint, labelList, quoted } from './plain-text.ts';
 import { contractHash } from './signed-documents.ts';
-
-/** Labels written out; a longer list is cut and told by its number and hash. */
-export const LABELS_SHOWN_MAX = 40;
 
 export interface PlainLine {
   readonly zh: string;
@@ -104,7 +101,7 @@ function planLines(contract: Contract): PlainLine[] {
       `协议 ${protocol.name}${sealing === undefined ? '' : `，接收方加密公钥 ${sealing}`}`,
       `Protocol ${protocol.name}${sealing === undefined ? '' : `, recipient’s sealing key ${sealing}`}`,
     ),
-    ...(plan.kind === 'match' ? matchLines(plan) : aggregateLines(plan)),
+    ...planKindLines(plan),
     ...Object.keys(parameters)
       .toSorted()
       .flatMap((name) => {
@@ -112,6 +109,17 @@ function planLines(contract: Contract): PlainLine[] {
         return parameter === undefined ? [] : [parameterLine(name, parameter)];
       }),
   ];
+}
+
+function planKindLines(plan: Contract['plan']): PlainLine[] {
+  switch (plan.kind) {
+    case 'match':
+      return matchLines(plan);
+    case 'own-set':
+      return ownSetLines(plan);
+    case 'aggregate':
+      return aggregateLines(plan);
+  }
 }
 
 function matchLines(plan: MatchPlan): PlainLine[] {
@@ -240,10 +248,18 @@ function boundsLine({ column, minimum, maximum, scale }: ColumnBounds): PlainLin
   );
 }
 
-function noiseLines(noise: Contract['disclosure']['noise']): PlainLine[] {
+function noiseLines({ disclosure: { noise }, plan }: Contract): PlainLine[] {
   if (noise === undefined)
     return [line('结果是精确值，不加噪声', 'The answer is exact: no noise is added')];
   const rho = decimal(String(noise.microRhoPerRun), 6);
+  if (plan.kind === 'own-set') {
+    return [
+      line(
+        `持有方单独给数目加离散高斯噪声，每次消耗每个隐私单位 ${rho} ρ（δ = 10^-${noise.deltaExponent}）；再次提问也是新的噪声、新的消耗`,
+        `The holder alone adds discrete Gaussian noise to the number; a run costs each privacy unit ${rho} ρ (δ = 10^-${noise.deltaExponent}), and asking again is new noise and a new cost`,
+      ),
+    ];
+  }
   return [
     line(
       `每个格子加离散高斯噪声，每次消耗每个隐私单位 ${rho} ρ（δ = 10^-${noise.deltaExponent}）；假定至少 ${noise.honestDomains} 个其他持有方不泄露自己的噪声`,
@@ -295,7 +311,7 @@ function outcomeLines(contract: Contract): PlainLine[] {
         ]
       : []),
     ...dominanceLines(disclosure.dominance),
-    ...noiseLines(disclosure.noise),
+    ...noiseLines(contract),
     ...(disclosure.rounding ?? []).map(({ as, base }) =>
       line(`${as} 取整为 ${base} 的倍数`, `${as} is rounded to multiples of ${base}`),
     ),
@@ -362,36 +378,4 @@ function line(zh: string, en: string): PlainLine {
 
 function both(text: { readonly zh: string; readonly en: string }): string {
   return `${quoted(text.zh)} / ${quoted(text.en)}`;
-}
-
-/** Controls, formats (direction marks, zero width), unassigned, private use, line separators. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
-
-/** In quotation marks, with everything escaped that does not show; no two texts look alike by that. */
-function quoted(text: string): string {
-  const escaped = text.replaceAll(/[\\"]/g, (character) => `\\${character}`);
-  const seen = escaped.replaceAll(
-    UNSEEN,
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
-  );
-  return `"${seen}"`;
-}
-
-function labelList(labels: readonly string[]): string {
-  const shown = labels.slice(0, LABELS_SHOWN_MAX).map(quoted).join(', ');
-  if (labels.length <= LABELS_SHOWN_MAX) return shown;
-  return `${shown}, … [${labels.length}; SHA-256 ${canonicalHash(labels)}]`;
-}
-
-function keyFingerprint(key: string): string {
-  return fingerprintOf(decodeBase64url(key, 32));
-}
-
-/** A whole number of 10^−scale as a decimal, exactly. */
-function decimal(digits: string, scale: number): string {
-  const value = BigInt(digits);
-  const sign = value < 0n ? '-' : '';
-  const text = String(value < 0n ? -value : value).padStart(scale + 1, '0');
-  if (scale === 0) return `${sign}${text}`;
-  return `${sign}${text.slice(0, -scale)}.${text.slice(-scale)}`;
 }

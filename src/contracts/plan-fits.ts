@@ -3,6 +3,7 @@
  * choose. Pure: the gateway and every domain ask the same questions.
  */
 import { InputError, PolicyError } from '../errors.ts';
+import { ownSetItems } from './check-own-set.ts';
 import type { Contract, Dictionary } from './contract.ts';
 import type { AggregatePlan, Arguments, Measure } from './plan.ts';
 
@@ -15,6 +16,10 @@ export type ResolvedSelection = readonly (readonly string[] | undefined)[];
  * @throws InputError `parameter-invalid`; PolicyError `plan-outside-contract`
  */
 export function checkArguments(contract: Contract, args: Arguments): void {
+  if (contract.plan.kind === 'own-set') {
+    ownSetItems(contract.plan, args);
+    return;
+  }
   for (const name of Object.keys(args)) {
     if (!Object.hasOwn(contract.parameters, name)) {
       throw new InputError('parameter-invalid', 'The contract has no such parameter.', {

@@ -47,10 +47,13 @@ export const KEY_COLUMNS_MAX = 8;
 /** How a holder writes dates; what each means stands in `protocols/psi/join-key.ts`. */
 const DateFormatSchema = z.enum(['iso', 'compact', 'day-first', 'month-first', 'chinese']);
 
+const KeyTypeSchema = z.enum(['text', 'text-exact', 'integer', 'date']);
+export type KeyType = z.infer<typeof KeyTypeSchema>;
+
 /** One column of a join key, at both holders. `text` folds case, `text-exact` keeps it. */
 export const KeyColumnSchema = z.strictObject({
   as: NameSchema,
-  type: z.enum(['text', 'text-exact', 'integer', 'date']),
+  type: KeyTypeSchema,
   columns: z
     .array(
       z.strictObject({
@@ -77,8 +80,31 @@ export const MatchPlanSchema = z.strictObject({
 });
 export type MatchPlan = z.infer<typeof MatchPlanSchema>;
 
+export const OWN_SET_ITEMS_MIN = 16;
+const OWN_SET_ITEMS_MAX = 2 ** 24;
+
+/** How many ids of a set that the analyst brings one holder has: always noised. */
+export const OwnSetPlanSchema = z.strictObject({
+  kind: z.literal('own-set'),
+  /** The holder's column, and how it is read; the analyst reads its own ids by the same type. */
+  key: z.strictObject({
+    as: NameSchema,
+    type: KeyTypeSchema,
+    column: NameSchema,
+    /** Dates only; `iso` where absent. */
+    dateFormat: DateFormatSchema.exactOptional(),
+  }),
+  /** Items of the analyst's set at most, dummies included: a power of two. */
+  setSizeMax: z.int().min(OWN_SET_ITEMS_MIN).max(OWN_SET_ITEMS_MAX),
+});
+export type OwnSetPlan = z.infer<typeof OwnSetPlanSchema>;
+
 /** Every kind of plan; a new computation adds its own. */
-export const PlanSchema = z.discriminatedUnion('kind', [AggregatePlanSchema, MatchPlanSchema]);
+export const PlanSchema = z.discriminatedUnion('kind', [
+  AggregatePlanSchema,
+  MatchPlanSchema,
+  OwnSetPlanSchema,
+]);
 export type Plan = z.infer<typeof PlanSchema>;
 
 /** A parameter of a contract: which of a column's labels a request may choose, and how many. */

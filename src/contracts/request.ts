@@ -1,7 +1,7 @@
 /** What an analyst signs to have a contract run once. */
 import { z } from 'zod';
 import { ContractIdSchema, HashSchema } from '../system/ids.ts';
-import { Bytes32Schema, InstantSchema } from './contract.ts';
+import { Bytes32Schema, InstantSchema, PublicKeySchema } from './contract.ts';
 import { ArgumentsSchema } from './plan.ts';
 
 /**
@@ -18,6 +18,11 @@ export const RunRequestSchema = z.strictObject({
   /** 32 random bytes in base64url: every domain remembers it durably until the request expires. */
   nonce: Bytes32Schema,
   expiresAt: InstantSchema,
+  /**
+   * Fresh X25519 key of the analyst, where it brings a set of its own: with the holder's key of the
+   * descriptor it seals the frames between them, past the gateway.
+   */
+  analystKey: PublicKeySchema.exactOptional(),
 });
 export type RunRequest = z.infer<typeof RunRequestSchema>;
 

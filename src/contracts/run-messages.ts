@@ -29,7 +29,7 @@ const Attempt = z.int().min(1).max(ATTEMPTS_MAX);
 export const PrepareSchema = z.strictObject({
   runId: RunIdSchema,
   attempt: Attempt,
-  parties: z.array(PartyIdSchema).min(2).max(HOLDERS_MAX),
+  parties: z.array(PartyIdSchema).min(1).max(HOLDERS_MAX),
   contract: SignedContractSchema,
   request: SignedRequestSchema,
 });
@@ -38,7 +38,7 @@ export type Prepare = z.infer<typeof PrepareSchema>;
 /** The descriptor all are to sign, with every party's run key; answered with a signature. */
 export const AgreeSchema = z.strictObject({
   descriptor: DescriptorSchema,
-  runKeys: z.array(SignedRunKeySchema).min(2).max(HOLDERS_MAX),
+  runKeys: z.array(SignedRunKeySchema).min(1).max(HOLDERS_MAX),
 });
 export type Agree = z.infer<typeof AgreeSchema>;
 
@@ -46,7 +46,7 @@ export type Agree = z.infer<typeof AgreeSchema>;
 export const StartSchema = z.strictObject({
   runId: RunIdSchema,
   attempt: Attempt,
-  signatures: z.array(DescriptorSignatureSchema).min(2).max(HOLDERS_MAX),
+  signatures: z.array(DescriptorSignatureSchema).min(1).max(HOLDERS_MAX),
 });
 export type Start = z.infer<typeof StartSchema>;
 

@@ -4,6 +4,7 @@ import { decodeBase64url } from '../system/base64url.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash, PartyId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
+import { checkAnalystKey } from './check-own-set.ts';
 import type { Contract, ContractSignature, Party, SignedContract } from './contract.ts';
 import type { Descriptor, DescriptorSignature, RunKey, SignedRunKey } from './descriptor.ts';
 import { REQUEST_LIFETIME_MAX_MS } from './request.ts';
@@ -116,6 +117,7 @@ export function verifyRequest(
   }
   const key = signKeyOf(contract, contract.analyst.id);
   verifyDocument('weir/request/v1', request, jws, key, contract.analyst.id);
+  checkAnalystKey(contract, request);
   checkRequestTime(request, contract, at);
   return requestHash(request);
 }

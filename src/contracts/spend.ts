@@ -31,7 +31,7 @@ export const SpendSchema = z.strictObject({
   runId: RunIdSchema,
   attempt: z.int().min(1).max(ATTEMPTS_MAX),
   descriptorHash: HashSchema,
-  parties: z.array(PartyIdSchema).min(2).max(HOLDERS_MAX),
+  parties: z.array(PartyIdSchema).min(1).max(HOLDERS_MAX),
   /** 1, or 0 for a further attempt of a run that is counted already. */
   runs: z.int().min(0).max(1),
   /** Runs of this contract after this one, in all and in the named windows. */

@@ -5,7 +5,7 @@
  */
 import type { Contract } from '../contracts/contract.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
-import type { MatchPlan } from '../contracts/plan.ts';
+import type { MatchPlan, OwnSetPlan } from '../contracts/plan.ts';
 import { aggregatePlanOf, dictionaryOf, resolveSelection } from '../contracts/plan-fits.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash } from '../system/ids.ts';
@@ -19,6 +19,7 @@ export function questionOf(
   descriptor: Pick<Descriptor, 'arguments' | 'parties' | 'noise' | 'engine'>,
 ): Hash {
   if (contract.plan.kind === 'match') return matchQuestion(contract, contract.plan, descriptor);
+  if (contract.plan.kind === 'own-set') return ownSetQuestion(contract.plan, descriptor);
   const plan = aggregatePlanOf(contract);
   const selection = resolveSelection(contract, descriptor.arguments);
   const groups = plan.groups.map(({ column }, index) => ({
@@ -88,4 +89,17 @@ function matchQuestion(
     noise: descriptor.noise === 'none' ? 'none' : { ...descriptor.noise, deltaExponent: 0 },
     parties: descriptor.parties.map(({ id, datasetFingerprint }) => ({ id, datasetFingerprint })),
   });
+}
+
+/**
+ * Never the same twice: nobody can verify that an analyst brings the same set again, and noise that
+ * two sets shared would cancel in the difference of their answers. The parties' entries hold the
+ * holder's own key of this very run, so every run has fresh noise and is charged.
+ */
+function ownSetQuestion(
+  plan: OwnSetPlan,
+  descriptor: Pick<Descriptor, 'arguments' | 'parties' | 'noise' | 'engine'>,
+): Hash {
+  const { arguments: args, parties, noise, engine } = descriptor;
+  return canonicalHash({ format: 'weir-question/own-set', engine, plan, args, parties, noise });
 }

@@ -6,6 +6,7 @@
  */
 import { IdentityError, InputError, PolicyError, StateError } from '../errors.ts';
 import { checkContract } from '../contracts/check-contract.ts';
+import { partiesIn } from '../contracts/check-own-set.ts';
 import type { Contract, SignedContract } from '../contracts/contract.ts';
 import { describeRun } from '../contracts/describe-run.ts';
 import type { DescriptorParty, RunShape } from '../contracts/describe-run.ts';
@@ -116,9 +117,8 @@ export function verifyPrepare(message: PrepareMessage, view: DomainView): Prepar
   checkPins(contract, view);
   checkStanding(contract, view);
   checkDataset(contract, view);
-  if (contract.holders.length < view.minimumParties) {
-    throw tooFew(contract.holders.length, view.minimumParties);
-  }
+  const taking = partiesIn(contract, contract.holders.length);
+  if (taking < view.minimumParties) throw tooFew(taking, view.minimumParties);
   const requestHash = verifyRequest(message.request, contract, view);
   const { request } = message.request;
   checkArguments(contract, request.arguments);
@@ -302,7 +302,8 @@ function checkParties(descriptor: Descriptor, contract: Contract, view: DomainVi
     keys.add(party.ephemeralKey);
   }
   const minimum = Math.max(contract.minimumParties, view.minimumParties);
-  if (parties.length < minimum) throw tooFew(parties.length, minimum);
+  const taking = partiesIn(contract, parties.length);
+  if (taking < minimum) throw tooFew(taking, minimum);
 }
 
 function tooFew(count: number, minimum: number): PolicyError {
