@@ -1,5 +1,5 @@
 /** Makes a party's directory: configuration and keys, readable by its owner only. */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { WeirClient } from '../client/weir-client.ts';
 import { encodeEnrolment, verifyEnrolmentAnswer } from '../contracts/enrolment.ts';
@@ -13,7 +13,7 @@ import { systemClock } from '../system/clock.ts';
 import { PartyIdSchema } from '../system/ids.ts';
 import { createKeyFile, readKeyFile } from '../system/key-file.ts';
 import { systemRandom } from '../system/random.ts';
-import { eddsaSuite, fingerprintOf } from '../system/signature-suite.ts';
+import { eddsaSuite, fingerprintOf, type KeyPair } from '../system/signature-suite.ts';
 import { AnalystConfigSchema } from './analyst.ts';
 import { makeDirectory, writeConfig, writePrivateFile } from './directories.ts';
 import { createExchangeKeys } from '../system/exchange-keys.ts';
@@ -35,17 +35,56 @@ function subdirectories(directory: string): void {
   }
 }
 
+/** Where a gateway's state is, if it is on PostgreSQL. */
+export interface PostgresPlace {
+  /** Secret: it may hold a password. Goes into a file of its own, readable by its owner only. */
+  readonly url: string;
+  readonly schema?: string;
+  /** Names this process among gateways on the database. */
+  readonly instance?: string;
+  /**
+   * The identity key of the gateways that are there already: all on one database are one gateway to
+   * domains, receipts and billing systems, or a record would come from two sources.
+   */
+  readonly identityKeyFile?: string;
+}
+
+const STORE_URL_FILE = 'store.url';
+
+function placeOnPostgres(directory: string, place: PostgresPlace): object {
+  writePrivateFile(join(directory, STORE_URL_FILE), `${place.url}\n`);
+  const { schema, instance } = place;
+  return { store: { kind: 'postgres', urlFile: STORE_URL_FILE, schema }, instance };
+}
+
+function makeGatewayKey(path: string, shared: string | undefined): KeyPair {
+  if (shared === undefined || existsSync(path)) return makeOrKeep(path);
+  const keys = readKeyFile(shared, 'ed25519');
+  createKeyFile(path, 'ed25519', keys);
+  return keys;
+}
+
 /** Keys, configuration, an empty ledger, and the first operator's token. */
 export async function initGateway(options: {
   readonly directory: string;
   readonly host: string;
   readonly port: number;
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  /** A PostgreSQL in the place of the embedded store. */
+  readonly postgres?: PostgresPlace;
 }): Promise<{ readonly fingerprint: string }> {
   const directory = makeDirectory(options.directory);
   subdirectories(directory);
-  const keys = makeOrKeep(identityKeyFile(directory));
-  const state = await openGatewayState(directory);
+  const { host, port, tls, postgres } = options;
+  const keys = makeGatewayKey(identityKeyFile(directory), postgres?.identityKeyFile);
+  // Last to be written: a directory counts as made once its configuration stands.
+  const config = GatewayConfigSchema.parse({
+    format: 'weir-gateway/1',
+    listen: { host, port },
+    tls,
+    ...(postgres === undefined ? {} : placeOnPostgres(directory, postgres)),
+  });
+  const state = await openGatewayState(directory, config.store);
   try {
     const tokens = new TokenBook(state.store, state.audit, systemClock, systemRandom);
     const { token } = await tokens.create({
@@ -58,12 +97,7 @@ export async function initGateway(options: {
   } finally {
     await state.store.close();
   }
-  // Last: a directory counts as made once its configuration stands.
-  const { directory: _directory, host, port, tls } = options;
-  writeConfig(
-    directory,
-    GatewayConfigSchema.parse({ format: 'weir-gateway/1', listen: { host, port }, tls }),
-  );
+  writeConfig(directory, config);
   return { fingerprint: fingerprintOf(keys.publicKey) };
 }
 

@@ -1,6 +1,6 @@
 /** What a gateway keeps in its directory: identity key and one database with a list of tables an area. */
 import { readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { AuditSink } from '../audit/audit-sink.ts';
 import { AUDIT_MIGRATIONS } from '../audit/chain-table.ts';
 import { postgresAudit } from '../audit/postgres-audit.ts';
@@ -66,7 +66,7 @@ export async function openGatewayState(
   where: GatewayConfig['store'] = { kind: 'sqlite' },
 ): Promise<GatewayState> {
   if (where.kind === 'postgres') {
-    const url = readSecretFile(join(directory, where.urlFile));
+    const url = readSecretFile(resolve(directory, where.urlFile));
     const store = await openPostgresStore({
       url,
       schema: where.schema,

@@ -1,7 +1,8 @@
 /**
- * What a crash left behind. A run without an end is voided: its protocol state died with the
- * process, so nothing can be released and nothing is charged. A run that was posted but has no
- * receipt gets it from what is stored. The sweeper ends reservations nobody settled in time.
+ * What a crash left behind, the gateway's or its store's. A run without an end is voided: its protocol
+ * state died with the process, so nothing can be released and nothing is charged. A run that was
+ * posted but has no receipt gets it from what is stored. The sweeper does the same for runs that a
+ * store which was away for a while cut loose, and ends reservations nobody settled in time.
  */
 import { AbortError, CapacityError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
@@ -13,7 +14,7 @@ import { TERMINAL_STATES } from './run-events.ts';
 import { dropExpiredResults, readRun, readUnfinished, type RunRow } from './run-rows.ts';
 import type { ActiveContracts } from './active-contracts.ts';
 
-const SWEEP_EVERY_MS = 15_000;
+const SWEEP_EVERY_MS = 5000;
 const SWEPT_MAX = 256;
 
 export interface RecoveryReport {
@@ -23,11 +24,15 @@ export interface RecoveryReport {
   readonly left: number;
 }
 
-/** Ends what an earlier process of this gateway left; called before the first new run. */
+/**
+ * Ends what an earlier process of this gateway left, before the first new run; later with `isLive`,
+ * which knows every run that this process is at work on or about to be.
+ */
 export async function recoverRuns(
   deps: RunDependencies,
   contracts: ActiveContracts,
   receipts: ReceiptIssuer,
+  isLive: (runId: RunRow['runId']) => boolean = () => false,
 ): Promise<RecoveryReport> {
   let voided = 0;
   let receipted = 0;
@@ -39,6 +44,7 @@ export async function recoverRuns(
     if (fresh.length === 0) return { voided, receipted, left };
     for (const run of fresh) {
       tried.add(run.runId);
+      if (isLive(run.runId)) continue;
       const isEnded = TERMINAL_STATES.includes(run.state);
       const isThrough = await alone(deps, run, async () => {
         if (isEnded) await receipts.receiptOf(run);
@@ -68,10 +74,14 @@ async function alone(
   }
 }
 
-/** Expires reservations past their time and drops results past retention, until `signal` aborts. */
+/**
+ * Ends what nobody is at work on, expires reservations past their time and drops results past
+ * retention, until `signal` aborts.
+ */
 export async function sweep(
   deps: RunDependencies,
   contracts: ActiveContracts,
+  receipts: ReceiptIssuer,
   clock: Clock,
   isLive: (runId: RunRow['runId']) => boolean,
   signal: AbortSignal,
@@ -81,6 +91,7 @@ export async function sweep(
     if (signal.aborted) return;
     try {
       const nowMs = clock.now();
+      await recoverRuns(deps, contracts, receipts, isLive);
       for (const runId of await deps.ledger.overdue(nowMs, SWEPT_MAX)) {
         const run = await readRun(deps.store, runId);
         if (run !== undefined && !isLive(runId)) {
@@ -103,7 +114,7 @@ async function endAbandoned(
   const contract = await contracts.find(run.contractId, deps.clock.now());
   const error = new AbortError(
     'gateway-restarted',
-    'The gateway was restarted while the run was at work; nothing was charged.',
+    'The gateway or its store was restarted while the run was at work; nothing was charged.',
     { remedy: 'Sign a new request.' },
   );
   const end = kind === 'voided' ? ({ kind, error } as const) : ({ kind } as const);

@@ -10,7 +10,7 @@ import type { SignedContract } from '../contracts/contract.ts';
 import { RUN_METHODS, type Start } from '../contracts/run-messages.ts';
 import { ProtocolError } from '../../protocols/common/protocol-error.ts';
 import type { SignedSpend } from '../contracts/spend.ts';
-import { AbortError, InvariantError, WeirError } from '../errors.ts';
+import { AbortError, CapacityError, InvariantError, WeirError } from '../errors.ts';
 import type { LedgerStore, SettleOutcome } from '../ledger/ledger-store.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
@@ -38,6 +38,10 @@ export const RUN_STEPS = [
   'receipted',
 ] as const;
 export type RunStep = (typeof RUN_STEPS)[number];
+
+/** Less than a reservation outlives its run, so that no settlement comes after the expiry. */
+const SETTLE_PATIENCE_MS = 30_000;
+const SETTLE_PAUSE_MS = 500;
 
 export interface RunDependencies {
   readonly store: Store;
@@ -94,8 +98,33 @@ export async function executeRun(deps: RunDependencies, job: RunJob): Promise<En
     end = endOf(deps, job, error);
   }
   await notes.over();
-  const outcome = await settle(deps, job, agreement, end);
+  const outcome = await settlePatiently(deps, job, agreement, end);
   return { end, agreement, outcome };
+}
+
+/**
+ * A store that is away for a moment costs nobody the run. What is tried again may have been written
+ * the first time: then the ledger says so. After that the sweeper voids the run.
+ */
+async function settlePatiently(
+  deps: RunDependencies,
+  job: RunJob,
+  agreement: Agreement | undefined,
+  end: RunEnd,
+): Promise<SettleOutcome> {
+  const untilMs = deps.clock.monotonic() + SETTLE_PATIENCE_MS;
+  for (;;) {
+    try {
+      return await settle(deps, job, agreement, end);
+    } catch (error) {
+      const isStopping =
+        job.signal.reason instanceof CapacityError && job.signal.reason.code === 'shutting-down';
+      const isOver = isStopping || deps.clock.monotonic() >= untilMs;
+      if (!(error instanceof CapacityError) || isOver) throw error;
+      deps.log.warn({ runId: job.run.runId, err: error }, 'a run waits for the store');
+    }
+    await deps.clock.sleep(SETTLE_PAUSE_MS);
+  }
 }
 
 /** Writes under way of one run. */
@@ -131,21 +160,21 @@ export async function settle(
   const nowMs = deps.clock.now();
   const { contract } = job.contract;
   const monthRuns = await runsOfMonth(deps.ledger, contract, job.run.createdMs);
-  const outcome = await deps.ledger.settle(
-    settlementOf({
-      run: job.run,
-      contract,
-      descriptor: agreement?.descriptor,
-      descriptorHash: agreement?.descriptorHash,
-      units: job.units,
-      end,
-      monthRuns,
-      recordId: uuidV7(deps.clock, deps.random),
-      nowMs,
-    }),
-  );
+  const command = settlementOf({
+    run: job.run,
+    contract,
+    descriptor: agreement?.descriptor,
+    descriptorHash: agreement?.descriptorHash,
+    units: job.units,
+    end,
+    monthRuns,
+    recordId: uuidV7(deps.clock, deps.random),
+    nowMs,
+  });
+  const outcome = await deps.ledger.settle(command);
   await deps.step('settled', runId);
-  if (outcome.kind === 'settled') {
+  // A repeat after an unknown outcome tells the end that nobody was told.
+  if (outcome.kind === 'settled' || outcome.outcome === command.outcome) {
     const code = 'error' in end ? end.error.code : undefined;
     deps.events.publish({
       runId,

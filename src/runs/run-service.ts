@@ -57,7 +57,7 @@ export class RunService {
   readonly #options: RunServiceOptions;
   readonly #live = new Map<RunId, LiveRun>();
   /** Being reserved: not at work yet, and nothing that a shutdown may forget. */
-  readonly #starting = new Set<Promise<unknown>>();
+  readonly #starting = new Map<RunId, Promise<unknown>>();
   readonly #calendars = new Calendars();
   #closing = false;
   /** Why a run that begins now ends at once: the shutdown's deadline has passed. */
@@ -75,8 +75,9 @@ export class RunService {
     this.#options = options;
   }
 
+  /** At work here, or about to be. */
   isLive(runId: RunId): boolean {
-    return this.#live.has(runId);
+    return this.#live.has(runId) || this.#starting.has(runId);
   }
 
   /** Resolves once the reservation is durable; a throw means nothing was reserved. */
@@ -91,12 +92,13 @@ export class RunService {
     const earlier = await readRunByKey(this.#deps.store, requestKey);
     if (earlier !== undefined) return this.#repeat(earlier, bodyHash);
     this.#admit();
-    const starting = this.#startFresh(command, requestKey, bodyHash);
-    this.#starting.add(starting);
+    const runId = RunIdSchema.parse(uuidV7(this.#deps.clock, this.#deps.random));
+    const starting = this.#startFresh(command, { runId, requestKey, bodyHash });
+    this.#starting.set(runId, starting);
     try {
       return await starting;
     } finally {
-      this.#starting.delete(starting);
+      this.#starting.delete(runId);
     }
   }
 
@@ -178,7 +180,7 @@ export class RunService {
   async #idle(): Promise<void> {
     while (this.#starting.size + this.#live.size > 0) {
       const runs = [...this.#live.values()].map((live) => live.done);
-      await Promise.allSettled([...this.#starting, ...runs]);
+      await Promise.allSettled([...this.#starting.values(), ...runs]);
     }
   }
 
@@ -208,8 +210,7 @@ export class RunService {
 
   async #startFresh(
     command: StartCommand,
-    requestKey: string,
-    bodyHash: RunRow['bodyHash'],
+    { runId, requestKey, bodyHash }: Pick<RunRow, 'runId' | 'requestKey' | 'bodyHash'>,
   ): ReturnType<RunService['start']> {
     const nowMs = this.#deps.clock.now();
     const { request } = command.request;
@@ -220,7 +221,6 @@ export class RunService {
       contract.contract,
       request.arguments,
     );
-    const runId = RunIdSchema.parse(uuidV7(this.#deps.clock, this.#deps.random));
     const run = {
       runId,
       instance: this.#deps.instance,

@@ -75,8 +75,10 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       `-c idle_in_transaction_session_timeout=${STATEMENT_TIMEOUT_MS}`,
     ].join(' '),
   });
-  // An idle connection that the server ends is replaced on next use; unheard it would end the process.
+  // A connection that the server ends, idle or between two statements of a transaction, is told to its
+  // next statement and replaced; unheard it would end the process.
   pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', () => undefined));
   try {
     await prepareSchema(pool, options);
   } catch (error) {

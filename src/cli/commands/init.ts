@@ -2,7 +2,13 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { InputError } from '../../errors.ts';
-import { initAnalyst, initDomain, initGateway, operatorTokenFile } from '../init.ts';
+import {
+  initAnalyst,
+  initDomain,
+  initGateway,
+  operatorTokenFile,
+  type PostgresPlace,
+} from '../init.ts';
 
 interface PartyOptions {
   readonly dir: string;
@@ -25,6 +31,13 @@ export function initCommands(program: Command): void {
     .option('--port <port>', 'port to listen on', '8470')
     .option('--tls-cert <file>', 'certificate chain, PEM, relative to the directory')
     .option('--tls-key <file>', 'its key, PEM, relative to the directory')
+    .option(
+      '--postgres-url-file <file>',
+      'keep the state in the PostgreSQL whose postgres:// address is in this file; - reads standard input',
+    )
+    .option('--postgres-schema <name>', 'the schema in it')
+    .option('--instance <name>', 'this process among gateways on one database')
+    .option('--identity-key <file>', 'the key of the gateways that share the database already')
     .addHelpText('after', '\nExample: weir init gateway --dir gateway --port 8470')
     .action(async (options: GatewayInit) => {
       const { dir, host, port, tlsCert, tlsKey } = options;
@@ -38,6 +51,7 @@ export function initCommands(program: Command): void {
         ...(tlsCert === undefined || tlsKey === undefined
           ? {}
           : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
+        ...postgresOf(options),
       });
       process.stdout.write(
         `gateway made in ${dir}\nfingerprint ${fingerprint}\n` +
@@ -80,7 +94,7 @@ function initDomainCommand(init: Command): void {
         party: options.party,
         name: namesOf(options),
         gatewayUrl: options.gateway,
-        token: readToken(options.tokenFile),
+        token: readSecret('--token-file', options.tokenFile),
         datasets: [],
         ...(options.ca === undefined ? {} : { caFile: options.ca }),
         ...(options.gatewayFingerprint === undefined
@@ -97,12 +111,33 @@ function initDomainCommand(init: Command): void {
 }
 
 /** From a file, never from the command line, which every process of the machine can see. */
-function readToken(file: string): string {
+function readSecret(option: string, file: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8').trim();
   } catch {
-    throw new InputError('parameter-invalid', `--token-file ${file} cannot be read.`);
+    throw new InputError('parameter-invalid', `${option} ${file} cannot be read.`);
   }
+}
+
+/** @throws InputError `parameter-invalid` where an option of a shared store comes without one. */
+function postgresOf(options: GatewayInit): { postgres?: PostgresPlace } {
+  const { postgresUrlFile, postgresSchema, instance, identityKey } = options;
+  if (postgresUrlFile !== undefined) {
+    return {
+      postgres: {
+        url: readSecret('--postgres-url-file', postgresUrlFile),
+        ...(postgresSchema === undefined ? {} : { schema: postgresSchema }),
+        ...(instance === undefined ? {} : { instance }),
+        ...(identityKey === undefined ? {} : { identityKeyFile: identityKey }),
+      },
+    };
+  }
+  if (postgresSchema === undefined && instance === undefined && identityKey === undefined)
+    return {};
+  throw new InputError(
+    'parameter-invalid',
+    '--postgres-schema, --instance and --identity-key go with --postgres-url-file.',
+  );
 }
 
 interface GatewayInit {
@@ -111,6 +146,10 @@ interface GatewayInit {
   readonly port: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly postgresUrlFile?: string;
+  readonly postgresSchema?: string;
+  readonly instance?: string;
+  readonly identityKey?: string;
 }
 
 function partyOptions(command: Command): Command {

@@ -47,7 +47,12 @@ export async function startProgram(
   args: readonly string[],
   logFile: string,
   /** Options of Node itself, and where the program's temporary files go. */
-  host: { readonly execArgv?: readonly string[]; readonly temporary?: string } = {},
+  host: {
+    readonly execArgv?: readonly string[];
+    readonly temporary?: string;
+    /** Kills the program as long as it is not ready. */
+    readonly signal?: AbortSignal;
+  } = {},
 ): Promise<Program> {
   requireBuild();
   const output = openSync(logFile, 'a', 0o600);
@@ -59,10 +64,13 @@ export async function startProgram(
     env: host.temporary === undefined ? env : { ...env, TMPDIR: host.temporary },
   });
   closeSync(output);
+  const kill = (): void => void child.kill('SIGKILL');
+  host.signal?.addEventListener('abort', kill, { once: true });
   const ended = new Promise<Ended>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));
   });
   const facts = await readiness(name, child, ended, logFile);
+  host.signal?.removeEventListener('abort', kill);
   return {
     name,
     pid: child.pid ?? -1,

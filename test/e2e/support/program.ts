@@ -13,6 +13,7 @@ import { openGateway } from '../../../src/gateway/gateway-process.ts';
 import { type Clock, systemClock } from '../../../src/system/clock.ts';
 import { createLog } from '../../../src/system/log.ts';
 import { systemRandom } from '../../../src/system/random.ts';
+import { openLateState } from './late-state.ts';
 import { leakAtStep, type Leak, type LeakChannel, leaking } from './leaks.ts';
 
 /** What a test tells the program; each is answered with `done`. */
@@ -101,7 +102,7 @@ async function run(role: string, directory: string, port: number): Promise<void>
   };
   const common = { directory, clock, random: systemRandom, step: leakingStep };
   const computations = COMPUTATIONS.map((one) => leaking(one, takeLeak));
-  if (role === 'gateway') {
+  if (role === 'gateway' || role === 'late-gateway') {
     const stored = readConfig(directory, GatewayConfigSchema);
     const config = { ...stored, listen: { ...stored.listen, port } };
     const gateway = await openGateway({
@@ -110,6 +111,7 @@ async function run(role: string, directory: string, port: number): Promise<void>
       log,
       version: 'test',
       computations,
+      ...(role === 'gateway' ? {} : { openState: openLateState }),
     });
     stopOnSignals(() => gateway.close());
     tellReady({ url: gateway.url });

@@ -10,7 +10,13 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import type { DatasetRegistration } from '../../../src/catalog/dataset.ts';
 import { Analyst, type StatedTerms, tokenFileOf } from '../../../src/cli/analyst.ts';
 import { writePrivateFile } from '../../../src/cli/directories.ts';
-import { initAnalyst, initDomain, initGateway, operatorTokenFile } from '../../../src/cli/init.ts';
+import {
+  initAnalyst,
+  initDomain,
+  initGateway,
+  operatorTokenFile,
+  type PostgresPlace,
+} from '../../../src/cli/init.ts';
 import { type AnalystKeys, type PreparedRun, prepareRun } from '../../../src/client/analyst.ts';
 import { WeirClient } from '../../../src/client/weir-client.ts';
 import type { ContractBody } from '../../../src/contracts/api.ts';
@@ -46,6 +52,13 @@ export interface WeirOptions {
   readonly holders: readonly Holder[];
   /** Programs that can be held and killed at a step, instead of `weir` itself. */
   readonly controlled?: boolean;
+  /** Where the gateway keeps its state, unless it is the embedded store. */
+  readonly postgres?: PostgresPlace;
+  /**
+   * The control of the crash tests: a gateway that acknowledges what its file does not have yet.
+   * Goes with `controlled`.
+   */
+  readonly lateStore?: boolean;
   /** Puts something between the gateway's port and everybody who dials it; answers its port. */
   readonly through?: (port: number) => Promise<number>;
 }
@@ -53,6 +66,12 @@ export interface WeirOptions {
 /** Where a program's temporary files and crash reports go. */
 export function temporaryOf(directory: string, name: string): string {
   return join(directory, 'tmp', name);
+}
+
+/** An analyst with its keys. */
+export interface TestAnalyst {
+  readonly analyst: Analyst;
+  readonly keys: AnalystKeys;
 }
 
 /** Owns the processes and the directory. */
@@ -77,12 +96,7 @@ export class TestWeir {
     this.#programs = programs;
     this.url = String(this.gateway.facts['url']);
     this.operator = operator;
-    const analyst = join(directory, 'analyst');
-    this.analyst = new Analyst(analyst);
-    this.keys = {
-      signing: readKeyFile(join(analyst, 'keys', 'identity.key'), 'ed25519'),
-      encryption: readKeyFile(join(analyst, 'keys', 'encryption.key'), 'x25519'),
-    };
+    ({ analyst: this.analyst, keys: this.keys } = openAnalyst(directory, 'analyst'));
     this.parties = options.holders.map((holder) => holder.party);
   }
 
@@ -118,6 +132,17 @@ export class TestWeir {
     if (started) throw new Error(`the gateway started without the step ${step}`);
   }
 
+  /** Starts the gateway anew only for it to be killed so soon, whatever it is at. */
+  async killWhileStarting(afterMs: number): Promise<void> {
+    const port = Number(new URL(this.url).port);
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), afterMs);
+    const starting = launch(this.directory, 'gateway', port, this.#options, [], stop.signal);
+    const started = await starting.catch(() => undefined);
+    clearTimeout(timer);
+    await started?.kill();
+  }
+
   /** Every holder (or those named) is linked, and what it publishes has arrived. */
   async linked(parties: readonly string[] = this.parties): Promise<void> {
     await eventually('all domains are linked', async () => {
@@ -132,24 +157,35 @@ export class TestWeir {
     });
   }
 
+  /** One analyst more, whom the caller closes. */
+  async addAnalyst(party: string): Promise<TestAnalyst> {
+    await setUpAnalyst(this.directory, this.url, this.operator, party);
+    return openAnalyst(this.directory, party);
+  }
+
   /** A contract for the plan that everybody has signed; `changes` are made to the draft. */
   async agree(
     plan: Plan,
     stated: Partial<StatedTerms> = {},
     changes: Partial<Contract> = {},
+    analyst: Analyst = this.analyst,
   ): Promise<ContractBody> {
     const title = { zh: '测试', en: 'Test' };
-    const contract = { ...(await this.analyst.draft(plan, { title, ...stated })), ...changes };
-    await this.analyst.propose(contract);
+    const contract = { ...(await analyst.draft(plan, { title, ...stated })), ...changes };
+    await analyst.propose(contract);
     const hash = contractHash(contract);
     await Promise.all(this.parties.map((party) => this.officer(party).sign(contract.id, { hash })));
-    return this.analyst.untilActive(contract.id, () => undefined);
+    return analyst.untilActive(contract.id, () => undefined);
   }
 
   /** A fresh signed request with its idempotency key. */
-  prepare(contract: ContractBody, args: Arguments = {}): PreparedRun {
+  prepare(
+    contract: ContractBody,
+    args: Arguments = {},
+    keys: AnalystKeys = this.keys,
+  ): PreparedRun {
     const at = { nowMs: systemClock.now() };
-    return prepareRun(contract.contract, args, this.keys, at, systemRandom);
+    return prepareRun(contract.contract, args, keys, at, systemRandom);
   }
 
   /** Ends everything and removes the directory. */
@@ -181,7 +217,13 @@ async function startAll(
   programs: Map<string, Program>,
 ): Promise<TestWeir> {
   const gatewayDirectory = join(directory, 'gateway');
-  await initGateway({ directory: gatewayDirectory, host: '127.0.0.1', port: 0 });
+  const { postgres } = options;
+  await initGateway({
+    directory: gatewayDirectory,
+    host: '127.0.0.1',
+    port: 0,
+    ...(postgres === undefined ? {} : { postgres }),
+  });
   const gateway = await launch(directory, 'gateway', 0, options);
   programs.set('gateway', gateway);
   const own = new URL(String(gateway.facts['url']));
@@ -195,7 +237,7 @@ async function startAll(
       programs.set(holder.party, await launch(directory, holder.party, 0, options));
     }),
   );
-  await setUpAnalyst(directory, url, operator);
+  await setUpAnalyst(directory, url, operator, 'analyst');
   const weir = new TestWeir(directory, options, programs, operator);
   await pinEachOther(weir);
   await weir.linked();
@@ -208,6 +250,7 @@ function launch(
   port: number,
   options: WeirOptions,
   further: readonly string[] = [],
+  signal?: AbortSignal,
 ): Promise<Program> {
   const own = join(directory, name);
   const log = join(directory, `${name}.log`);
@@ -220,9 +263,11 @@ function launch(
       '--report-on-fatalerror',
       `--report-directory=${temporary}`,
     ];
-    return startProgram(name, CONTROLLED, [role, own, String(port), ...further], log, {
+    const played = role === 'gateway' && options.lateStore === true ? 'late-gateway' : role;
+    return startProgram(name, CONTROLLED, [played, own, String(port), ...further], log, {
       execArgv,
       temporary,
+      ...(signal === undefined ? {} : { signal }),
     });
   }
   const args = role === 'gateway' ? ['--port', String(port)] : [];
@@ -286,9 +331,14 @@ async function pinEachOther(weir: TestWeir): Promise<void> {
   }
 }
 
-async function setUpAnalyst(directory: string, url: string, operator: WeirClient): Promise<void> {
-  const own = join(directory, 'analyst');
-  const party = PartyIdSchema.parse('analyst');
+async function setUpAnalyst(
+  directory: string,
+  url: string,
+  operator: WeirClient,
+  id: string,
+): Promise<void> {
+  const own = join(directory, id);
+  const party = PartyIdSchema.parse(id);
   const name = { zh: '分析方', en: 'Analyst' };
   await initAnalyst({ directory: own, party, name, gatewayUrl: url });
   const token = await operator.createToken({
@@ -298,6 +348,15 @@ async function setUpAnalyst(directory: string, url: string, operator: WeirClient
     ttlS: 30 * 86_400,
   });
   writePrivateFile(tokenFileOf(own), `${token.token}\n`);
+}
+
+function openAnalyst(directory: string, party: string): TestAnalyst {
+  const own = join(directory, party);
+  const keys = {
+    signing: readKeyFile(join(own, 'keys', 'identity.key'), 'ed25519'),
+    encryption: readKeyFile(join(own, 'keys', 'encryption.key'), 'x25519'),
+  };
+  return { analyst: new Analyst(own), keys };
 }
 
 async function stopAll(programs: ReadonlyMap<string, Program>): Promise<void> {
