@@ -26,6 +26,7 @@ import {
 import { verifySecurity } from '../protocols/common/bgv-security.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { ciphertextPrefix, secretKeyPrefix } from './seal-format.ts';
+import { wipeableMemory } from './seal-memory.ts';
 
 const CONTEXTS_MAX = 8;
 const SIGN_BIT = -0x8000_0000;
@@ -33,9 +34,17 @@ const SIGN_BIT = -0x8000_0000;
 /**
  * Loads one instance of the library, 1.3 MB of WASM with a memory of its own.
  * @param options - the loader's own; tests watch the instance's memory through them.
+ * @throws ProtocolError `encoding-failed` where there is no memory for it, say.
  */
 export async function loadSeal(options: InitializeOptions = {}): Promise<SealInstance> {
-  return new SealInstance(await initializeSeal(options));
+  const memory = wipeableMemory();
+  try {
+    const seal = await initializeSeal({ ...memory.options, ...options });
+    return new SealInstance(seal, () => memory.wipe());
+  } catch {
+    // What the loader throws is no Error of ours, and of no use to anybody.
+    throw new ProtocolError('encoding-failed', 'the native library cannot be loaded');
+  }
 }
 
 /**
@@ -44,17 +53,27 @@ export async function loadSeal(options: InitializeOptions = {}): Promise<SealIns
  */
 export class SealInstance implements HePrimitive {
   readonly #seal: MainModule;
+  readonly #wipeMemory: () => void;
   readonly #contexts = new Map<string, SEALContext>();
   #broken = false;
   #side: 'secret' | 'public' | undefined;
 
-  constructor(seal: MainModule) {
+  /** @param wipeMemory - overwrites the instance's linear memory. */
+  constructor(seal: MainModule, wipeMemory: () => void) {
     this.#seal = seal;
+    this.#wipeMemory = wipeMemory;
   }
 
   /** True after a throw: drop the instance, its WASM memory goes with it. */
   isBroken(): boolean {
     return this.#broken;
+  }
+
+  /** Ends the instance and overwrites its memory, where the library left what it freed. */
+  wipe(): void {
+    this.#broken = true;
+    this.#contexts.clear();
+    this.#wipeMemory();
   }
 
   generateSecretKey(parameters: BgvParameters): BgvSecretKey {

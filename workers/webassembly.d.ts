@@ -4,6 +4,7 @@ export {};
 declare global {
   namespace WebAssembly {
     type Exports = Readonly<Record<string, unknown>>;
+    type Imports = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
     class Memory {
       constructor(descriptor: { readonly initial: number; readonly maximum?: number });
       readonly buffer: ArrayBuffer;
@@ -13,7 +14,7 @@ declare global {
       constructor(bytes: Uint8Array);
     }
     class Instance {
-      constructor(module: Module, imports: { readonly env: Readonly<Record<string, Memory>> });
+      constructor(module: Module, imports: Imports);
       readonly exports: Exports;
     }
     function validate(bytes: Uint8Array): boolean;

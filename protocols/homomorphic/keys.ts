@@ -1,16 +1,17 @@
 /**
  * The recipient's key pair as bytes: the public bundle that travels to the holders, and the secret
- * key as it may lie on disk, encrypted under a passphrase.
+ * key as it may lie on disk, encrypted under a passphrase. Sealed sums and secret weights have a
+ * kind each, of other parameters.
  *
- * Public bundle: `WEIRHEP1`, the number of residues (4 bytes), 4 zero bytes, then per residue the
- * identifier of its parameters and its public key. Secret file: `WEIRHES1`, log2 N, r, p and a zero
+ * Public bundle: `WEIRHEP1` (`WEIRHWP1` for weights), the number of residues (4 bytes), 4 zero bytes, then per residue the
+ * identifier of its parameters and its public key. Secret file: `WEIRHES1` (`WEIRHWS1`), log2 N, r, p and a zero
  * byte, a 16-byte salt, a 12-byte nonce (all of it authenticated), then AES-256-GCM of the public
  * bundle's SHA-256 and the secret key's residues.
  */
 import { gcm } from '@noble/ciphers/aes.js';
 import { scrypt } from '@noble/hashes/scrypt.js';
 import { sha256 } from '@noble/hashes/sha2.js';
-import type { BgvPublicKey, BgvSecretKey, HePrimitive } from '../common/bgv.ts';
+import type { BgvParameters, BgvPublicKey, BgvSecretKey, HePrimitive } from '../common/bgv.ts';
 import {
   checkPublicKey,
   checkSecretKey,
@@ -22,15 +23,40 @@ import {
 import { concatBytes, equalBytes, viewOf } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import { RESIDUES_MAX, sealedSumParameters } from './params.ts';
+import { WEIGHTS_PLAIN_MODULI, weightsParameters } from './weights-params.ts';
 
-const PUBLIC_MAGIC = new TextEncoder().encode('WEIRHEP1');
-const SECRET_MAGIC = new TextEncoder().encode('WEIRHES1');
+/** What a key pair is for. */
+export interface KeyKind {
+  /** Eight bytes each. */
+  readonly publicMagic: string;
+  readonly secretMagic: string;
+  readonly residuesMax: number;
+  parameters(residue: number): BgvParameters;
+}
+
+/** Opens sealed sums. */
+export const SEALING_KEYS: KeyKind = {
+  publicMagic: 'WEIRHEP1',
+  secretMagic: 'WEIRHES1',
+  residuesMax: RESIDUES_MAX,
+  parameters: sealedSumParameters,
+};
+
+/** Encrypts secret weights and opens weighted sums. */
+export const WEIGHING_KEYS: KeyKind = {
+  publicMagic: 'WEIRHWP1',
+  secretMagic: 'WEIRHWS1',
+  residuesMax: WEIGHTS_PLAIN_MODULI.length,
+  parameters: weightsParameters,
+};
+
+const MAGIC_BYTES = 8;
 const PUBLIC_HEADER_BYTES = 16;
 const SALT_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const HASH_BYTES = 32;
-const COST_AT = SECRET_MAGIC.length;
+const COST_AT = MAGIC_BYTES;
 const SALT_AT = COST_AT + 4;
 const SECRET_HEADER_BYTES = SALT_AT + SALT_BYTES + NONCE_BYTES;
 const BLOCK_SIZE = 8;
@@ -60,21 +86,28 @@ export interface SealingKeys {
  * public key is one more ring-LWE sample of it with its own uniform a.
  * @throws ProtocolError `parameter-invalid`
  */
-export function generateSealingKeys(he: HePrimitive, residues: number = RESIDUES_MAX): SealingKeys {
-  const secretKey = he.generateSecretKey(sealedSumParameters(0));
+export function generateSealingKeys(
+  he: HePrimitive,
+  residues: number = RESIDUES_MAX,
+  kind: KeyKind = SEALING_KEYS,
+): SealingKeys {
+  const secretKey = he.generateSecretKey(kind.parameters(0));
   const publicKeys = Array.from({ length: residues }, (_, residue) =>
-    he.generatePublicKey(sealedSumParameters(residue), secretKey),
+    he.generatePublicKey(kind.parameters(residue), secretKey),
   );
   return { publicKeys, secretKey };
 }
 
-/** 64 KiB a residue. Its SHA-256, `publicBundleHash`, is what a contract names. */
-export function encodePublicBundle(publicKeys: readonly BgvPublicKey[]): Uint8Array {
+/** 64 KiB a residue, of weights 640 KiB. */
+export function encodePublicBundle(
+  publicKeys: readonly BgvPublicKey[],
+  kind: KeyKind = SEALING_KEYS,
+): Uint8Array {
   const header = new Uint8Array(PUBLIC_HEADER_BYTES);
-  header.set(PUBLIC_MAGIC);
-  viewOf(header).setUint32(PUBLIC_MAGIC.length, publicKeys.length, true);
+  header.set(new TextEncoder().encode(kind.publicMagic));
+  viewOf(header).setUint32(MAGIC_BYTES, publicKeys.length, true);
   const parts = publicKeys.flatMap((key, residue) => [
-    parametersId(sealedSumParameters(residue), 'key'),
+    parametersId(kind.parameters(residue), 'key'),
     key,
   ]);
   return concatBytes([header, ...parts]);
@@ -85,24 +118,27 @@ export function encodePublicBundle(publicKeys: readonly BgvPublicKey[]): Uint8Ar
  * @throws ProtocolError `message-malformed` for other parameters, another length, residues out of
  * range or a zero polynomial.
  */
-export function parsePublicBundle(bytes: Uint8Array): readonly BgvPublicKey[] {
-  const parameters = sealedSumParameters(0);
+export function parsePublicBundle(
+  bytes: Uint8Array,
+  kind: KeyKind = SEALING_KEYS,
+): readonly BgvPublicKey[] {
+  const parameters = kind.parameters(0);
   const entryBytes = PARAMETERS_ID_BYTES + publicKeySizeBytes(parameters);
   const count = (bytes.length - PUBLIC_HEADER_BYTES) / entryBytes;
-  if (!Number.isInteger(count) || count < 1 || count > RESIDUES_MAX)
+  if (!Number.isInteger(count) || count < 1 || count > kind.residuesMax)
     throw new ProtocolError('message-malformed', `${bytes.length} bytes are no public bundle`);
-  const header = encodePublicBundle([]);
-  viewOf(header).setUint32(PUBLIC_MAGIC.length, count, true);
+  const header = encodePublicBundle([], kind);
+  viewOf(header).setUint32(MAGIC_BYTES, count, true);
   if (!equalBytes(bytes.subarray(0, PUBLIC_HEADER_BYTES), header))
     throw new ProtocolError('message-malformed', 'not a public bundle');
   return Array.from({ length: count }, (_, residue) => {
     const at = PUBLIC_HEADER_BYTES + residue * entryBytes;
     const keyAt = at + PARAMETERS_ID_BYTES;
-    const expected = parametersId(sealedSumParameters(residue), 'key');
+    const expected = parametersId(kind.parameters(residue), 'key');
     if (!equalBytes(bytes.subarray(at, keyAt), expected))
       throw new ProtocolError('message-malformed', `key ${residue} is of other parameters`);
     const key = new Uint8Array(bytes.subarray(keyAt, at + entryBytes));
-    return checkPublicKey(sealedSumParameters(residue), key);
+    return checkPublicKey(kind.parameters(residue), key);
   });
 }
 
@@ -125,6 +161,7 @@ export function encodeSecretKey(
   randomBytes: Uint8Array,
   logCost: number = SCRYPT_LOG_COST,
   stretch: Stretch = nobleStretch,
+  kind: KeyKind = SEALING_KEYS,
 ): Uint8Array {
   if (passphrase.length < PASSPHRASE_LENGTH_MIN)
     throw new ProtocolError(
@@ -134,13 +171,13 @@ export function encodeSecretKey(
   if (randomBytes.length !== SALT_BYTES + NONCE_BYTES)
     throw new ProtocolError('length-wrong', 'salt and nonce take 28 bytes');
   const header = concatBytes([
-    SECRET_MAGIC,
+    new TextEncoder().encode(kind.secretMagic),
     Uint8Array.of(logCost, BLOCK_SIZE, PARALLELISM, 0),
     randomBytes,
   ]);
   const wrappingKey = wrappingKeyOf(passphrase, header, stretch);
   const content = concatBytes([
-    publicBundleHash(encodePublicBundle(keys.publicKeys)),
+    publicBundleHash(encodePublicBundle(keys.publicKeys, kind)),
     keys.secretKey,
   ]);
   try {
@@ -160,14 +197,15 @@ export function parseSecretKey(
   file: Uint8Array,
   passphrase: string,
   stretch: Stretch = nobleStretch,
+  kind: KeyKind = SEALING_KEYS,
 ): { readonly secretKey: BgvSecretKey; readonly bundleHash: Uint8Array } {
-  const parameters = sealedSumParameters(0);
+  const parameters = kind.parameters(0);
   const header = file.subarray(0, SECRET_HEADER_BYTES);
   const expected = SECRET_HEADER_BYTES + HASH_BYTES + secretKeySizeBytes(parameters) + TAG_BYTES;
   const logCost = header[COST_AT] ?? 0;
   if (
     file.length !== expected ||
-    !equalBytes(header.subarray(0, COST_AT), SECRET_MAGIC) ||
+    !equalBytes(header.subarray(0, COST_AT), new TextEncoder().encode(kind.secretMagic)) ||
     header[COST_AT + 1] !== BLOCK_SIZE ||
     header[COST_AT + 2] !== PARALLELISM ||
     header[COST_AT + 3] !== 0 ||

@@ -197,7 +197,8 @@ export class Analyst {
         requestHash: run.receipt.receipt.requestHash,
         recipient: this.#keys.encryption,
         sealingKey,
-        openFrames: (task) => pool.run('homomorphic', 'openFramesTask', task),
+        openFrames: (task) =>
+          pool.run('homomorphic', 'openFramesTask', task, { transfer: [task.secretKey.buffer] }),
       });
     } finally {
       await pool.close();

@@ -55,7 +55,11 @@ export async function makeSealingKey(directory: string, passphrase: string): Pro
     const keys = await pool.run<SealingKeys>('homomorphic', 'generateKeysTask', {
       residues: RESIDUES_MAX,
     });
-    createSealingKey(sealingDirectory(directory), keys, passphrase, systemRandom);
+    try {
+      createSealingKey(sealingDirectory(directory), keys, passphrase, systemRandom);
+    } finally {
+      keys.secretKey.fill(0);
+    }
   } finally {
     await pool.close();
   }
@@ -83,7 +87,19 @@ export async function openedRun(
   if (!isSealedRelease(release) && !isSealedMatch(release)) return run;
   const { columns, rows, ...cells } = isSealedMatch(release)
     ? await analyst.openMatch(contract, run)
-    : await analyst.openSealed(contract, run, key());
+    : await withKey(key(), (own) => analyst.openSealed(contract, run, own));
   const opened = { columns: [...columns], rows: rows.map((row) => [...row]), ...cells };
   return { ...run, result: { ...run.result, release: opened } };
+}
+
+/** The key's secret half is overwritten in the end, whatever happens. */
+async function withKey<Answer>(
+  key: SealingKey,
+  work: (key: SealingKey) => Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await work(key);
+  } finally {
+    key.secretKey.fill(0);
+  }
 }

@@ -31,7 +31,7 @@ export interface Opener {
   readonly recipient: KeyPair;
   /** The secret half of the contract's sealing key. */
   readonly sealingKey: SealingKey;
-  /** Runs `openFramesTask` of `workers/homomorphic` in a thread of this process. */
+  /** Moves the task's key to a thread of this process, and runs `openFramesTask` there. */
   readonly openFrames: (task: OpenFramesArgument) => Promise<readonly Uint8Array[]>;
 }
 
@@ -152,7 +152,7 @@ async function openTotals(
   opener: Opener,
 ): Promise<readonly Uint8Array[]> {
   const opened = await opener.openFrames({
-    secretKey: opener.sealingKey.secretKey,
+    secretKey: new Uint8Array(opener.sealingKey.secretKey),
     frames: inputs,
   });
   const totals = shape.vectors.map(({ cells, laneBytes }) => new Uint8Array(cells * laneBytes));

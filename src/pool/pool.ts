@@ -1,7 +1,7 @@
 /** Seam: bulk work on other threads. Only this folder names Piscina and worker URLs. */
 
 /** One entry per file in `workers/`; the task's argument and answer types live there. */
-export type WorkerFile = 'homomorphic' | 'psi' | 'psi-sum' | 'secure-sum';
+export type WorkerFile = 'homomorphic' | 'psi' | 'psi-sum' | 'secure-sum' | 'weights';
 
 export interface Pool {
   /**

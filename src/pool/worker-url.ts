@@ -14,6 +14,7 @@ const WORKERS = {
   psi: '../../workers/psi',
   'psi-sum': '../../workers/psi-sum',
   'secure-sum': '../../workers/secure-sum',
+  weights: '../../workers/weights',
 } as const;
 
 export type WorkerName = keyof typeof WORKERS;

@@ -1,11 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { BgvPublicKey } from '../../protocols/common/bgv.ts';
+import type { BgvEncryptor } from '../../protocols/common/bgv.ts';
+import { ProtocolError } from '../../protocols/common/protocol-error.ts';
 import { generateSealingKeys, type SealingKeys } from '../../protocols/homomorphic/keys.ts';
 import { DEGREE, PLAIN_MODULI, sealedSumParameters } from '../../protocols/homomorphic/params.ts';
-import { SealingThread } from '../../workers/homomorphic.ts';
 import { loadSeal } from '../../workers/seal-instance.ts';
+import { PublicSide } from '../../workers/seal-threads.ts';
 import { bareContext, bareSeal as seal } from '../support/bare-seal.ts';
+import { memoryWatch } from '../support/seal-memory.ts';
 
 const parameters = sealedSumParameters(0);
 let keys: SealingKeys;
@@ -62,60 +63,69 @@ describe('the native instance', () => {
   });
 
   it('is dropped after a throw, and the thread goes on with a new one', async () => {
-    const thread = new SealingThread();
+    const thread = new PublicSide();
     const target = new Uint8Array(65_536);
     const slots = new BigUint64Array(DEGREE);
-    const first = await thread.encryptor(0, keys.publicKeys[0]!);
+    const encryptor = (): Promise<BgvEncryptor> =>
+      thread.run((tools) => tools.encryptor(parameters, keys.publicKeys[0]!));
+    const first = await encryptor();
     first.encrypt(slots, target);
-    expect(await thread.encryptor(0, keys.publicKeys[0]!)).toBe(first);
+    expect(await encryptor()).toBe(first);
     // A deleted object is the surest native fault.
     first[Symbol.dispose]();
     const failed = expect.objectContaining({ code: 'encoding-failed' });
     expect(() => first.encrypt(slots, target)).toThrow(failed);
-    expect(thread.isBroken()).toBe(true);
     expect(() => first.encrypt(slots, target)).toThrow(failed);
-    const second = await thread.encryptor(0, keys.publicKeys[0]!);
+    const second = await encryptor();
     expect(second).not.toBe(first);
     second.encrypt(slots, target);
-    expect(thread.isBroken()).toBe(false);
   });
 
-  it('is replaced within a task, which is tried once more', async () => {
-    const thread = new SealingThread();
-    const bounds = { minimum: 0n, maximum: 9n, addends: 2 };
-    const vector = { vector: 0, cells: 1, laneBytes: 8 as const, ...bounds };
-    const task = {
-      place: { vector, residue: 0, frame: 0 },
-      lanes: new Uint8Array(8),
-      peers: [{ sign: 1 as const, secret: new Uint8Array(32) }],
-      tagKey: new Uint8Array(32),
-      isFirst: true,
-      descriptorHash: new Uint8Array(32),
-      publicKey: keys.publicKeys[0]!,
+  it('is replaced within a task, which is tried once more and not again', async () => {
+    let loaded = 0;
+    const thread = new PublicSide(() => {
+      loaded += 1;
+      return loadSeal();
+    });
+    const task = (faults: number): Promise<number> => {
+      let attempts = 0;
+      return thread.run((tools) => {
+        const encryptor = tools.encryptor(parameters, keys.publicKeys[0]!);
+        attempts += 1;
+        if (attempts <= faults) encryptor[Symbol.dispose]();
+        encryptor.encrypt(new BigUint64Array(DEGREE), new Uint8Array(65_536));
+        return attempts;
+      });
     };
-    const first = await thread.encryptor(0, keys.publicKeys[0]!);
-    first[Symbol.dispose]();
-    const frame = await thread.seal(task);
-    expect(frame.length).toBe(64 + 65_536);
-    expect(await thread.encryptor(0, keys.publicKeys[0]!)).not.toBe(first);
+    expect(await task(0)).toBe(1);
+    expect(loaded).toBe(1);
+    expect(await task(1)).toBe(2);
+    expect(loaded).toBe(2);
+    await expect(task(2)).rejects.toThrow(expect.objectContaining({ code: 'encoding-failed' }));
+    expect(loaded).toBe(3);
     // A refusal of the task itself is no fault of the instance and is not tried again.
-    const short = thread.seal({ ...task, lanes: new Uint8Array(7) });
-    await expect(short).rejects.toThrow(expect.objectContaining({ code: 'length-wrong' }));
-    expect(thread.isBroken()).toBe(false);
+    let attempts = 0;
+    const refused = thread.run(() => {
+      attempts += 1;
+      throw new ProtocolError('length-wrong', 'refused');
+    });
+    await expect(refused).rejects.toThrow(expect.objectContaining({ code: 'length-wrong' }));
+    expect(attempts).toBe(1);
   });
 
   it('refuses a hostile public key before it is loaded', async () => {
-    const thread = new SealingThread();
+    const thread = new PublicSide();
     const good = keys.publicKeys[0]!;
     const malformed = expect.objectContaining({ code: 'message-malformed' });
     const zero = good.slice();
     zero.fill(0, zero.length / 2);
     const high = good.slice();
     high.fill(0xff, 0, 8);
+    const used = (key: Uint8Array): Promise<unknown> =>
+      thread.run((tools) => tools.encryptor(parameters, key));
     for (const bad of [good.subarray(0, -8), Buffer.concat([good, good]), zero, high])
-      await expect(thread.encryptor(0, bad as BgvPublicKey)).rejects.toThrow(malformed);
-    expect(thread.isBroken()).toBe(false);
-    await thread.encryptor(0, good);
+      await expect(used(bad)).rejects.toThrow(malformed);
+    await used(good);
   });
 
   it('runs out of memory as a typed fault that takes only the instance with it', async () => {
@@ -153,32 +163,3 @@ describe('the native instance', () => {
     expect(watch.sizeBytes()).toBeGreaterThan(settled);
   });
 });
-
-interface Watch {
-  readonly instantiate: (imports: unknown, receive: (instance: unknown) => void) => object;
-  sizeBytes(): number;
-  forbidGrowth(): void;
-}
-
-/** The instance's linear memory, seen through the loader's hook. */
-function memoryWatch(): Watch {
-  let memory: { readonly buffer: ArrayBuffer; grow(pages: number): number } | undefined;
-  return {
-    instantiate: (imports, receive) => {
-      const url = new URL('./seal_throws.wasm', import.meta.resolve('node-seal'));
-      const module = new WebAssembly.Module(new Uint8Array(readFileSync(url)));
-      const instance = new WebAssembly.Instance(module, imports as never);
-      const exported = Object.values(instance.exports);
-      memory = exported.find((item) => item instanceof WebAssembly.Memory) as typeof memory;
-      receive(instance);
-      return instance.exports;
-    },
-    sizeBytes: () => memory?.buffer.byteLength ?? Number.NaN,
-    forbidGrowth: () => {
-      if (memory === undefined) throw new Error('no memory to watch');
-      memory.grow = () => {
-        throw new RangeError('memory may not grow');
-      };
-    },
-  };
-}

@@ -13,8 +13,8 @@ import type { Pool } from '../../src/pool/pool.ts';
 import { decodeBase64url, encodeBase64url } from '../../src/system/base64url.ts';
 import { eddsaSuite } from '../../src/system/signature-suite.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { sealFrame } from '../../protocols/homomorphic/party.ts';
-import { lanesOfFrame } from '../../protocols/homomorphic/party.ts';
+import { ProtocolError } from '../../protocols/common/protocol-error.ts';
+import { lanesOfFrame, sealFrame } from '../../protocols/homomorphic/party.ts';
 import { sealedSumParameters } from '../../protocols/homomorphic/params.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
 import { loadSeal } from '../../workers/seal-instance.ts';
@@ -59,6 +59,20 @@ describe('a sealed sum run', () => {
     );
     expect(opened).toEqual(plain.release.value);
     expect(opened.releasedCells).toBeGreaterThan(3);
+  });
+
+  it('ends without a result, typed, where a thread’s library failed twice', async () => {
+    const fault = new ProtocolError('encoding-failed', 'encryption failed');
+    const faulty: Pool = {
+      ...pool,
+      run: (file, task, ...rest) =>
+        task === 'sealFrameTask' ? Promise.reject(fault) : pool.run(file, task, ...rest),
+    };
+    const outcome = await runSealed(FIXED_CASE, prepareSealed(FIXED_CASE, recipient), faulty);
+    expect(outcome.domains.every(({ status }) => status === 'rejected')).toBe(true);
+    expect(outcome.domains).toContainEqual(
+      expect.objectContaining({ reason: expect.objectContaining({ code: 'domain-failed' }) }),
+    );
   });
 
   it('withholds what the counting round suppresses: withheld cells are zeros inside the encryption', async () => {

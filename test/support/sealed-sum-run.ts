@@ -149,6 +149,7 @@ export function openWith(
     requestHash: prepared.descriptor.requestHash,
     recipient: recipient.keys,
     sealingKey: recipient.sealingKey,
-    openFrames: (task: OpenFramesArgument) => pool.run('homomorphic', 'openFramesTask', task),
+    openFrames: (task: OpenFramesArgument) =>
+      pool.run('homomorphic', 'openFramesTask', task, { transfer: [task.secretKey.buffer] }),
   });
 }
