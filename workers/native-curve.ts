@@ -45,7 +45,7 @@ export function openCurve(sodium: Sodium | undefined): CurvePrimitive {
   // No relaxed SIMD on this machine: the same answers, slowly.
   if (!WebAssembly.validate(bytes)) return { ...nobleCurve, engine: `noble+${engine}`, multiply };
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: {} });
-  return { engine, multiply, ...withKernel(exports as unknown as Kernel) };
+  return { ...nobleCurve, engine, multiply, ...withKernel(exports as unknown as Kernel) };
 }
 
 function withKernel(kernel: Kernel): Pick<CurvePrimitive, 'hashToCurve' | 'requirePoints'> {

@@ -20,6 +20,7 @@ import { counterBlock } from '../protocols/common/noble-primitives.ts';
 import { nativeCurve } from './native-curve.ts';
 import { nativeLanes } from './native-lanes.ts';
 import { nativeGf128, nativeOkvs } from './native-okvs.ts';
+import { nativeVole } from './native-vole.ts';
 
 const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex');
 const SPKI_X25519 = Buffer.from('302a300506032b656e032100', 'hex');
@@ -59,6 +60,7 @@ export const nativePrimitives: Primitives = {
   curve: nativeCurve,
   gf128: nativeGf128,
   okvs: nativeOkvs,
+  vole: nativeVole,
 };
 
 /**

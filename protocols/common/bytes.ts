@@ -38,6 +38,19 @@ export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
   return difference === 0;
 }
 
+/** target ⊕= source, of one length. */
+export function xorInto(target: Uint8Array, source: Uint8Array): void {
+  let at = 0;
+  if ((target.byteOffset | source.byteOffset) % 4 === 0) {
+    const words = target.length >> 2;
+    const to = new Uint32Array(target.buffer, target.byteOffset, words);
+    const from = new Uint32Array(source.buffer, source.byteOffset, words);
+    for (let i = 0; i < words; i++) to[i] = (to[i] ?? 0) ^ (from[i] ?? 0);
+    at = words * 4;
+  }
+  for (; at < target.length; at++) target[at] = (target[at] ?? 0) ^ (source[at] ?? 0);
+}
+
 /**
  * Gives the memory of a buffer back at once; no view of it can be used any more. Only for buffers
  * that nobody else holds: without it, tens of megabytes of used buffers wait for the collector.

@@ -3,6 +3,7 @@
  * about a thousand points a second.
  */
 import { ed25519, ed25519_hasher, x25519 } from '@noble/curves/ed25519.js';
+import { fromRepresentatives, toRepresentatives } from './elligator.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { CurvePrimitive } from './primitives.ts';
 
@@ -52,6 +53,8 @@ export const nobleCurve: CurvePrimitive = {
       }
     }
   },
+  fromRepresentatives,
+  toRepresentatives,
 };
 
 /**

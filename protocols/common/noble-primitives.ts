@@ -7,6 +7,7 @@ import { portableGf128 } from '../psi/vole/gf128.ts';
 import { portableOkvs } from '../psi/vole/portable-okvs.ts';
 import { nobleCurve } from './noble-curve.ts';
 import { portableLanes } from './portable-lanes.ts';
+import { portableVole } from './portable-vole.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { SEGMENT_BYTES_MAX, type KeyStream, type Primitives } from './primitives.ts';
 
@@ -36,6 +37,7 @@ export const noblePrimitives: Primitives = {
   curve: nobleCurve,
   gf128: portableGf128,
   okvs: portableOkvs,
+  vole: portableVole,
 };
 
 /**

@@ -13,6 +13,7 @@ export interface Primitives {
   readonly curve: CurvePrimitive;
   readonly gf128: Gf128Primitive;
   readonly okvs: OkvsPrimitive;
+  readonly vole: VolePrimitive;
 }
 
 export interface HashPrimitive {
@@ -110,6 +111,89 @@ export interface CurvePrimitive {
    * @throws ProtocolError `point-invalid` naming the position of the first that is not.
    */
   requirePoints(points: Uint8Array): void;
+  /**
+   * The u-coordinate that Elligator 2 gives for each 32-byte string, of which the lower 254 bits
+   * count: any string at all is a point of the curve, in all eight cosets of the prime subgroup.
+   * @see RFC 9380 §6.7.1, without its choice of the other coordinate's sign
+   */
+  fromRepresentatives(representatives: Uint8Array): Uint8Array;
+  /**
+   * A string of which each point is the map, after a point of low order was added to it; half of
+   * all points have none. For points of the prime subgroup made with a secret uniform scalar and
+   * tweaks drawn uniformly, the strings found are uniform.
+   *
+   * Secret: which strings were made so and which were just drawn.
+   * @param points - outputs of `multiply` of the prime subgroup.
+   * @param tweaks - a byte a point: bits 0–2 the point of low order, bit 3 the one of two preimages,
+   *   bits 6–7 the bits of the string that do not count.
+   */
+  toRepresentatives(points: Uint8Array, tweaks: Uint8Array): Representatives;
+}
+
+export interface Representatives {
+  /** A byte a point: 1 where it has a representative. */
+  readonly found: Uint8Array;
+  /** 32 bytes a point. */
+  readonly strings: Uint8Array;
+}
+
+/** Bulk work of VOLE: vectors of 16-byte blocks, AES-128 as a public permutation of them. */
+export interface VolePrimitive {
+  /** AES-128 of each block; the key is public, the blocks need not be. */
+  permute(key: Uint8Array, blocks: Uint8Array): Uint8Array;
+  /**
+   * The bit matrix turned: bit i of row j is bit j of column i, bits counted from the lowest.
+   * @param columns - `count` of them, a multiple of 16, one behind the other; rows a multiple of 8.
+   * @returns the rows, count / 8 bytes each.
+   */
+  transpose(columns: Uint8Array, count: number): Uint8Array;
+  /** Room for the trees of one session. Owns memory: `close` it. */
+  openLeaves(shape: LeafShape): LeafStore;
+}
+
+/** `trees` binary trees with 2^`depth` leaves of 16 bytes each, compressed to `size` elements. */
+export interface LeafShape {
+  readonly trees: number;
+  readonly depth: number;
+  readonly size: number;
+  /** Whether a vector of noise, all zero but for a place a tree, is compressed along. */
+  readonly withNoise: boolean;
+}
+
+/** The two public AES keys under which a node has its left and its right child: π(x) ⊕ x. */
+export type TreeKeys = readonly [Uint8Array, Uint8Array];
+
+export interface LeafStore {
+  /**
+   * Grows all trees from their roots.
+   * @param roots - 16 bytes a tree, secret.
+   * @returns `levels`: for each tree and level the sums of the left and of the right nodes, 32
+   *   bytes; `totals`: for each tree the sum of its leaves, 16 bytes.
+   */
+  grow(keys: TreeKeys, roots: Uint8Array): { levels: Uint8Array; totals: Uint8Array };
+  /**
+   * Grows all trees but for the way to one leaf each, which stays zero.
+   * @param places - of the missing leaves, one a tree, secret.
+   * @param sums - for each tree and level the sum of the nodes on the side that the way to the
+   *   missing leaf does not take there, 16 bytes.
+   * @returns for each tree the sum of its other leaves, 16 bytes.
+   */
+  growPunctured(keys: TreeKeys, places: Uint32Array, sums: Uint8Array): Uint8Array;
+  /** Puts a leaf (16 bytes) at a place of a tree and `noise` (16 bytes) at the same place there. */
+  place(tree: number, place: number, leaf: Uint8Array, noise: Uint8Array): void;
+  /**
+   * Compresses what is there with an expand-convolute code; the leaves are gone afterwards.
+   * @param code - segments 0 and 1 of its stream give the convolutions, 2 the expander.
+   */
+  compress(code: CodeStreams): { readonly leaves: Uint8Array; readonly noise: Uint8Array };
+  close(): void;
+}
+
+/** A code as `compress` needs it. */
+export interface CodeStreams {
+  readonly taps: number;
+  readonly regularTaps: number;
+  open(segment: number): KeyStream;
 }
 
 /** Bulk arithmetic on vectors of GF(2^128). @see protocols/psi/vole/gf128.ts */
