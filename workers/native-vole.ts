@@ -2,7 +2,7 @@
  * `VolePrimitive` by the AES of node:crypto and the WASM kernel. Leaves live in a memory of their own
  * for each session, which goes with it.
  */
-import { createCipheriv, type Cipher } from 'node:crypto';
+import { createCipheriv, type Cipheriv } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { xorInto } from '../protocols/common/bytes.ts';
 import { portableVole } from '../protocols/common/portable-vole.ts';
@@ -42,7 +42,6 @@ export const nativeVole: VolePrimitive = voleOf(kernelBytes());
 
 /** The kernel of a module, or the portable code where this engine cannot run it. */
 export function voleOf(bytes: Uint8Array): VolePrimitive {
-  const { permute } = nodeCipher;
   if (!WebAssembly.validate(bytes)) return { ...portableVole, permute };
   const module = new WebAssembly.Module(bytes);
   return {
@@ -58,12 +57,11 @@ export function voleOf(bytes: Uint8Array): VolePrimitive {
   };
 }
 
-const nodeCipher: Pick<VolePrimitive, 'permute'> = {
-  permute(key, blocks) {
-    const cipher = createCipheriv('aes-128-ecb', key, null);
-    return cipher.update(blocks);
-  },
-};
+function permute(key: Uint8Array, blocks: Uint8Array): Uint8Array {
+  const out = createCipheriv('aes-128-ecb', key, null).update(blocks);
+  // A plain array: slices of a Buffer are no copies.
+  return new Uint8Array(out.buffer, out.byteOffset, out.length);
+}
 
 /** Beside this file in the build; from source, in the build's folder. */
 function kernelBytes(): Uint8Array {
@@ -239,7 +237,7 @@ function levelCall(
 }
 
 function permuteInto(
-  cipher: Cipher,
+  cipher: Cipheriv,
   memory: Uint8Array,
   from: number,
   to: number,
@@ -316,7 +314,6 @@ function expand(
   code: CodeStreams,
 ): void {
   const stream = code.open(2);
-  const run = layout.lanes === 1 ? kernel.expandOne : kernel.expandTwo;
   const { taps, regularTaps } = code;
   // A multiple of four outputs takes whole blocks of the stream.
   const step = Math.floor(WORDS_BYTES / (16 * taps)) * 4;
@@ -324,7 +321,9 @@ function expand(
     const now = Math.min(step, shape.size - at);
     takeWords(memory, layout, stream, now * taps);
     const out = layout.entries + at * layout.stride;
-    run(out, now, tail, count, regularTaps, taps, layout.words);
+    const call = [out, now, tail, count, regularTaps, taps, layout.words];
+    if (layout.lanes === 1) kernel.expandOne(...call);
+    else kernel.expandTwo(...call);
   }
 }
 

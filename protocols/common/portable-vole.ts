@@ -49,7 +49,7 @@ function storeOf(shape: LeafShape, leaves: Uint8Array, noise: Uint8Array): LeafS
       const levels = new Uint8Array(shape.trees * shape.depth * 2 * BLOCK_BYTES);
       const totals = new Uint8Array(shape.trees * BLOCK_BYTES);
       for (let tree = 0; tree < shape.trees; tree++) {
-        let nodes = roots.slice(tree * BLOCK_BYTES, (tree + 1) * BLOCK_BYTES);
+        let nodes: Uint8Array = roots.slice(tree * BLOCK_BYTES, (tree + 1) * BLOCK_BYTES);
         for (let level = 0; level < shape.depth; level++) {
           nodes = childrenOf(keys, nodes);
           const at = (tree * shape.depth + level) * 2 * BLOCK_BYTES;
@@ -77,7 +77,7 @@ function storeOf(shape: LeafShape, leaves: Uint8Array, noise: Uint8Array): LeafS
     place(tree, place, leaf, value) {
       const at = tree * treeBytes + place * BLOCK_BYTES;
       leaves.set(leaf, at);
-      noise.set(value, at);
+      if (shape.withNoise) noise.set(value, at);
     },
     compress: (code) => ({
       leaves: compressVector(shape.size, leaves, code),
@@ -186,7 +186,7 @@ function scaled(word: number, range: number): number {
 function wordsOf(stream: KeyStream, count: number): () => number {
   let left = count;
   let at = 0;
-  let view = new DataView(new ArrayBuffer(0));
+  let view: DataView = new DataView(new ArrayBuffer(0));
   return () => {
     if (at === view.byteLength) {
       const chunk = Math.min(left, CHUNK_WORDS);

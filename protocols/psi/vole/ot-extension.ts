@@ -124,8 +124,8 @@ export function streamOf(
  *   IEEE S&P 2020, §7.4
  */
 function hashRows(primitives: ExtensionPrimitives, key: Uint8Array, rows: Uint8Array): Uint8Array {
-  const once = primitives.vole.permute(key, rows).slice();
-  const tweaked = once.slice();
+  const once = new Uint8Array(primitives.vole.permute(key, rows));
+  const tweaked = new Uint8Array(once);
   const view = viewOf(tweaked);
   for (let at = 0; at < rows.length; at += ROW_BYTES) {
     view.setUint32(at, view.getUint32(at, true) ^ (at / ROW_BYTES), true);

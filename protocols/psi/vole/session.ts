@@ -78,7 +78,7 @@ export async function openSession(
   }
   const hellos = role === 'sender' ? [own, peer] : [peer, own];
   const id = hash.sha256(lengthPrefixed(['weir vole session', ...hellos]));
-  return startSession(hash, channel, id, peer.slice(expected.length + NONCE_BYTES));
+  return startSession(hash, channel, id, peer.subarray(expected.length + NONCE_BYTES));
 }
 
 function startSession(
