@@ -103,6 +103,8 @@ function memoryChannels(): [PsiChannel, PsiChannel] {
 }
 
 async function playOne(role: string, items: number, directory: string): Promise<void> {
+  // A bench that is ended takes its parties along.
+  process.once('disconnect', () => process.exit());
   const pool = openPool({ threadsMax: THREADS });
   const machine: PsiMachine = {
     engine: poolEngine(pool, THREADS),
