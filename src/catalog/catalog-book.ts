@@ -1,7 +1,7 @@
 /** The gateway's catalog: what connected holders last published, each as its holder signed it. */
 import type { AuditSink } from '../audit/audit-sink.ts';
 import type { MigrationList } from '../store/migrations.ts';
-import type { Statement, Store } from '../store/store.ts';
+import { StoreConflict, type Statement, type Store } from '../store/store.ts';
 import type { PartyId } from '../system/ids.ts';
 import {
   type PublishedDataset,
@@ -23,6 +23,7 @@ export const CATALOG_MIGRATIONS: MigrationList = {
 };
 
 export const DATASETS_LISTED_MAX = 10_000;
+const PUBLISH_ATTEMPTS_MAX = 3;
 
 /** Owns nothing: all state is in the store. */
 export class CatalogBook {
@@ -36,11 +37,29 @@ export class CatalogBook {
 
   /**
    * Takes some of a holder's datasets, and the names of all: what is not among them is withdrawn.
-   * What is known already is no news: a domain tells everything each time it links.
+   * What is known already is no news: a domain tells everything each time it links, and to every
+   * process of a gateway at once.
    * @param holderKey - the holder's enrolled key; every document must be signed by it.
    * @throws IdentityError `signature-invalid`, InputError `malformed-message`
    */
   async publish(
+    holder: PartyId,
+    names: readonly string[],
+    signed: readonly SignedPublishedDataset[],
+    holderKey: Uint8Array,
+    nowMs: number,
+  ): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#publish(holder, names, signed, holderKey, nowMs);
+      } catch (error) {
+        // Another process of this gateway was told the same at the same time.
+        if (!(error instanceof StoreConflict) || attempt === PUBLISH_ATTEMPTS_MAX) throw error;
+      }
+    }
+  }
+
+  async #publish(
     holder: PartyId,
     names: readonly string[],
     signed: readonly SignedPublishedDataset[],

@@ -7,6 +7,7 @@ import { DomainConfigSchema } from '../domain/config.ts';
 import { SetupError } from '../errors.ts';
 import { GatewayConfigSchema } from '../gateway/config.ts';
 import { identityKeyFile, openGatewayState } from '../gateway/gateway-state.ts';
+import { claimStore } from '../gateway/store-identity.ts';
 import { TokenBook } from '../gateway/tokens.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import { systemClock } from '../system/clock.ts';
@@ -86,6 +87,7 @@ export async function initGateway(options: {
   });
   const state = await openGatewayState(directory, config.store);
   try {
+    await claimStore(state.store, keys.publicKey);
     const tokens = new TokenBook(state.store, state.audit, systemClock, systemRandom);
     const { token } = await tokens.create({
       role: 'operator',

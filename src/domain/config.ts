@@ -4,6 +4,9 @@ import { PublicKeySchema } from '../contracts/contract.ts';
 import { PartyIdSchema } from '../system/ids.ts';
 import { DEFAULT_ENGINE_LIMITS } from './sources/duckdb-engine.ts';
 
+/** Processes of one gateway that a domain links to. */
+const GATEWAY_ADDRESSES_MAX = 16;
+
 const Text = z.string().min(1).max(200);
 
 export const DomainConfigSchema = z.strictObject({
@@ -17,6 +20,13 @@ export const DomainConfigSchema = z.strictObject({
     publicKey: PublicKeySchema.optional(),
     /** PEM file of the authority that issued the gateway's certificate, if not a public one. */
     caFile: z.string().optional(),
+    /** Where further processes of the same gateway listen: same identity key, same database. */
+    further: z
+      .array(
+        z.strictObject({ url: z.url({ protocol: /^https?$/ }), caFile: z.string().optional() }),
+      )
+      .max(GATEWAY_ADDRESSES_MAX - 1)
+      .default([]),
   }),
   /** Registrations of datasets: JSON files, relative to the directory. */
   datasets: z.array(z.string()).max(1000).default([]),

@@ -1,6 +1,5 @@
 /** A running domain: its parts put together, its link to the gateway, its officer's door. */
 import { join, resolve } from 'node:path';
-import { readFileSync } from 'node:fs';
 import type { SignedPublishedDataset } from '../catalog/published.ts';
 import type { Computation } from '../computations/computation.ts';
 import { DOMAIN_ASKS, GATEWAY_ASKS, WitnessedSchema } from '../contracts/link-messages.ts';
@@ -8,7 +7,7 @@ import { CountersignSchema, PrepareSchema, RUN_METHODS } from '../contracts/run-
 import { contractHash } from '../contracts/signed-documents.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import { AbortError, SetupError, WeirError } from '../errors.ts';
-import { createDomainConnection, type DomainConnection } from '../link/domain-connection.ts';
+import type { DomainConnection } from '../link/domain-connection.ts';
 import type { Link, LinkStatus } from '../link/link.ts';
 import type { LinkLimits } from '../link/limits.ts';
 import { openPool } from '../pool/piscina-pool.ts';
@@ -30,6 +29,7 @@ import {
 } from './dataset-registry.ts';
 import { type DomainState, domainPaths, openDomainState } from './domain-state.ts';
 import { openFileArtifactStore } from './file-artifact-store.ts';
+import { type GatewayLinks, openGatewayLinks } from './gateway-links.ts';
 import { GatewayLog } from './gateway-log.ts';
 import { officerActions } from './officer.ts';
 import { publishDatasets } from './publish.ts';
@@ -60,7 +60,7 @@ export interface DomainOptions {
 export interface Domain {
   /** For people to compare with what the gateway shows. */
   readonly fingerprint: string;
-  readonly connection: DomainConnection;
+  readonly links: GatewayLinks;
   close(): Promise<void>;
 }
 
@@ -76,20 +76,22 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const datasets = await openDatasets(options, state);
   const { pool, engine } = await openToldPool(options);
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
-  const connection = dial(options, state, gatewayKey);
-  const sessions = openSessions(options, state, { datasets, pool, connection });
+  const links = dial(options, state, gatewayKey);
+  const sessions = openSessions(options, state, { datasets, pool });
   const gatewayLog = new GatewayLog(state.logWitness, gatewayKey);
-  handleGateway(connection, state, sessions, config, gatewayLog, clock);
+  for (const each of links.all) handleGateway(each, state, sessions, config, gatewayLog, clock);
   const life = new AbortController();
   const bell = makeBell();
-  connection.start();
-  const keeping = keepPublished(options, connection, state, datasets, bell, life.signal);
+  links.start();
+  const keeping = Promise.all(
+    links.all.map((each) => keepPublished(options, each, state, datasets, bell, life.signal)),
+  );
   const officer = officerActions({
     self: config.party,
     config,
     state,
     datasets,
-    connection,
+    links,
     sessions,
     artifacts,
     clock,
@@ -102,11 +104,11 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   );
   return {
     fingerprint: fingerprintOf(state.identity.publicKey),
-    connection,
+    links,
     close: async () => {
       life.abort();
       await admin.close();
-      await connection.close();
+      await links.close();
       await keeping;
       await sessions.drain();
       await pool.close();
@@ -120,7 +122,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
 function openSessions(
   options: DomainOptions,
   state: DomainState,
-  opened: Pick<SessionParts, 'datasets' | 'pool' | 'connection'>,
+  opened: Pick<SessionParts, 'datasets' | 'pool'>,
 ): RunSessions {
   const { config, clock, random, log } = options;
   const verified = new VerifiedContracts();
@@ -181,20 +183,11 @@ function gatewayKeyOf(config: DomainConfig): Uint8Array {
   });
 }
 
-function dial(
-  options: DomainOptions,
-  state: DomainState,
-  gatewayKey: Uint8Array,
-): DomainConnection {
+function dial(options: DomainOptions, state: DomainState, gatewayKey: Uint8Array): GatewayLinks {
   const { directory, config, clock, random, log, linkLimits } = options;
-  const { url, caFile } = config.gateway;
-  return createDomainConnection({
-    gatewayUrl: url,
+  return openGatewayLinks(directory, config.gateway, {
     gatewayKey,
     identity: { party: config.party, keys: state.identity, suite: eddsaSuite },
-    ...(caFile === undefined
-      ? {}
-      : { tls: { ca: readFileSync(resolve(directory, caFile), 'utf8') } }),
     ...(linkLimits === undefined ? {} : { limits: linkLimits }),
     clock,
     random,
@@ -219,7 +212,7 @@ function handleGateway(
     return answer;
   });
   connection.handle(RUN_METHODS.agree, (body) => sessions.agree(body));
-  connection.handle(RUN_METHODS.start, (body) => sessions.start(body));
+  connection.handle(RUN_METHODS.start, (body) => sessions.start(body, connection));
   const countersign = countersigner(state, config, async (head) =>
     gatewayLog.vouch(linkOf(connection), head),
   );

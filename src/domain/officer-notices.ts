@@ -7,20 +7,20 @@ import { DOMAIN_ASKS, FiledContractSchema } from '../contracts/link-messages.ts'
 import { signPause, signRevocation } from '../contracts/notices.ts';
 import { contractHash, verifyContractSignature } from '../contracts/signed-documents.ts';
 import { AbortError, PolicyError, StateError } from '../errors.ts';
-import type { DomainConnection } from '../link/domain-connection.ts';
 import type { Clock } from '../system/clock.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import type { ContractId, Hash, PartyId } from '../system/ids.ts';
 import type { Decision } from './admin-messages.ts';
 import type { ArtifactStore } from './artifact-store.ts';
 import type { DomainState } from './domain-state.ts';
+import type { GatewayLinks } from './gateway-links.ts';
 import type { RunSessions } from './run-sessions.ts';
 import { findSigned, findSignedById, keepSigned } from './signed-contracts.ts';
 
 export interface NoticeParts {
   readonly self: PartyId;
   readonly state: Pick<DomainState, 'store' | 'standing' | 'identity'>;
-  readonly connection: Pick<DomainConnection, 'request'>;
+  readonly links: Pick<GatewayLinks, 'request' | 'tell'>;
   readonly sessions: Pick<RunSessions, 'abortContract'>;
   readonly artifacts: Pick<ArtifactStore, 'purgeContract'>;
   readonly clock: Clock;
@@ -32,7 +32,7 @@ export async function revoke(
   id: ContractId,
   decision: Decision,
 ): Promise<void> {
-  const { state, sessions, artifacts, connection } = parts;
+  const { state, sessions, artifacts, links } = parts;
   const known = await findSigned(state.store, decision.hash);
   const contract = known ?? (await signedBefore(parts, id, decision.hash));
   if (contract?.id !== id) throw notSigned();
@@ -47,7 +47,7 @@ export async function revoke(
   sessions.abortContract(decision.hash, reason);
   await artifacts.purgeContract(id);
   try {
-    await connection.request(DOMAIN_ASKS.revoke, { signed });
+    await links.tell(DOMAIN_ASKS.revoke, { signed });
   } catch (error) {
     // In force here all the same; told again when the link is back.
     if (!(error instanceof AbortError)) throw error;
@@ -64,7 +64,7 @@ export async function pause(
   standing: 'suspended' | 'resumed',
   reason: string,
 ): Promise<void> {
-  const { state, sessions, connection, self } = parts;
+  const { state, sessions, links, self } = parts;
   const contract = await findSignedById(state.store, id);
   if (contract === undefined) throw notSigned();
   const hash = contractHash(contract);
@@ -85,7 +85,7 @@ export async function pause(
     sessions.abortContract(hash, why);
   }
   try {
-    await connection.request(DOMAIN_ASKS.pause, { signed });
+    await links.tell(DOMAIN_ASKS.pause, { signed });
   } catch (error) {
     // It stands here all the same; told again when the link is back.
     if (!(error instanceof AbortError)) throw error;
@@ -101,8 +101,8 @@ async function signedBefore(
   id: ContractId,
   hash: Hash,
 ): Promise<Contract | undefined> {
-  const { state, self, connection, clock } = parts;
-  const answer = await connection.request(DOMAIN_ASKS.contract, { id });
+  const { state, self, links, clock } = parts;
+  const answer = await links.request(DOMAIN_ASKS.contract, { id });
   const filed = FiledContractSchema.safeParse(answer);
   if (!filed.success || contractHash(filed.data.contract) !== hash) return undefined;
   const { contract, signatures } = filed.data;

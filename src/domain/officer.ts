@@ -18,7 +18,6 @@ import {
 } from '../contracts/signed-documents.ts';
 import type { SignedSpend } from '../contracts/spend.ts';
 import { AbortError, InputError, StateError, WeirError } from '../errors.ts';
-import type { DomainConnection } from '../link/domain-connection.ts';
 import { canonicalBytes } from '../system/canonical-json.ts';
 import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
 import type { Clock } from '../system/clock.ts';
@@ -30,6 +29,7 @@ import type { ArtifactStore } from './artifact-store.ts';
 import type { DomainConfig } from './config.ts';
 import type { DatasetRegistry } from './dataset-registry.ts';
 import type { DomainState } from './domain-state.ts';
+import type { GatewayLinks } from './gateway-links.ts';
 import type { GatewayLog } from './gateway-log.ts';
 import { datasetActions } from './officer-datasets.ts';
 import { noticeOf, pause, revoke } from './officer-notices.ts';
@@ -53,7 +53,7 @@ export interface OfficerParts {
   readonly config: DomainConfig;
   readonly state: DomainState;
   readonly datasets: DatasetRegistry;
-  readonly connection: DomainConnection;
+  readonly links: GatewayLinks;
   readonly sessions: RunSessions;
   readonly artifacts: ArtifactStore;
   readonly clock: Clock;
@@ -65,9 +65,9 @@ export interface OfficerParts {
 
 /** The officer's actions over the parts of a running domain. */
 export function officerActions(parts: OfficerParts): OfficerActions {
-  const { connection, state, self } = parts;
+  const { links, state, self } = parts;
   const filed = async (id: ContractId): Promise<FiledContract> => {
-    const answer = await connection.request(DOMAIN_ASKS.contract, { id });
+    const answer = await links.request(DOMAIN_ASKS.contract, { id });
     const found = parseAnswer(FiledContractSchema, answer);
     // The gateway's word for what the document's hash is counts for nothing.
     if (contractHash(found.contract) !== found.hash || found.contract.id !== id) throw garbled();
@@ -100,7 +100,7 @@ export function officerActions(parts: OfficerParts): OfficerActions {
       if (objection !== undefined) throw objection;
       const signature = signContract(found.contract, self, state.identity);
       await keepSigned(state.store, found.contract, signature.jws, parts.clock.now());
-      const answer = await connection.request(DOMAIN_ASKS.sign, { id, signature });
+      const answer = await links.request(DOMAIN_ASKS.sign, { id, signature });
       return proposal(parts, parseAnswer(FiledContractSchema, answer));
     },
     refuse: async (id, decision) => {
@@ -109,7 +109,7 @@ export function officerActions(parts: OfficerParts): OfficerActions {
         { format: 'weir-refusal/1', ...noticeOf(parts, found.contract, decision) },
         state.identity,
       );
-      await connection.request(DOMAIN_ASKS.refuse, { signed });
+      await links.request(DOMAIN_ASKS.refuse, { signed });
     },
     revoke: (id, decision) => revoke(parts, id, decision),
     suspend: (id, reason) => pause(parts, id, 'suspended', reason),
@@ -134,7 +134,7 @@ async function proposalsOf(parts: OfficerParts): Promise<Proposal[]> {
   const proposals: Proposal[] = [];
   let after: ContractId | null = null;
   for (let page = 0; page < PAGES_MAX; page++) {
-    const answer: unknown = await parts.connection.request(DOMAIN_ASKS.contracts, { after });
+    const answer: unknown = await parts.links.request(DOMAIN_ASKS.contracts, { after });
     const { contracts, next } = parseAnswer(FiledContractsSchema, answer);
     for (const one of contracts) proposals.push(await proposal(parts, one));
     if (next === null) break;
@@ -145,12 +145,12 @@ async function proposalsOf(parts: OfficerParts): Promise<Proposal[]> {
 
 /** What the gateway witnessed of this domain's own statements restores the counts exactly. */
 async function rollbackOf(parts: OfficerParts): Promise<AcceptOptions> {
-  const { state, self, config, clock, connection } = parts;
+  const { state, self, config, clock, links } = parts;
   const { store, anchor, identity } = state;
   // From the first on: one that contradicts the store shows where two histories part.
   const statements: SignedSpend[] = [];
   for (let afterSeq = 0; statements.length < ACCEPT_STATEMENTS_MAX; ) {
-    const answer = await connection.request(DOMAIN_ASKS.witnessed, { afterSeq });
+    const answer = await links.request(DOMAIN_ASKS.witnessed, { afterSeq });
     const page = parseAnswer(WitnessedSchema, answer).statements;
     statements.push(...page);
     const last = page.at(-1);
@@ -222,7 +222,7 @@ async function objectionsTo(parts: OfficerParts, contract: Contract): Promise<We
 }
 
 async function statusOf(parts: OfficerParts): Promise<Status> {
-  const { state, self, config, connection, datasets, clock } = parts;
+  const { state, self, config, links, datasets, clock } = parts;
   const counters = await state.counters.state();
   const contracts = await listSigned(state.store);
   const gatewayKey = config.gateway.publicKey;
@@ -233,7 +233,7 @@ async function statusOf(parts: OfficerParts): Promise<Status> {
     gateway: {
       url: config.gateway.url,
       fingerprint: gatewayKey === undefined ? null : fingerprintOf(decodeBase64url(gatewayKey, 32)),
-      connected: connection.link() !== undefined,
+      connected: links.up() > 0,
     },
     pins: state.pins.list('holders').map((pin) => ({
       party: pin.id,

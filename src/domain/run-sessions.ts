@@ -63,6 +63,9 @@ export const SESSION_STEPS = [
   'finished',
 ] as const;
 
+/** Where a run's frames come and go. */
+export type RunChannels = Pick<DomainConnection, 'claimRunChannel'>;
+
 export interface SessionParts {
   readonly self: PartyId;
   readonly identity: KeyPair;
@@ -75,7 +78,6 @@ export interface SessionParts {
   readonly computations: ReadonlyMap<string, Computation>;
   readonly stages: readonly DisclosureStage[];
   readonly pool: Pool;
-  readonly connection: DomainConnection;
   /** The domain's own view of a contract at this moment. */
   viewOf(message: PrepareMessage, dataset: RegisteredDataset | undefined): Promise<DomainView>;
   step(name: string, runId: RunId): Promise<void>;
@@ -157,16 +159,20 @@ export class RunSessions {
     return verifyAgree(descriptor, prepared, session.entry, shape, view);
   }
 
-  /** Answers `run.start` with the signed spend; the run then goes on by itself. */
-  async start(body: unknown): Promise<SignedSpend> {
+  /**
+   * Answers `run.start` with the signed spend; the run then goes on by itself.
+   * @param over - the connection that asked: the run's frames go over it.
+   */
+  async start(body: unknown, over: RunChannels): Promise<SignedSpend> {
     const { runId, attempt, signatures } = parsed(StartSchema, body);
     const session = this.#sessionOf(runId, attempt);
-    return during(session, 'agreed', 'starting', () => this.#started(session, signatures));
+    return during(session, 'agreed', 'starting', () => this.#started(session, signatures, over));
   }
 
   async #started(
     session: Session,
     signatures: readonly DescriptorSignature[],
+    over: RunChannels,
   ): Promise<SignedSpend> {
     const { descriptor, agreedHash } = session;
     assertInvariant(descriptor !== undefined && agreedHash !== undefined, 'agreed on');
@@ -186,7 +192,7 @@ export class RunSessions {
     const spend = await this.#parts.counters.spend(command);
     await this.#parts.step('after-spend', runId);
     session.phase = 'computing';
-    session.done = this.#compute(runId, session, descriptor, agreedHash);
+    session.done = this.#compute(session, descriptor, agreedHash, over);
     return spend;
   }
 
@@ -205,23 +211,24 @@ export class RunSessions {
   }
 
   async #compute(
-    runId: RunId,
     session: Session,
     descriptor: Descriptor,
     descriptorHash: Hash,
+    over: RunChannels,
   ): Promise<void> {
+    const { runId } = descriptor;
     const { log, clock } = this.#parts;
     const startedMs = clock.monotonic();
     try {
-      const channel = await this.#parts.connection.claimRunChannel({
+      const channel = await over.claimRunChannel({
         runId,
         attempt: descriptor.attempt,
         parties: descriptor.parties.map((party) => party.id),
       });
       const stop = (): void => channel.abort(asWeirError(session.stop.signal.reason));
       session.stop.signal.addEventListener('abort', stop, { once: true });
-      const over = new AbortController();
-      void endInTime(session, clock, over.signal);
+      const ended = new AbortController();
+      void endInTime(session, clock, ended.signal);
       try {
         // Revoked between its start and now: its channel ends before anything is sent.
         if (session.stop.signal.aborted) stop();
@@ -232,7 +239,7 @@ export class RunSessions {
         channel.abort(asWeirError(error));
         throw error;
       } finally {
-        over.abort();
+        ended.abort();
       }
       await this.#parts.step('finished', runId);
       const ms = Math.round(clock.monotonic() - startedMs);

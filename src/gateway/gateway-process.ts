@@ -34,7 +34,13 @@ import type { GatewayConfig } from './config.ts';
 import { serveDomains } from './domain-desk.ts';
 import { DomainBook } from './domains.ts';
 import { EnrolmentDesk } from './enrolment.ts';
-import { type GatewayState, identityKeyFile, lockFile, openGatewayState } from './gateway-state.ts';
+import {
+  type GatewayState,
+  holdInstance,
+  identityKeyFile,
+  lockFile,
+  openGatewayState,
+} from './gateway-state.ts';
 import { billingService } from './billing-service.ts';
 import { ledgerMetering } from './metering-service.ts';
 import { planService } from './plan-service.ts';
@@ -47,6 +53,7 @@ import {
   LinkTimes,
   runService,
 } from './services-over-books.ts';
+import { claimStore } from './store-identity.ts';
 import { TokenBook } from './tokens.ts';
 
 /** How long a shutdown waits for runs at work. */
@@ -75,7 +82,26 @@ export interface Gateway {
 
 /** Opens the state, ends what a crash left, then listens. @throws SetupError, CapacityError */
 export function openGateway(options: GatewayOptions): Promise<Gateway> {
-  return openLocked(lockFile(options.directory), () => openAlone(options));
+  return openLocked(lockFile(options.directory), () => openNamed(options));
+}
+
+/** Two processes of one name on one database would end each other's runs. */
+async function openNamed(options: GatewayOptions): Promise<Gateway> {
+  const { directory, config, log } = options;
+  const name = await holdInstance(directory, config, () =>
+    log.error({ instance: config.instance }, 'another process took this gateway’s instance name'),
+  );
+  try {
+    const gateway = await openAlone(options);
+    const close = async (): Promise<void> => {
+      await gateway.close();
+      await name.release();
+    };
+    return { ...gateway, close };
+  } catch (error) {
+    await name.release();
+    throw error;
+  }
 }
 
 async function openAlone(options: GatewayOptions): Promise<Gateway> {
@@ -167,6 +193,7 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
   const { directory, config, clock, random, log } = options;
   const identity = readKeyFile(identityKeyFile(directory), 'ed25519');
   const state = await (options.openState ?? openGatewayState)(directory, config.store);
+  await claimStore(state.store, identity.publicKey);
   const pool = openPool({ threadsMax: config.workers });
   const domains = new DomainBook(state.store);
   const contracts = new ContractBook(state.store, state.audit);

@@ -16,12 +16,14 @@ import { RUN_MIGRATIONS } from '../runs/run-rows.ts';
 import { SPEND_WITNESS_MIGRATIONS } from '../contracts/spend-witness.ts';
 import { SetupError } from '../errors.ts';
 import type { MigrationList } from '../store/migrations.ts';
+import { type HeldName, holdName } from '../store/postgres-name.ts';
 import { openPostgresStore } from '../store/postgres-store.ts';
 import { openSqliteStore, type SqliteStore } from '../store/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
 import type { GatewayConfig } from './config.ts';
 import { DOMAIN_MIGRATIONS } from './domains.ts';
 import { ENROLMENT_MIGRATIONS } from './enrolment.ts';
+import { IDENTITY_MIGRATIONS } from './store-identity.ts';
 import { TOKEN_MIGRATIONS } from './tokens.ts';
 
 /** Every table of a gateway, on either store. */
@@ -36,6 +38,7 @@ export const GATEWAY_MIGRATIONS: readonly MigrationList[] = [
   DOMAIN_MIGRATIONS,
   ENROLMENT_MIGRATIONS,
   WEBHOOK_MIGRATIONS,
+  IDENTITY_MIGRATIONS,
 ];
 
 export interface GatewayState {
@@ -76,6 +79,21 @@ export async function openGatewayState(
   }
   const store = await openEmbedded(directory);
   return { store, ledger: sqliteLedger(store), audit: sqliteAudit(store) };
+}
+
+/**
+ * Takes the instance's name on a database that gateways share; nothing to take on an embedded store.
+ * @param onTaken - another process took it while the connection was lost.
+ * @throws SetupError `port-taken`, CapacityError `store-unavailable`
+ */
+export async function holdInstance(
+  directory: string,
+  { store: where, instance }: Pick<GatewayConfig, 'store' | 'instance'>,
+  onTaken: () => void,
+): Promise<HeldName> {
+  if (where.kind === 'sqlite') return { release: () => Promise.resolve() };
+  const url = readSecretFile(resolve(directory, where.urlFile));
+  return holdName({ url, schema: where.schema, name: instance, onTaken });
 }
 
 /** The embedded store alone, which can be copied while work goes on. */

@@ -57,6 +57,8 @@ export const RUN_MIGRATIONS: MigrationList = {
 
 export interface RunRow {
   readonly runId: RunId;
+  /** The gateway process that is at work on it, or was. */
+  readonly instance: string;
   readonly requestKey: string;
   readonly bodyHash: Hash;
   readonly analyst: PartyId;
@@ -81,9 +83,10 @@ export interface RunRow {
   readonly resultExpiresMs: number | undefined;
 }
 
-export type NewRun = { readonly instance: string } & Pick<
+export type NewRun = Pick<
   RunRow,
   | 'runId'
+  | 'instance'
   | 'requestKey'
   | 'bodyHash'
   | 'analyst'
@@ -269,6 +272,7 @@ const OptionalText = z.string().nullable();
 const Count = z.union([z.number(), z.bigint()]).nullable();
 const RowSchema = z.object({
   run_id: Text,
+  instance: Text,
   request_key: Text,
   body_hash: Text,
   analyst: Text,
@@ -302,6 +306,7 @@ function parseRow(raw: Row): RunRow {
       : DescriptorSchema.parse(JSON.parse(row.descriptor_json));
   return {
     runId: row.run_id as RunId,
+    instance: row.instance,
     requestKey: row.request_key,
     bodyHash: row.body_hash as Hash,
     analyst: row.analyst as PartyId,

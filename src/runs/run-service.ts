@@ -43,6 +43,9 @@ const RESERVATION_MARGIN_MS = 60_000;
 /** The number of a stored end: after every live event, and in 15 digits, as `Last-Event-ID` takes. */
 const END_SEQ = 999_999_999_999_999;
 
+/** How often a follower here looks at a run that another gateway is at work on. */
+const LOOK_EVERY_MS = 500;
+
 interface LiveRun {
   readonly contractId: ContractId;
   readonly abort: AbortController;
@@ -145,7 +148,10 @@ export class RunService {
     return { runId, sealed, receipt };
   }
 
-  /** Stored end first for a run that has ended; else the live events. */
+  /**
+   * Stored end first for a run that has ended; else the live events, of which another gateway's runs
+   * have none here: of those the end is told.
+   */
   async follow(
     runId: RunId,
     analyst: PartyId,
@@ -154,7 +160,24 @@ export class RunService {
   ): Promise<AsyncIterable<RunEvent>> {
     const run = await this.get(runId, analyst);
     const live = this.#deps.events.follow(runId, afterSeq, signal);
-    return TERMINAL_STATES.includes(run.state) ? withStoredEnd(run, live) : live;
+    if (TERMINAL_STATES.includes(run.state)) return withStoredEnd(run, live);
+    return this.#isElsewhere(run) ? this.#endOf(runId, signal) : live;
+  }
+
+  #isElsewhere({ runId, instance }: RunRow): boolean {
+    return instance !== this.#deps.instance && !this.#live.has(runId);
+  }
+
+  async *#endOf(runId: RunId, signal: AbortSignal): AsyncIterable<RunEvent> {
+    while (!signal.aborted) {
+      const run = await readRun(this.#deps.store, runId);
+      if (run === undefined) return;
+      if (TERMINAL_STATES.includes(run.state)) {
+        yield storedEnd(run);
+        return;
+      }
+      await this.#deps.clock.sleep(LOOK_EVERY_MS, signal);
+    }
   }
 
   /** Ends a contract's runs at work: revocation, suspension. */
@@ -333,14 +356,9 @@ async function* withStoredEnd(run: RunRow, live: AsyncIterable<RunEvent>): Async
     told = TERMINAL_STATES.includes(event.state);
     yield event;
   }
-  if (told) return;
-  yield {
-    runId: run.runId,
-    seq: END_SEQ,
-    atMs: run.updatedMs,
-    state: run.state,
-    progress: 1,
-    code: run.code,
-    note: run.note,
-  };
+  if (!told) yield storedEnd(run);
+}
+
+function storedEnd({ runId, updatedMs, state, code, note }: RunRow): RunEvent {
+  return { runId, seq: END_SEQ, atMs: updatedMs, state, progress: 1, code, note };
 }

@@ -3,16 +3,14 @@
  * small files that the test states, officers that sign, an analyst with keys. Loopback, ports of
  * the system's choice, one temporary directory that goes when it is closed.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DuckDBInstance } from '@duckdb/node-api';
 import type { DatasetRegistration } from '../../../src/catalog/dataset.ts';
 import { Analyst, type StatedTerms, tokenFileOf } from '../../../src/cli/analyst.ts';
-import { writePrivateFile } from '../../../src/cli/directories.ts';
+import { readConfig, writeConfig, writePrivateFile } from '../../../src/cli/directories.ts';
 import {
   initAnalyst,
-  initDomain,
   initGateway,
   operatorTokenFile,
   type PostgresPlace,
@@ -25,11 +23,14 @@ import type { Arguments, Plan } from '../../../src/contracts/plan.ts';
 import { contractHash } from '../../../src/contracts/signed-documents.ts';
 import { adminClient } from '../../../src/domain/admin-client.ts';
 import type { OfficerActions } from '../../../src/domain/admin-server.ts';
+import { DomainConfigSchema } from '../../../src/domain/config.ts';
+import { identityKeyFile } from '../../../src/gateway/gateway-state.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { PartyIdSchema } from '../../../src/system/ids.ts';
 import { readKeyFile } from '../../../src/system/key-file.ts';
 import { systemRandom } from '../../../src/system/random.ts';
 import { CONTROLLED, type Program, requireBuild, startProgram, WEIR } from './child.ts';
+import { setUpHolder } from './holder-directory.ts';
 
 const POLL_MS = 30;
 const PATIENCE_MS = 45_000;
@@ -143,10 +144,47 @@ export class TestWeir {
     await started?.kill();
   }
 
+  /**
+   * A further process of the gateway on the same PostgreSQL; every domain is restarted and links to
+   * both. The caller closes the operator's client.
+   */
+  async addGateway(
+    instance: string,
+  ): Promise<{ readonly url: string; readonly operator: WeirClient }> {
+    const { postgres } = this.#options;
+    if (postgres === undefined) throw new Error('gateways share a PostgreSQL');
+    const directory = join(this.directory, instance);
+    const shared = identityKeyFile(join(this.directory, 'gateway'));
+    await initGateway({
+      directory,
+      host: '127.0.0.1',
+      port: 0,
+      postgres: { ...postgres, instance, identityKeyFile: shared },
+    });
+    const program = await launch(this.directory, instance, 0, this.#options);
+    this.#programs.set(instance, program);
+    const url = String(program.facts['url']);
+    for (const party of this.parties) {
+      const own = join(this.directory, party);
+      const config = readConfig(own, DomainConfigSchema);
+      writeConfig(own, { ...config, gateway: { ...config.gateway, further: [{ url }] } });
+      await this.program(party).stop();
+      await this.start(party);
+    }
+    const token = readFileSync(operatorTokenFile(directory), 'utf8').trim();
+    const operator = new WeirClient({ url, token });
+    await this.linked(this.parties, operator);
+    await this.linked();
+    return { url, operator };
+  }
+
   /** Every holder (or those named) is linked, and what it publishes has arrived. */
-  async linked(parties: readonly string[] = this.parties): Promise<void> {
+  async linked(
+    parties: readonly string[] = this.parties,
+    operator: WeirClient = this.operator,
+  ): Promise<void> {
     await eventually('all domains are linked', async () => {
-      const { domains } = await this.operator.domains();
+      const { domains } = await operator.domains();
       const up = domains.filter((domain) => domain.connectedSince !== undefined);
       const { datasets } = await this.analyst.client.datasets();
       return parties.every(
@@ -254,7 +292,7 @@ function launch(
 ): Promise<Program> {
   const own = join(directory, name);
   const log = join(directory, `${name}.log`);
-  const role = name === 'gateway' ? 'gateway' : 'domain';
+  const role = name.startsWith('gateway') ? 'gateway' : 'domain';
   const temporary = temporaryOf(directory, name);
   mkdirSync(temporary, { recursive: true });
   if (options.controlled === true) {
@@ -272,53 +310,6 @@ function launch(
   }
   const args = role === 'gateway' ? ['--port', String(port)] : [];
   return startProgram(name, WEIR, [role, '--dir', own, ...args], log, { temporary });
-}
-
-async function setUpHolder(
-  directory: string,
-  holder: Holder,
-  url: string,
-  operator: WeirClient,
-): Promise<void> {
-  const data = join(directory, 'data', holder.party);
-  mkdirSync(data, { recursive: true });
-  const datasets: string[] = [];
-  for (const table of holder.tables) datasets.push(await writeTable(data, table));
-  const party = PartyIdSchema.parse(holder.party);
-  const { token } = await operator.createEnrolmentToken({ party, ttlS: 600 });
-  await initDomain({
-    directory: join(directory, holder.party),
-    party,
-    name: { zh: holder.party, en: holder.party },
-    gatewayUrl: url,
-    token,
-    datasets,
-  });
-}
-
-async function writeTable(directory: string, table: Table): Promise<string> {
-  const { registration, format, csv } = table;
-  const file = join(directory, `${registration.name}.csv`);
-  writeFileSync(file, csv);
-  if (format === 'parquet') await toParquet(file, table.types ?? {});
-  const path = join(directory, `${registration.name}.dataset.json`);
-  const source = { kind: 'duckdb', format, files: [`${registration.name}.${format}`] };
-  writeFileSync(path, JSON.stringify({ ...registration, source }));
-  return path;
-}
-
-async function toParquet(csvFile: string, types: Record<string, string>): Promise<void> {
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
-  const connection = await instance.connect();
-  try {
-    const target = csvFile.replace(/csv$/, 'parquet');
-    const typed = Object.entries(types).map(([column, type]) => `'${column}': '${type}'`);
-    const csv = `read_csv('${csvFile}', header = true, types = {${typed.join(', ')}})`;
-    await connection.run(`COPY (FROM ${csv}) TO '${target}' (FORMAT parquet)`);
-  } finally {
-    connection.closeSync();
-    instance.closeSync();
-  }
 }
 
 /** On one machine the comparison out of band is this. */
