@@ -1,58 +1,27 @@
 /**
- * The band OKVS and products in GF(2^128) by the WASM kernel. A table has an instance with a memory
- * of its own: closing it gives all of that back.
+ * The band OKVS by the WASM kernel. A table has an instance with a memory of its own: closing it
+ * gives all of that back.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import type {
-  BandShape,
-  Gf128Primitive,
-  OkvsPrimitive,
-  OkvsTable,
-} from '../protocols/common/primitives.ts';
+import type { BandShape, OkvsPrimitive, OkvsTable } from '../protocols/common/primitives.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { startCount } from '../protocols/psi/vole/band.ts';
-import { GF128_BYTES, portableGf128, requireVectors } from '../protocols/psi/vole/gf128.ts';
-import { requireElements, requireVector } from '../protocols/psi/vole/okvs-checks.ts';
+import { GF128_BYTES } from '../protocols/psi/vole/gf128.ts';
+import {
+  requireElements,
+  requireShares,
+  requireVector,
+} from '../protocols/psi/vole/okvs-checks.ts';
 import { OutputMatcher } from '../protocols/psi/vole/output-matcher.ts';
 import { portableOkvs } from '../protocols/psi/vole/portable-okvs.ts';
+import {
+  SCALED_BYTES,
+  WINDOW_BYTES,
+  openOkvsKernel,
+  reserve,
+  roundUp,
+  type OkvsKernel,
+} from './okvs-kernel.ts';
 
-/** What the kernel exports. @see workers/kernels/okvs/index.ts */
-interface Kernel {
-  readonly memory: WebAssembly.Memory;
-  heapStart(): number;
-  useScalar(scalar: number): void;
-  accumulateScaled(target: number, vector: number, bytes: number): void;
-  addElements(target: number, vector: number, bytes: number): void;
-  hashItems(
-    key: number,
-    elements: number,
-    elementBytes: number,
-    count: number,
-    records: number,
-    first: number,
-    starts: number,
-    lastWordMask: bigint,
-  ): void;
-  orderItems(
-    records: number,
-    sorted: number,
-    entries: number,
-    spare: number,
-    count: number,
-    keyBits: number,
-  ): number;
-  eliminate(sorted: number, count: number, rows: number, sums: number): number;
-  solve(rows: number, sums: number, vector: number, columns: number): void;
-  decode(sorted: number, count: number, vector: number, values: number, columns: number): void;
-  gatherHashes(sorted: number, count: number, out: number): void;
-  hashValues(key: number, sorted: number, values: number, count: number, out: number): void;
-  sortRecords(records: number, spare: number, count: number): number;
-  packOutputs(records: number, count: number, bytes: number, out: number): void;
-}
-
-const PAGE_BYTES = 65_536;
-/** Elements and scaled vectors pass through a window of this size. */
-const WINDOW_BYTES = 131_072;
 const KEY_BYTES = 32;
 const RECORD_BYTES = 64;
 const ENTRY_BYTES = 8;
@@ -61,80 +30,45 @@ const OUTPUT_RECORD_BYTES = 16;
 const OUTPUT_BYTES_MAX = 12;
 /** Kernels work on four items at once and write past the last. */
 const SLACK_ITEMS = 4;
+/** The kernel reads so far behind elements that it shares out. */
+const SHARE_SLACK_BYTES = 256;
 /** Zeros behind a vector, as wide as a band's groups. */
 const VECTOR_TAIL_BYTES = 65 * 64;
-/** The kernel multiplies sixteen elements at a time. */
-const SCALED_BYTES = 256;
 
-const module = loadModule();
+const sharing = openOkvsKernel();
 
 /** The kernel where relaxed SIMD runs, else the portable code: slower, and equal in every bit. */
 export const nativeOkvs: OkvsPrimitive =
-  module === undefined
+  sharing === undefined
     ? portableOkvs
-    : { engine: 'wasm', open: (shape) => new WasmTable(openKernel(module), shape) };
+    : { engine: 'wasm', open: openTable, shareOut: wasmShareOut(sharing) };
 
-/** @see nativeOkvs */
-export const nativeGf128: Gf128Primitive =
-  module === undefined ? portableGf128 : wasmGf128(openKernel(module));
-
-/** Beside this file in the build; from source, in the build's folder. */
-function loadModule(): WebAssembly.Module | undefined {
-  const path = import.meta.url.endsWith('.ts')
-    ? '../dist/workers/kernels/okvs.wasm'
-    : './kernels/okvs.wasm';
-  const url = new URL(path, import.meta.url);
-  if (!existsSync(url)) throw new Error(`The OKVS kernel is not built (${path}): npm run build.`);
-  const bytes = new Uint8Array(readFileSync(url));
-  return WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;
+function openTable(shape: BandShape): OkvsTable {
+  const kernel = openOkvsKernel();
+  return kernel === undefined ? portableOkvs.open(shape) : new WasmTable(kernel, shape);
 }
 
-function openKernel(from: WebAssembly.Module): Kernel {
-  return new WebAssembly.Instance(from, { env: {} }).exports as unknown as Kernel;
-}
-
-/** Room up to `end`, as bytes; what was there before stays. */
-function reserve({ memory }: Kernel, end: number): Uint8Array {
-  const missing = end - memory.buffer.byteLength;
-  if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
-  return new Uint8Array(memory.buffer);
-}
-
-function wasmGf128(kernel: Kernel): Gf128Primitive {
-  const scalarAt = roundUp(kernel.heapStart());
-  const targetAt = scalarAt + GF128_BYTES;
-  const vectorAt = targetAt + WINDOW_BYTES;
-  const memory = reserve(kernel, vectorAt + WINDOW_BYTES);
-  const eachWindow = (
-    target: Uint8Array,
-    vector: Uint8Array,
-    work: (bytes: number) => void,
-  ): void => {
-    requireVectors(target, vector);
-    for (let at = 0; at < target.length; at += WINDOW_BYTES) {
-      const part = target.subarray(at, at + WINDOW_BYTES);
-      memory.set(part, targetAt);
-      memory.set(vector.subarray(at, at + WINDOW_BYTES), vectorAt);
-      work(part.length);
-      part.set(memory.subarray(targetAt, targetAt + part.length));
-    }
-    // The windows held secrets.
-    memory.fill(0, targetAt, targetAt + Math.min(target.length, WINDOW_BYTES));
-  };
-  return {
-    accumulate(target, scalar, vector) {
-      if (scalar.length !== GF128_BYTES) {
-        throw new ProtocolError('length-wrong', `a field element has ${GF128_BYTES} bytes`);
-      }
-      memory.set(scalar, scalarAt);
-      kernel.useScalar(scalarAt);
-      eachWindow(target, vector, (bytes) =>
-        kernel.accumulateScaled(targetAt, vectorAt, roundUp(bytes, SCALED_BYTES)),
-      );
-    },
-    add(target, vector) {
-      eachWindow(target, vector, (bytes) => kernel.addElements(targetAt, vectorAt, bytes));
-    },
+function wasmShareOut(kernel: OkvsKernel): OkvsPrimitive['shareOut'] {
+  return (key, elements, elementBytes, parts) => {
+    const count = requireShares(key, elements, elementBytes, parts);
+    const keyAt = roundUp(kernel.heapStart());
+    const from = keyAt + KEY_BYTES;
+    const sharesAt = roundUp(from + elements.length + SHARE_SLACK_BYTES);
+    const numbersAt = sharesAt + (count + SLACK_ITEMS) * Uint32Array.BYTES_PER_ELEMENT;
+    const to = roundUp(numbersAt + count * Uint32Array.BYTES_PER_ELEMENT);
+    const memory = reserve(kernel, to + elements.length);
+    memory.set(key, keyAt);
+    memory.set(elements, from);
+    kernel.shareOut(keyAt, from, elementBytes, count, parts, sharesAt, to, numbersAt);
+    const words = (at: number, length: number): Uint32Array =>
+      new Uint32Array(kernel.memory.buffer, at, length).slice();
+    const shares = {
+      elements: memory.slice(to, to + elements.length),
+      numbers: words(numbersAt, count),
+      starts: words(kernel.shareStarts(), parts + 1),
+    };
+    memory.fill(0, keyAt, to + elements.length);
+    return shares;
   };
 }
 
@@ -188,7 +122,7 @@ function layoutOf(start: number, { itemsMax, columns }: BandShape): Layout {
 }
 
 class WasmTable implements OkvsTable {
-  readonly #kernel: Kernel;
+  readonly #kernel: OkvsKernel;
   readonly #shape: BandShape;
   readonly #at: Layout;
   readonly #memory: Uint8Array;
@@ -196,35 +130,20 @@ class WasmTable implements OkvsTable {
   #isDecoded = false;
   #matcher: OutputMatcher | undefined;
 
-  constructor(kernel: Kernel, shape: BandShape) {
+  constructor(kernel: OkvsKernel, shape: BandShape) {
     this.#kernel = kernel;
     this.#shape = shape;
     this.#at = layoutOf(kernel.heapStart(), shape);
     this.#memory = reserve(kernel, this.#at.end);
   }
 
-  load(key: Uint8Array, elements: Uint8Array): void {
-    const { elementBytes, width } = this.#shape;
+  load(key: Uint8Array, pieces: readonly Uint8Array[]): void {
     const at = this.#at;
-    const count = requireElements(this.#shape, key, elements);
+    const count = requireElements(this.#shape, key, pieces);
     const starts = startCount(this.#shape);
-    const lastWordMask = BigInt.asUintN(64, (1n << BigInt(width - 192)) - 1n);
-    const step = Math.floor(WINDOW_BYTES / elementBytes / SLACK_ITEMS) * SLACK_ITEMS;
     this.#memory.set(key, at.key);
-    for (let first = 0; first < count; first += step) {
-      const part = elements.subarray(first * elementBytes, (first + step) * elementBytes);
-      this.#memory.set(part, at.window);
-      this.#kernel.hashItems(
-        at.key,
-        at.window,
-        elementBytes,
-        part.length / elementBytes,
-        at.free,
-        first,
-        starts,
-        lastWordMask,
-      );
-    }
+    let first = 0;
+    for (const piece of pieces) first = this.#hash(piece, first, starts);
     const keyBits = 32 - Math.clz32(starts);
     const isOrdered = this.#kernel.orderItems(
       at.free,
@@ -305,6 +224,22 @@ class WasmTable implements OkvsTable {
     this.#count = 0;
   }
 
+  /** Hashes a piece into the records from `first` on; answers where the next piece goes. */
+  #hash(piece: Uint8Array, first: number, starts: number): number {
+    const { elementBytes, width } = this.#shape;
+    const { key, window, free } = this.#at;
+    const stepBytes = Math.floor(WINDOW_BYTES / elementBytes / 4) * 4 * elementBytes;
+    let next = first;
+    for (let from = 0; from < piece.length; from += stepBytes) {
+      const part = piece.subarray(from, from + stepBytes);
+      const count = part.length / elementBytes;
+      this.#memory.set(part, window);
+      this.#kernel.hashItems(key, window, elementBytes, count, free, next, starts, width);
+      next += count;
+    }
+    return next;
+  }
+
   #putVector(vector: Uint8Array): void {
     const end = this.#at.vector + vector.length;
     this.#memory.set(vector, this.#at.vector);
@@ -315,8 +250,4 @@ class WasmTable implements OkvsTable {
     if (this.#isDecoded) return;
     throw new ProtocolError('message-unexpected', 'a value is used before it is decoded');
   }
-}
-
-function roundUp(bytes: number, step = 16): number {
-  return Math.ceil(bytes / step) * step;
 }

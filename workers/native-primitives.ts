@@ -18,8 +18,9 @@ import {
 } from '../protocols/common/primitives.ts';
 import { counterBlock } from '../protocols/common/noble-primitives.ts';
 import { nativeCurve } from './native-curve.ts';
+import { nativeGf128 } from './native-gf128.ts';
 import { nativeLanes } from './native-lanes.ts';
-import { nativeGf128, nativeOkvs } from './native-okvs.ts';
+import { nativeOkvs } from './native-okvs.ts';
 import { nativeVole } from './native-vole.ts';
 
 const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex');

@@ -215,7 +215,7 @@ export interface BandShape {
   readonly elementBytes: number;
   /** Field elements of its vector, a multiple of 4. */
   readonly columns: number;
-  /** Coefficients of a band, 193..256. */
+  /** Coefficients of a band, 1..256. */
   readonly width: number;
 }
 
@@ -225,6 +225,23 @@ export interface OkvsPrimitive {
   readonly engine: string;
   /** Memory for sets of one shape, one set at a time. `close` it. */
   open(shape: BandShape): OkvsTable;
+  /**
+   * Shares elements out into parts by the first word of their keyed BLAKE3.
+   * @param key - 32 bytes.
+   * @param elements - `elementBytes` (1..64) each, 4 MiB at most.
+   * @param parts - 1..1024.
+   * @throws ProtocolError `length-wrong`, `parameter-invalid`
+   */
+  shareOut(key: Uint8Array, elements: Uint8Array, elementBytes: number, parts: number): Shares;
+}
+
+/** Elements part by part. */
+export interface Shares {
+  readonly elements: Uint8Array;
+  /** Which element of the input each is. */
+  readonly numbers: Uint32Array;
+  /** Where each part starts, counted in elements, and where the last one ends. */
+  readonly starts: Uint32Array;
 }
 
 /**
@@ -236,10 +253,10 @@ export interface OkvsTable {
    * Takes a set in: each element's keyed BLAKE3, 64 bytes, gives a field element H, a place and a
    * band.
    * @param key - 32 bytes.
-   * @param elements - 0..`itemsMax` of `elementBytes` (1..64) each.
+   * @param pieces - 0..`itemsMax` elements of `elementBytes` (1..64) each, in whole.
    * @throws ProtocolError `length-wrong`, `set-too-large`
    */
-  load(key: Uint8Array, elements: Uint8Array): void;
+  load(key: Uint8Array, pieces: readonly Uint8Array[]): void;
   /**
    * Solves for a vector that decodes to H of every item.
    * @param vector - `columns` elements, uniform and fresh; those the system leaves free stay.

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BandShape, OkvsPrimitive, OkvsTable } from '../../protocols/common/primitives.ts';
+import { ProtocolError } from '../../protocols/common/protocol-error.ts';
 import { bandShape } from '../../protocols/psi/vole/band.ts';
 import { portableGf128 } from '../../protocols/psi/vole/gf128.ts';
 import { portableOkvs } from '../../protocols/psi/vole/portable-okvs.ts';
-import { nativeGf128, nativeOkvs } from '../../workers/native-okvs.ts';
+import { nativeGf128 } from '../../workers/native-gf128.ts';
+import { nativeOkvs } from '../../workers/native-okvs.ts';
 
 const bytes = (count: number): Uint8Array => new Uint8Array(randomBytes(count));
 const OUTPUT_BYTES = 12;
@@ -22,7 +24,9 @@ function loaded(
   set: Uint8Array,
 ): OkvsTable {
   const table = engine.open(shape);
-  table.load(key, set);
+  // In two pieces, of which the first is no multiple of what the kernel takes at once.
+  const cut = Math.min(set.length, 3 * shape.elementBytes);
+  table.load(key, [set.subarray(0, cut), set.subarray(cut)]);
   return table;
 }
 
@@ -88,6 +92,39 @@ describe('band OKVS', () => {
       table.close();
     },
   );
+});
+
+describe('sharing out', () => {
+  it('the kernel gives what the plain code gives, and every element once', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 200 }),
+        fc.integer({ min: 1, max: 64 }),
+        fc.integer({ min: 1, max: 40 }),
+        (items, elementBytes, parts) => {
+          const [key, set] = [bytes(32), bytes(items * elementBytes)];
+          const [plain, kernel] = engines.map((engine) =>
+            engine.shareOut(key, set, elementBytes, parts),
+          );
+          expect(kernel).toEqual(plain);
+          expect(kernel?.numbers.toSorted()).toEqual(
+            Uint32Array.from({ length: items }, (_, i) => i),
+          );
+        },
+      ),
+    );
+  });
+
+  it.each([
+    [0, 1, 37],
+    [1025, 1, 37],
+    [2, 2 ** 22 / 64 + 1, 64],
+  ])('refuses %i parts of %i elements of %i bytes', (parts, items, elementBytes) => {
+    for (const engine of engines) {
+      const set = new Uint8Array(items * elementBytes);
+      expect(() => engine.shareOut(bytes(32), set, elementBytes, parts)).toThrow(ProtocolError);
+    }
+  });
 });
 
 describe('products of vectors', () => {

@@ -3,14 +3,14 @@
  * what runs where WASM SIMD is missing. Slow: a band is one big integer.
  */
 import { blake3 } from '@noble/hashes/blake3.js';
-import { viewOf } from '../../common/bytes.ts';
-import type { BandShape, OkvsPrimitive, OkvsTable } from '../../common/primitives.ts';
+import { concatBytes, viewOf } from '../../common/bytes.ts';
+import type { BandShape, OkvsPrimitive, OkvsTable, Shares } from '../../common/primitives.ts';
 import { ProtocolError } from '../../common/protocol-error.ts';
 import { compareKeys } from '../sorted-list.ts';
 import { startCount } from './band.ts';
 import { GF128_BYTES, portableGf128 } from './gf128.ts';
 import { OutputMatcher } from './output-matcher.ts';
-import { requireElements, requireVector } from './okvs-checks.ts';
+import { requireElements, requireShares, requireVector } from './okvs-checks.ts';
 
 const BAND_BYTES = 32;
 const START_AT = 16;
@@ -21,6 +21,7 @@ const HASH_BYTES = 64;
 export const portableOkvs: OkvsPrimitive = {
   engine: 'portable',
   open: (shape) => new PortableTable(shape),
+  shareOut,
 };
 
 interface Item {
@@ -45,9 +46,10 @@ class PortableTable implements OkvsTable {
     this.#shape = shape;
   }
 
-  load(key: Uint8Array, elements: Uint8Array): void {
+  load(key: Uint8Array, pieces: readonly Uint8Array[]): void {
     const { elementBytes } = this.#shape;
-    const count = requireElements(this.#shape, key, elements);
+    const count = requireElements(this.#shape, key, pieces);
+    const elements = concatBytes(pieces);
     this.#items = Array.from({ length: count }, (_, number) => {
       const at = number * elementBytes;
       return itemOf(this.#shape, key, elements.subarray(at, at + elementBytes), number);
@@ -134,6 +136,29 @@ class PortableTable implements OkvsTable {
     if (value !== undefined) return value;
     throw new ProtocolError('message-unexpected', 'a value is used before it is decoded');
   }
+}
+
+function shareOut(
+  key: Uint8Array,
+  elements: Uint8Array,
+  elementBytes: number,
+  parts: number,
+): Shares {
+  const count = requireShares(key, elements, elementBytes, parts);
+  const all = Array.from({ length: count }, (_, number) => {
+    const element = elements.subarray(number * elementBytes, (number + 1) * elementBytes);
+    const word = BigInt(viewOf(blake3(element, { key })).getUint32(0, true));
+    return { number, element, share: Number((word * BigInt(parts)) >> 32n) };
+  }).toSorted((a, b) => a.share - b.share);
+  const starts = Uint32Array.from(
+    { length: parts + 1 },
+    (_, part) => all.filter(({ share }) => share < part).length,
+  );
+  return {
+    elements: concatBytes(all.map(({ element }) => element)),
+    numbers: Uint32Array.from(all, ({ number }) => number),
+    starts,
+  };
 }
 
 function itemOf(shape: BandShape, key: Uint8Array, element: Uint8Array, number: number): Item {

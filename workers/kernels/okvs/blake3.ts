@@ -161,3 +161,9 @@ function first(i: usize): v128 {
 function second(i: usize): v128 {
   return v128.xor(state(i + 8), v128.load(KEY + (i << 4)));
 }
+
+/** The first word of one of the four outputs. */
+export function outputLane(lane: usize): u32 {
+  const at = STATE + (lane << 2);
+  return load<u32>(at) ^ load<u32>(at, 128);
+}

@@ -6,6 +6,7 @@ export { accumulateScaled, addElements, useScalar } from './gf128';
 export { decode, eliminate, solve } from './band';
 export { gatherHashes, hashItems, hashValues, orderItems, packOutputs } from './items';
 export { sortRecords } from './order';
+export { shareOut, shareStarts } from './shares';
 
 /** Memory from here on is free. */
 export function heapStart(): usize {

@@ -12,6 +12,16 @@ export const RECORD_START: usize = 16;
 export const RECORD_NUMBER: usize = 20;
 export const RECORD_BAND: usize = 24;
 
+/** Which bits of the four band words a width keeps, and the first bit, which every band has. */
+const KEPT: usize = memory.data(32, 16);
+
+function useWidth(width: u32): void {
+  for (let word: u32 = 0; word < 4; word++) {
+    const bits = width - min(width, word << 6);
+    store<u64>(KEPT + (word << 3), bits > 63 ? ~0 : ((<u64>1) << bits) - 1);
+  }
+}
+
 /** Hashes `count` elements into records `first` and following, which have room for three more. */
 export function hashItems(
   key: usize,
@@ -21,10 +31,11 @@ export function hashItems(
   records: usize,
   first: usize,
   starts: u32,
-  lastWordMask: u64,
+  width: u32,
 ): void {
   useKey(key);
   useLength(elementBytes);
+  useWidth(width);
   for (let i: usize = 0; i < count; i += 4) {
     const p = elements + i * elementBytes;
     compress(p, p + elementBytes, p + 2 * elementBytes, p + 3 * elementBytes, <u32>elementBytes);
@@ -39,8 +50,10 @@ export function hashItems(
       const start = (<u64>load<u32>(at, RECORD_START) * <u64>starts) >> 32;
       store<u32>(at, <u32>start, RECORD_START);
       store<u32>(at, <u32>(number + lane), RECORD_NUMBER);
-      store<u64>(at, load<u64>(at, RECORD_BAND) | 1, RECORD_BAND);
-      store<u64>(at, load<u64>(at, RECORD_BAND + 24) & lastWordMask, RECORD_BAND + 24);
+      const low = v128.and(v128.load(at, RECORD_BAND), v128.load(KEPT));
+      const high = v128.and(v128.load(at, RECORD_BAND + 16), v128.load(KEPT, 16));
+      v128.store(at, v128.or(low, i64x2(1, 0)), RECORD_BAND);
+      v128.store(at, high, RECORD_BAND + 16);
     }
   }
 }
