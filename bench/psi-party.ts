@@ -4,10 +4,6 @@
  * prints what psi.js' runner prints.
  */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { createConnection, createServer, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { join } from 'node:path';
 import { inPlaceEngine } from '../protocols/psi/blind.ts';
 import { prepareSet, type PsiMachine } from '../protocols/psi/blinded-set.ts';
 import type { PsiChannel } from '../protocols/psi/exchange.ts';
@@ -20,6 +16,7 @@ import { poolEngine } from '../src/computations/psi/pool-engine.ts';
 import { openPool } from '../src/pool/piscina-pool.ts';
 import { systemRandom } from '../src/system/random.ts';
 import { nativeCurve } from '../workers/native-curve.ts';
+import { meet, socketChannel } from './psi-socket.ts';
 
 /** What a party tells its parent. */
 export interface PartyReport {
@@ -32,9 +29,6 @@ export interface PartyReport {
 /** Two threads a party: both cores stay busy when one side waits for the other. */
 const THREADS = 2;
 const DIGESTS_A_PIECE = 4096;
-const CONNECT_TRIES = 200;
-const CONNECT_WAIT_MS = 50;
-const FRAME_HEAD_BYTES = 5;
 
 const PARAMS: PsiParams = {
   mode: 'cardinality',
@@ -111,7 +105,7 @@ async function playOne(role: string, items: number, directory: string): Promise<
     openSpill: fileSpills(directory, systemRandom),
     randomBytes: (count) => systemRandom.bytes(count),
   };
-  const socket = await meet(role, join(directory, 'meet'));
+  const socket = await meet(role, directory);
   const start = performance.now();
   const channel = socketChannel(socket);
   const set = await prepareSet(PARAMS, machine, digests(role === 'sender' ? 0 : items / 2, items));
@@ -129,67 +123,6 @@ async function playOne(role: string, items: number, directory: string): Promise<
   await new Promise((resolve) => process.send?.(report, resolve));
   await pool.close();
   socket.end();
-}
-
-async function meet(role: string, path: string): Promise<Socket> {
-  if (role === 'sender') {
-    const server = createServer().listen(path);
-    const [socket] = (await once(server, 'connection')) as [Socket];
-    server.close();
-    return socket;
-  }
-  for (let attempt = 0; attempt < CONNECT_TRIES; attempt++) {
-    const socket = createConnection(path);
-    try {
-      await once(socket, 'connect');
-      return socket;
-    } catch {
-      await sleep(CONNECT_WAIT_MS);
-    }
-  }
-  throw new Error('the sender did not come');
-}
-
-/** Length and payload; the kind is checked by its first character. */
-function socketChannel(socket: Socket): PsiChannel {
-  const incoming = frames(socket);
-  return {
-    async send(kind, payload) {
-      const head = Buffer.alloc(FRAME_HEAD_BYTES);
-      head.writeUInt32LE(payload.length);
-      head[4] = kind.charCodeAt('psi.'.length);
-      socket.write(head);
-      if (!socket.write(payload)) await once(socket, 'drain');
-    },
-    async receive(kind) {
-      const { value } = await incoming.next();
-      if (value === undefined || value[4] !== kind.charCodeAt('psi.'.length)) {
-        throw new Error(`no ${kind} came`);
-      }
-      return new Uint8Array(value.subarray(FRAME_HEAD_BYTES));
-    },
-  };
-}
-
-async function* frames(socket: Socket): AsyncGenerator<Buffer> {
-  let parts: Buffer[] = [];
-  let have = 0;
-  let need = FRAME_HEAD_BYTES;
-  for await (const bytes of socket as AsyncIterable<Buffer>) {
-    parts.push(bytes);
-    have += bytes.length;
-    while (have >= need) {
-      const all = Buffer.concat(parts);
-      const frameBytes = FRAME_HEAD_BYTES + all.readUInt32LE();
-      need = frameBytes;
-      parts = [all];
-      if (have < frameBytes) break;
-      yield all.subarray(0, frameBytes);
-      parts = [all.subarray(frameBytes)];
-      have -= frameBytes;
-      need = FRAME_HEAD_BYTES;
-    }
-  }
 }
 
 const [role = '', items = '', directory = ''] = process.argv.slice(2);

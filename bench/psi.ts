@@ -16,6 +16,7 @@ import { CHUNK_ITEMS, POINT_BYTES } from '../protocols/psi/params.ts';
 import { nativeCurve } from '../workers/native-curve.ts';
 import { runPeer } from './peer.ts';
 import type { PartyReport } from './psi-party.ts';
+import { voleCases } from './psi-vole.ts';
 import type { BenchContext, BenchSuite } from './suite.ts';
 
 const STEP_ITEMS = 2 ** 14;
@@ -33,6 +34,7 @@ export const psiSuite: BenchSuite = {
   run: async (context) => {
     if (context.wants('ecdh 2^14')) steps(context, 'ecdh 2^14');
     if (context.wants('ecdh 10k')) await besidePsiJs(context, 'ecdh 10k');
+    await voleCases(context);
     if (context.wants('flat')) await flat(context, 'flat');
     if (context.large && context.wants('ecdh 10M')) {
       reportParties(context, 'ecdh 10M', LARGE_ITEMS, await twoParties(LARGE_ITEMS));

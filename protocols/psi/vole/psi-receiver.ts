@@ -119,12 +119,7 @@ function encodePart(
   index: number,
   part: Part,
 ): { readonly vector: Uint8Array; readonly attempt: number } {
-  // A copy: what a stream gives is valid until its next call only.
-  const seed = machine.randomBytes(SEED_BYTES);
-  const vector = machine.primitives.stream
-    .open(seed, 0)
-    .next(shape.columns * GF128_BYTES)
-    .slice();
+  const vector = randomVector(machine, shape.columns);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     table.load(greeting.keyOf('items', index, attempt), part.pieces);
     if (table.encode(vector) === 'encoded') return { vector, attempt };
