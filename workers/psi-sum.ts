@@ -6,6 +6,7 @@
 import { move } from 'piscina';
 import { releaseBytes } from '../protocols/common/bytes.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
+import { addByCell } from '../protocols/psi/group-sum.ts';
 import {
   SUM_PARAMETERS,
   chooseValues,
@@ -31,7 +32,13 @@ export interface MaskSumArgument {
 }
 export interface FoldMaskedArgument {
   readonly secretKey: Uint8Array;
+  readonly ciphertexts: readonly Uint8Array[];
+}
+export interface AddByCellArgument {
   readonly ciphertext: Uint8Array;
+  readonly cellOfSlot: Uint8Array;
+  readonly first: number;
+  readonly sums: Uint8Array<ArrayBuffer>;
 }
 
 const thread = new PublicSide();
@@ -78,6 +85,24 @@ export function chooseValuesTask({ ciphertext, chosen }: ChooseValuesArgument): 
   });
 }
 
+/** @see addByCell */
+export function addByCellTask(argument: AddByCellArgument): Promise<unknown> {
+  return answered(async () => {
+    const { cellOfSlot, first, sums } = argument;
+    const aligned = new Uint8Array(argument.ciphertext);
+    try {
+      // A product at a time: one that is tried again must not be added twice.
+      const choose = (chosen: BigUint64Array<ArrayBuffer>): Promise<Uint8Array> =>
+        thread.run((tools) => chooseValues(tools.evaluator(SUM_PARAMETERS), aligned, chosen));
+      await addByCell(choose, cellOfSlot, first, sums);
+      return move(sums);
+    } finally {
+      releaseBytes(aligned);
+      cellOfSlot.fill(0);
+    }
+  });
+}
+
 /** @see maskSum */
 export function maskSumTask({ publicKey, choices, secret }: MaskSumArgument): Promise<unknown> {
   return answered(async () => {
@@ -94,11 +119,11 @@ export function maskSumTask({ publicKey, choices, secret }: MaskSumArgument): Pr
 }
 
 /** @see foldMasked */
-export function foldMaskedTask({ secretKey, ciphertext }: FoldMaskedArgument): Promise<unknown> {
+export function foldMaskedTask({ secretKey, ciphertexts }: FoldMaskedArgument): Promise<unknown> {
   return answered(() =>
     withDecryptors(secretKey, [SUM_PARAMETERS], ([decryptor]) => {
       if (decryptor === undefined) throw new ProtocolError('length-wrong', 'no decryptor');
-      return foldMasked(decryptor, new Uint8Array(ciphertext));
+      return ciphertexts.map((one) => foldMasked(decryptor, new Uint8Array(one)));
     }),
   );
 }

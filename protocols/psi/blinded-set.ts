@@ -47,6 +47,8 @@ export interface BlindedSet {
   readonly distinct: number;
   /** Items sent: after settling and padding. */
   readonly wireItems: number;
+  /** Of a set by groups: how many of them are in each. */
+  readonly cellItems?: Uint32Array;
   close(): Promise<void>;
 }
 
@@ -55,7 +57,8 @@ export interface BlindedSet {
  *
  * Secret: the digests and the drawn blinding secret.
  * @param digests - pieces of whole join-key digests (`DIGEST_BYTES` each), in the order of the rows.
- * @param sharedDummies - of the noise slots, how many get a dummy that the peer can have too. Secret.
+ * @param sharedDummies - of each group's noise slots, how many get a dummy that the peer can have
+ *   too; one entry where there are no groups. Secret.
  * @throws ProtocolError `set-too-large`, `parameter-invalid`
  * Cost: one hash to the curve and one multiplication an item.
  */
@@ -63,10 +66,31 @@ export async function prepareSet(
   params: PsiParams,
   machine: PsiMachine,
   digests: AsyncIterable<Uint8Array>,
-  sharedDummies = 0,
+  sharedDummies: readonly number[] = [],
+): Promise<BlindedSet> {
+  requireDummies(params, sharedDummies);
+  const fits = (items: number): boolean => wireItems(params, items) <= params.setSizeMax;
+  return blindedSet(params, machine, digests, fits, (settled, keys) =>
+    paddedElements(params, machine, settled, keys, sharedDummies),
+  );
+}
+
+/** Elements, each followed by four bytes that stay behind its point. */
+export type Arrange = (settled: Settled, keys: SortedList) => AsyncIterable<Uint8Array>;
+
+/**
+ * Collects keys and blinds what is arranged of them.
+ * @param fits - whether so many keys may be collected.
+ * @throws ProtocolError `set-too-large`, `parameter-invalid`
+ */
+export async function blindedSet(
+  params: PsiParams,
+  machine: PsiMachine,
+  digests: AsyncIterable<Uint8Array>,
+  fits: (items: number) => boolean,
+  arrange: Arrange,
 ): Promise<BlindedSet> {
   requireParams(params);
-  requireDummies(params, sharedDummies);
   const secret = blindingSecret(machine.randomBytes(SECRET_BYTES));
   const keys = new SortedList(
     { recordBytes: DIGEST_BYTES + ROW_BYTES, keyBytes: DIGEST_BYTES },
@@ -77,12 +101,9 @@ export async function prepareSet(
     machine.openSpill,
   );
   try {
-    await collectKeys(params, keys, digests);
-    const settled = new Settled(params, sharedDummies);
-    const pieces = regroup(
-      settled.elements(keys.sorted(), machine.randomBytes),
-      params.chunkItems * (ELEMENT_BYTES + ROW_BYTES),
-    );
+    await collectKeys(params, keys, digests, fits);
+    const settled = new Settled(params);
+    const pieces = regroup(arrange(settled, keys), params.chunkItems * (ELEMENT_BYTES + ROW_BYTES));
     const blinded = inOrder(pieces, machine.engine.parallel, (piece) =>
       blindPiece(machine.engine, piece, secret),
     );
@@ -106,9 +127,11 @@ export async function prepareSet(
   }
 }
 
-function requireDummies(params: PsiParams, sharedDummies: number): void {
-  const isCount = Number.isInteger(sharedDummies) && sharedDummies >= 0;
-  if (!isCount || sharedDummies > params.noiseSlots) {
+function requireDummies(params: PsiParams, sharedDummies: readonly number[]): void {
+  const slots = slotsOfCell(params);
+  const isCount = (count: number): boolean =>
+    Number.isInteger(count) && count >= 0 && count <= slots;
+  if (sharedDummies.length > (params.groups?.cells ?? 1) || !sharedDummies.every(isCount)) {
     throw new ProtocolError('parameter-invalid', 'more shared dummies than noise slots');
   }
 }
@@ -117,10 +140,11 @@ async function collectKeys(
   params: PsiParams,
   keys: SortedList,
   digests: AsyncIterable<Uint8Array>,
+  fits: (items: number) => boolean,
 ): Promise<void> {
   for await (const piece of digests) {
     const count = piece.length / DIGEST_BYTES;
-    if (wireItems(params, keys.size + count) > params.setSizeMax) {
+    if (!fits(keys.size + count)) {
       throw new ProtocolError('set-too-large', `the set has more than ${params.setSizeMax} items`);
     }
     const records = new Uint8Array(count * (DIGEST_BYTES + ROW_BYTES));
@@ -134,24 +158,20 @@ async function collectKeys(
   }
 }
 
-/** Settles duplicates in sorted keys and appends the padding. */
-class Settled {
+/** Settles duplicates in sorted keys. */
+export class Settled {
   readonly #params: PsiParams;
-  readonly #sharedDummies: number;
   /** Different keys seen so far. */
   distinct = 0;
-  #sent = 0;
+  /** Items settled so far. */
+  count = 0;
 
-  constructor(params: PsiParams, sharedDummies: number) {
+  constructor(params: PsiParams) {
     this.#params = params;
-    this.#sharedDummies = sharedDummies;
   }
 
   /** Elements, each followed by its row. */
-  async *elements(
-    keys: AsyncIterable<Uint8Array>,
-    randomBytes: (count: number) => Uint8Array,
-  ): AsyncGenerator<Uint8Array> {
+  async *elements(keys: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const keyRecord = DIGEST_BYTES + ROW_BYTES;
     const record = ELEMENT_BYTES + ROW_BYTES;
     const last = new Uint8Array(DIGEST_BYTES);
@@ -173,31 +193,69 @@ class Settled {
         filled += record;
       }
       releaseBytes(piece);
-      this.#sent += filled / record;
+      this.count += filled / record;
       yield out.subarray(0, filled);
-    }
-    const { context, chunkItems } = this.#params;
-    const total = wireItems(this.#params, this.#sent);
-    for (let first = 0; first < this.#sharedDummies; first += chunkItems) {
-      const count = Math.min(chunkItems, this.#sharedDummies - first);
-      yield withoutRow(sharedDummyElements(context, first, count));
-    }
-    let missing = total - this.#sent - this.#sharedDummies;
-    for (; missing > 0; missing -= chunkItems) {
-      const count = Math.min(missing, chunkItems);
-      yield withoutRow(dummyElements(randomBytes(count * DIGEST_BYTES), count));
     }
   }
 }
 
-/** Elements of no row, each with the number that says so. */
-function withoutRow(elements: Uint8Array): Uint8Array {
+/** A whole set: its own elements, shared dummies, and dummies up to what goes on the wire. */
+async function* paddedElements(
+  params: PsiParams,
+  machine: PsiMachine,
+  settled: Settled,
+  keys: SortedList,
+  sharedDummies: readonly number[],
+): AsyncGenerator<Uint8Array> {
+  yield* settled.elements(keys.sorted());
+  let missing = wireItems(params, settled.count) - settled.count;
+  for (const [cell, count] of sharedDummies.entries()) {
+    yield* sharedFill(params, cell, count, NO_ROW);
+    missing -= count;
+  }
+  yield* randomFill(params, machine, missing, NO_ROW);
+}
+
+/** Noise slots of each group; all of them where there are none. */
+export function slotsOfCell(params: PsiParams): number {
+  return params.noiseSlots / (params.groups?.cells ?? 1);
+}
+
+/** The first `count` shared dummies of a group, in pieces. */
+export function* sharedFill(
+  params: PsiParams,
+  cell: number,
+  count: number,
+  tail: number,
+): Generator<Uint8Array> {
+  const from = cell * slotsOfCell(params);
+  for (let first = 0; first < count; first += params.chunkItems) {
+    const part = Math.min(params.chunkItems, count - first);
+    yield withTail(sharedDummyElements(params.context, from + first, part), tail);
+  }
+}
+
+/** So many dummies of this party's own, in pieces. */
+export function* randomFill(
+  params: PsiParams,
+  { randomBytes }: PsiMachine,
+  count: number,
+  tail: number,
+): Generator<Uint8Array> {
+  for (let missing = count; missing > 0; missing -= params.chunkItems) {
+    const part = Math.min(missing, params.chunkItems);
+    yield withTail(dummyElements(randomBytes(part * DIGEST_BYTES), part), tail);
+  }
+}
+
+/** Elements of no row, each with the number behind it that says so. */
+function withTail(elements: Uint8Array, tail: number): Uint8Array {
   const record = ELEMENT_BYTES + ROW_BYTES;
   const count = elements.length / ELEMENT_BYTES;
   const out = new Uint8Array(count * record);
   for (let i = 0; i < count; i++) {
     out.set(elements.subarray(i * ELEMENT_BYTES, (i + 1) * ELEMENT_BYTES), i * record);
-    viewOf(out).setUint32(i * record + ELEMENT_BYTES, NO_ROW, true);
+    viewOf(out).setUint32(i * record + ELEMENT_BYTES, tail, true);
   }
   return out;
 }

@@ -58,21 +58,26 @@ export async function bothWays(
   }
 }
 
-/** Sends the own points, in the order of their values. */
+/**
+ * Sends the own points, in the order of their values.
+ * @param tagBytes - of what stands behind each point, how much goes with it.
+ */
 export async function sendPoints(
   channel: PsiChannel,
   params: PsiParams,
   set: BlindedSet,
   stop: StopFlag,
+  tagBytes = 0,
 ): Promise<void> {
+  const wireBytes = POINT_BYTES + tagBytes;
   const pieces = regroup(
-    withoutTail(set.points.sorted(), set.points.shape.recordBytes, POINT_BYTES),
-    params.chunkItems * POINT_BYTES,
+    withoutTail(set.points.sorted(), set.points.shape.recordBytes, wireBytes),
+    params.chunkItems * wireBytes,
   );
   let index = 0;
   for await (const piece of pieces) {
     if (stop.isStopped) return;
-    await channel.send(POINTS, encodeChunk(index, piece, POINT_BYTES));
+    await channel.send(POINTS, encodeChunk(index, piece, wireBytes));
     releaseBytes(piece);
     index += 1;
   }

@@ -80,19 +80,19 @@ export function ascending(
 
 /**
  * Walks two strictly ascending streams side by side and tells each shared key.
- * @param onMatch - gets the record of the left stream: the piece it is in and where.
+ * @param onMatch - gets the record of either stream: the piece it is in and where.
  */
 export async function matchSorted(
   left: { readonly records: AsyncIterator<Uint8Array>; readonly recordBytes: number },
   right: { readonly records: AsyncIterator<Uint8Array>; readonly recordBytes: number },
   keyBytes: number,
-  onMatch: (piece: Uint8Array, at: number) => void,
+  onMatch: (left: Uint8Array, leftAt: number, right: Uint8Array, rightAt: number) => void,
 ): Promise<void> {
   let [leftPiece, rightPiece] = [await nextPiece(left.records), await nextPiece(right.records)];
   let [leftAt, rightAt] = [0, 0];
   while (leftPiece !== undefined && rightPiece !== undefined) {
     const order = compareKeys(leftPiece, leftAt, rightPiece, rightAt, keyBytes);
-    if (order === 0) onMatch(leftPiece, leftAt);
+    if (order === 0) onMatch(leftPiece, leftAt, rightPiece, rightAt);
     if (order <= 0) leftAt += left.recordBytes;
     if (order >= 0) rightAt += right.recordBytes;
     if (leftAt >= leftPiece.length) [leftPiece, leftAt] = [await nextPiece(left.records), 0];

@@ -10,6 +10,8 @@ export const EVALUATED = 'psi.evaluated';
 
 const VERSION = 1;
 const MODES: Readonly<Record<PsiMode, number>> = { intersection: 1, cardinality: 2, sum: 3 };
+/** On top of a mode: by groups of the receiver's. */
+const GROUPED = 0x80;
 const DUPLICATES: Readonly<Record<PsiParams['duplicates'], number>> = {
   multiplicity: 1,
   distinct: 2,
@@ -25,7 +27,8 @@ const ROLES: Readonly<Record<PsiRole, number>> = { sender: 1, receiver: 2 };
 /** The first message of each side: what it believes was agreed, and how many items it will send. */
 export function encodeHello(params: PsiParams, role: PsiRole, items: number): Uint8Array {
   const out = new Uint8Array(HELLO_BYTES);
-  out.set([VERSION, MODES[params.mode], DUPLICATES[params.duplicates], ROLES[role]]);
+  const mode = MODES[params.mode] | (params.groups === undefined ? 0 : GROUPED);
+  out.set([VERSION, mode, DUPLICATES[params.duplicates], ROLES[role]]);
   const view = viewOf(out);
   view.setUint32(4, params.chunkItems, true);
   view.setUint32(8, items, true);
@@ -50,7 +53,9 @@ export function parseHello(params: PsiParams, role: PsiRole, message: Uint8Array
   if (items > (params.peerSizeMax ?? params.setSizeMax)) {
     throw new ProtocolError('set-too-large', `the peer announces ${items} items`);
   }
-  if (!isWireSize(params, items)) {
+  // A receiver with groups pads each of them; `groups.ts` looks at their sizes once they are there.
+  const isGrouped = params.groups !== undefined && role === 'receiver';
+  if (!isGrouped && !isWireSize(params, items)) {
     throw new ProtocolError('length-wrong', 'the peer did not pad its set to a bucket');
   }
   return items;

@@ -7,8 +7,21 @@ import { ProtocolError } from '../common/protocol-error.ts';
  */
 export type PsiMode = 'intersection' | 'cardinality' | 'sum';
 
+/** By groups of the receiver's: each of its items is in one, the last for whatever has no other. */
+export interface PsiGroups {
+  readonly cells: number;
+  /**
+   * Items of each group on the wire: a power of two and at least `itemsMin`; or with noise on the
+   * size, then at least its noise slots.
+   */
+  readonly sizes: 'bucket' | 'noised';
+  readonly itemsMin: number;
+}
+
 export interface PsiParams {
   readonly mode: PsiMode;
+  /** Absent where one number is asked for. */
+  readonly groups?: PsiGroups;
   /** Hash of the run's descriptor: keys every derivation, so that nothing compares across runs. */
   readonly context: Uint8Array;
   /**
@@ -49,6 +62,8 @@ export const CHUNK_ITEMS_MAX = 65_536;
 /** The largest set this code accepts: counts and row numbers are 32-bit. */
 export const SET_SIZE_MAX = 2 ** 28;
 export const NOISE_SLOTS_MAX = 2 ** 20;
+/** Each costs a product a ciphertext of values, and one of half a mebibyte back. */
+export const GROUP_CELLS_MAX = 64;
 
 /** Domain separation tag of the hash to the curve. Short, so that an item costs three SHA-512 blocks. */
 export const HASH_TAG: Uint8Array = new TextEncoder().encode(
@@ -71,9 +86,19 @@ export function requireParams(params: PsiParams): void {
   if (noiseSlots > 0 && params.mode === 'intersection') {
     throw new ProtocolError('parameter-invalid', 'revealed items cannot be noised');
   }
+  requireGroups(params);
   if (context.length !== CONTEXT_BYTES) {
     throw new ProtocolError('parameter-invalid', `the context has ${CONTEXT_BYTES} bytes`);
   }
+}
+
+function requireGroups({ mode, groups, noiseSlots }: PsiParams): void {
+  if (groups === undefined) return;
+  const { cells, itemsMin } = groups;
+  const isSmall = Number.isInteger(cells) && cells >= 1 && cells <= GROUP_CELLS_MAX;
+  const isMin = Number.isInteger(itemsMin) && itemsMin >= 1 && itemsMin <= SET_SIZE_MAX;
+  if (isSmall && isMin && mode !== 'intersection' && noiseSlots % cells === 0) return;
+  throw new ProtocolError('parameter-invalid', 'impossible groups');
 }
 
 /** The public bucket of a set: the next power of two, from 1. */

@@ -11,8 +11,9 @@ import {
   type StopFlag,
 } from './exchange.ts';
 import { ascending, matchSorted, regroup } from './flow.ts';
+import { CellTally, tagBytesOf } from './groups.ts';
 import { EVALUATED } from './messages.ts';
-import { EVALUATED_BYTES, POINT_BYTES, type PsiParams } from './params.ts';
+import { EVALUATED_BYTES, POINT_BYTES, type PsiGroups, type PsiParams } from './params.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import { SortedList } from './sorted-list.ts';
 
@@ -33,8 +34,21 @@ export interface ReceiverOutcome {
    * shared. Secret: it goes into the choice of values and nowhere else.
    */
   readonly places: Uint8Array | undefined;
+  /** By groups only. */
+  readonly groups: GroupOutcome | undefined;
   /** Padded size of the sender's set. */
   readonly peerItems: number;
+}
+
+/** What the receiver knows of its groups. */
+export interface GroupOutcome {
+  /** Shared items of each. */
+  readonly shared: Uint32Array;
+  /**
+   * Sum only: for each of the sender's items, in the order of its points, one more than the group it
+   * is shared with, or 0. Secret, as `places`.
+   */
+  readonly cellOfPlace: Uint8Array | undefined;
 }
 
 /**
@@ -65,9 +79,20 @@ export async function runReceiver(
         machine.onProgress?.('evaluate', theirs.size, peerItems);
       }
     };
-    await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
-    const ours = receiveChunks(channel, params, EVALUATED, set.wireItems, EVALUATED_BYTES);
-    const none = { rows: undefined, places: undefined, peerItems };
+    const tagBytes = tagBytesOf(params);
+    await bothWays((stop) => sendPoints(channel, params, set, stop, tagBytes), receive);
+    const ours = receiveChunks(
+      channel,
+      params,
+      EVALUATED,
+      set.wireItems,
+      EVALUATED_BYTES + tagBytes,
+    );
+    const none = { rows: undefined, places: undefined, groups: undefined, peerItems };
+    if (params.groups !== undefined) {
+      const groups = await sharedByGroup(ours, theirs, params.groups, set);
+      return { ...none, groups, shared: groups.shared.reduce((sum, count) => sum + count, 0) };
+    }
     if (params.mode === 'cardinality') return { ...none, shared: await countShared(ours, theirs) };
     if (params.mode === 'sum') return { ...none, ...(await sharedPlaces(ours, theirs)) };
     const revealedMax = params.revealedMax ?? set.wireItems;
@@ -118,6 +143,44 @@ async function sharedPlaces(
     },
   );
   return { shared, places };
+}
+
+/** How many of each group are shared; and where values are summed, which of the sender's items are. */
+async function sharedByGroup(
+  ours: AsyncIterable<Uint8Array>,
+  theirs: SortedList,
+  groups: PsiGroups,
+  set: BlindedSet,
+): Promise<GroupOutcome> {
+  const { recordBytes } = theirs.shape;
+  const taggedBytes = EVALUATED_BYTES + 1;
+  const isSum = recordBytes > EVALUATED_BYTES;
+  const cellOfPlace = isSum ? new Uint8Array(theirs.size) : undefined;
+  const shared = new Uint32Array(groups.cells);
+  const answered = new CellTally(groups);
+  const tallied = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const piece of checked(ours, taggedBytes)) {
+      for (let at = EVALUATED_BYTES; at < piece.length; at += taggedBytes) {
+        answered.add(piece[at] ?? 0);
+      }
+      yield piece;
+    }
+  };
+  await matchSorted(
+    { records: checked(theirs.sorted(), recordBytes), recordBytes },
+    { records: tallied(), recordBytes: taggedBytes },
+    EVALUATED_BYTES,
+    (left, leftAt, right, rightAt) => {
+      const cell = right[rightAt + EVALUATED_BYTES] ?? 0;
+      shared[cell] = (shared[cell] ?? 0) + 1;
+      if (cellOfPlace === undefined) return;
+      cellOfPlace[viewOf(left).getUint32(leftAt + EVALUATED_BYTES, true)] = cell + 1;
+    },
+  );
+  if (answered.items.every((count, cell) => count === set.cellItems?.[cell])) {
+    return { shared, cellOfPlace };
+  }
+  throw new ProtocolError('message-malformed', 'the answers are not of the groups that were sent');
 }
 
 /** Each evaluated point followed by its place in the sender's list. */

@@ -1,6 +1,6 @@
 /** The party that learns nothing: sends its blinded points and evaluates the receiver's. */
 import { releaseBytes } from '../common/bytes.ts';
-import type { BlindedSet, PsiMachine } from './blinded-set.ts';
+import { slotsOfCell, type BlindedSet, type PsiMachine } from './blinded-set.ts';
 import {
   bothWays,
   greet,
@@ -10,6 +10,7 @@ import {
   type StopFlag,
 } from './exchange.ts';
 import { ascending, regroup } from './flow.ts';
+import { CellTally, receiveTagged, tagBytesOf } from './groups.ts';
 import { EVALUATED, encodeChunk } from './messages.ts';
 import { EVALUATED_BYTES, type PsiParams } from './params.ts';
 import { PieceLog } from './piece-log.ts';
@@ -37,15 +38,17 @@ export async function runSender(
   set: BlindedSet,
 ): Promise<SenderOutcome> {
   const peerItems = await greet(channel, params, 'sender', set.wireItems);
-  const evaluated = params.mode === 'intersection' ? byArrival(machine) : byValue(machine);
+  const recordBytes = EVALUATED_BYTES + tagBytesOf(params);
+  const evaluated =
+    params.mode === 'intersection' ? byArrival(machine) : byValue(machine, recordBytes);
   try {
     const receive = async (stop: StopFlag): Promise<void> => {
       let done = 0;
-      const pieces = receiveEvaluated(channel, params, machine, set.secret, peerItems);
+      const pieces = evaluatedPieces(channel, params, machine, set, peerItems);
       for await (const piece of pieces) {
         if (stop.isStopped) return;
         await evaluated.add(piece);
-        done += piece.length / EVALUATED_BYTES;
+        done += piece.length / recordBytes;
         releaseBytes(piece);
         machine.onProgress?.('evaluate', done, peerItems);
       }
@@ -64,12 +67,31 @@ export async function sendEvaluated(
   params: PsiParams,
   evaluated: Evaluated,
 ): Promise<void> {
+  const recordBytes = EVALUATED_BYTES + tagBytesOf(params);
   let index = 0;
-  for await (const piece of regroup(evaluated.read(), params.chunkItems * EVALUATED_BYTES)) {
-    await channel.send(EVALUATED, encodeChunk(index, piece, EVALUATED_BYTES));
+  for await (const piece of regroup(evaluated.read(), params.chunkItems * recordBytes)) {
+    await channel.send(EVALUATED, encodeChunk(index, piece, recordBytes));
     releaseBytes(piece);
     index += 1;
   }
+}
+
+/** The receiver's points under both blinds as they come; where it has groups, with them. */
+async function* evaluatedPieces(
+  channel: PsiChannel,
+  params: PsiParams,
+  machine: PsiMachine,
+  { secret }: BlindedSet,
+  peerItems: number,
+): AsyncGenerator<Uint8Array> {
+  const { groups } = params;
+  if (groups === undefined) {
+    yield* receiveEvaluated(channel, params, machine, secret, peerItems);
+    return;
+  }
+  const tally = new CellTally(groups);
+  yield* receiveTagged(channel, params, machine, secret, peerItems, tally);
+  tally.requirePadded(groups, slotsOfCell(params));
 }
 
 /** The receiver's points under both blinds, kept until all have arrived. */
@@ -84,15 +106,16 @@ function byArrival(machine: PsiMachine): Evaluated {
 }
 
 /** Read in the order of their values, which tells no place. @throws ProtocolError `point-repeated` */
-export function byValue(machine: PsiMachine): Evaluated {
-  const shape = { recordBytes: EVALUATED_BYTES, keyBytes: EVALUATED_BYTES };
+export function byValue(machine: PsiMachine, recordBytes: number = EVALUATED_BYTES): Evaluated {
+  const shape = { recordBytes, keyBytes: EVALUATED_BYTES };
   const list = new SortedList(shape, machine.openSpill);
   return {
     add: (piece) => list.add(piece),
     async *read() {
       // Points that differ only in a low-order part pass the checks of their encodings and become
       // equal here: a receiver that sent such twins could tell one item apart without its place.
-      const inTurn = ascending(EVALUATED_BYTES, EVALUATED_BYTES);
+      // In one order across all groups: one item in two of them would tell the difference.
+      const inTurn = ascending(recordBytes, EVALUATED_BYTES);
       for await (const records of list.sorted()) releaseBytes(inTurn(records));
       yield* list.sorted();
     },

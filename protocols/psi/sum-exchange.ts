@@ -19,6 +19,8 @@ export const SUM_KEY = 'psi.key';
 export const SUM_VALUES = 'psi.values';
 export const SUM_MASKED = 'psi.masked';
 const MASK_SECRET_BYTES = 32;
+/** Masked sums that are opened together: the library is set up once for them. */
+const FOLDED_AT_ONCE = 16;
 
 /** Where the steps with ciphertexts run. @see sum.ts */
 export interface SumEngine {
@@ -31,20 +33,30 @@ export interface SumEngine {
     choices: Uint8Array | undefined,
     secret: Uint8Array,
   ): Promise<MaskedSum>;
-  fold(secretKey: Uint8Array, ciphertext: Uint8Array): Promise<bigint>;
+  /** One number a ciphertext. */
+  fold(secretKey: Uint8Array, ciphertexts: readonly Uint8Array[]): Promise<readonly bigint[]>;
+  /** @see addByCell; `sums` is used up, and comes back as the answer. */
+  addByCell(
+    ciphertext: Uint8Array,
+    cellOfSlot: Uint8Array<ArrayBuffer>,
+    first: number,
+    sums: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /**
  * Sender: its values, in the order of its points, under a key of this run; answers its half of the
- * sum. Dummies count zero.
+ * sum, or of each group's. Dummies count zero.
  * @param valueOf - the value of a row, within the bounds that `requireSumFits` was asked for.
+ * @param cells - groups of the receiver; 1 where it has none.
  */
 export async function sendValues(
   channel: PsiChannel,
   engine: SumEngine,
   set: BlindedSet,
   valueOf: (row: number) => bigint,
-): Promise<bigint> {
+  cells = 1,
+): Promise<readonly bigint[]> {
   const { publicKey, secretKey } = await engine.generateKeys();
   try {
     await channel.send(SUM_KEY, publicKey);
@@ -56,8 +68,16 @@ export async function sendValues(
       await channel.send(SUM_VALUES, encodeChunk(index, ciphertext, SUM_CIPHERTEXT_BYTES));
       index += 1;
     }
-    const masked = parseChunkOf(await channel.receive(SUM_MASKED), 0, 1, SUM_CIPHERTEXT_BYTES);
-    return await engine.fold(secretKey, masked);
+    const halves: bigint[] = [];
+    for (let first = 0; first < cells; first += FOLDED_AT_ONCE) {
+      const batch: Uint8Array[] = [];
+      for (let cell = first; cell < Math.min(cells, first + FOLDED_AT_ONCE); cell++) {
+        const message = await channel.receive(SUM_MASKED);
+        batch.push(parseChunkOf(message, cell, 1, SUM_CIPHERTEXT_BYTES));
+      }
+      halves.push(...(await engine.fold(secretKey, batch)));
+    }
+    return halves;
   } finally {
     secretKey.fill(0);
   }
@@ -88,13 +108,32 @@ export async function sumShared(
       releaseBytes(choice);
     }
   }
-  const secret = machine.randomBytes(MASK_SECRET_BYTES);
+  return answerMasked(channel, engine, machine, { publicKey, cell: 0, sum });
+}
+
+/**
+ * Receiver: masks and floods what was chosen for one group, and sends it; keeps its half.
+ * @param answer - `sum` is absent where nothing was chosen.
+ */
+export async function answerMasked(
+  channel: PsiChannel,
+  engine: SumEngine,
+  { randomBytes }: PsiMachine,
+  answer: {
+    readonly publicKey: Uint8Array;
+    readonly cell: number;
+    readonly sum: Uint8Array | undefined;
+  },
+): Promise<bigint> {
+  const { publicKey, cell, sum } = answer;
+  const secret = randomBytes(MASK_SECRET_BYTES);
   const masked = await engine.mask(publicKey, sum, secret).finally(() => secret.fill(0));
-  await channel.send(SUM_MASKED, encodeChunk(0, masked.ciphertext, SUM_CIPHERTEXT_BYTES));
+  await channel.send(SUM_MASKED, encodeChunk(cell, masked.ciphertext, SUM_CIPHERTEXT_BYTES));
   return masked.foldedMask;
 }
 
-async function* receiveValues(
+/** Receiver: the sender's values, a ciphertext at a time. @throws as `parseChunkOf` */
+export async function* receiveValues(
   channel: PsiChannel,
   peerItems: number,
 ): AsyncGenerator<{ index: number; ciphertext: Uint8Array }> {

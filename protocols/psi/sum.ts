@@ -17,6 +17,11 @@ export const SUM_SLOTS: number = SUM_PARAMETERS.degree;
 export const SUM_CIPHERTEXT_BYTES: number = ciphertextSizeBytes(SUM_PARAMETERS);
 /** Ciphertexts that may be added up: what the README's bound on their noise is computed for. */
 export const SUM_CIPHERTEXTS_MAX = 2 ** 11;
+/**
+ * Ciphertexts times groups: each answer of a run is one more that flooding must hide, and each
+ * ciphertext added widens what it must hide. Also the products of a run, 3.5 ms each.
+ */
+export const SUM_PRODUCTS_MAX = 2 ** 13;
 const SECRET_BYTES = 32;
 /** Segments of the secret's key stream. */
 const MASK_SEGMENT = 0;
@@ -25,6 +30,14 @@ const FLOOD_SEGMENT = 1;
 /** How many ciphertexts carry the values of so many items. */
 export function sumCiphertextCount(items: number): number {
   return Math.ceil(items / SUM_SLOTS);
+}
+
+/**
+ * Whether what is chosen of so many items can be hidden in as many answers.
+ * @param cells - groups, each of which gets an answer.
+ */
+export function areProductsHidden(items: number, cells: number): boolean {
+  return sumCiphertextCount(items) * cells <= SUM_PRODUCTS_MAX;
 }
 
 /**
@@ -76,7 +89,14 @@ export function chooseValues(
 ): Uint8Array<ArrayBuffer> {
   const values = checkCiphertext(SUM_PARAMETERS, ciphertext);
   const out = new Uint8Array(SUM_CIPHERTEXT_BYTES);
-  evaluator.multiplyPlain(values, chosen, out);
+  const isNone = !chosen.includes(1n);
+  // As much work where nothing is chosen: the sender could take the time until the answer.
+  evaluator.multiplyPlain(
+    values,
+    isNone ? BigUint64Array.from(chosen).fill(1n, 0, 1) : chosen,
+    out,
+  );
+  if (isNone) out.fill(0);
   return out;
 }
 
@@ -127,7 +147,7 @@ export function maskSum(
 }
 
 /**
- * Sender: all slots of the masked sum in one number mod t, which is uniform to it.
+ * Sender: all slots of a masked sum in one number mod t, which is uniform to it.
  * @throws ProtocolError `ciphertext-invalid`
  */
 export function foldMasked(decryptor: BgvDecryptor, ciphertext: Uint8Array): bigint {

@@ -5,15 +5,16 @@
 import type { Contract } from '../contracts/contract.ts';
 import { addsNoise } from '../contracts/noise.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
-import type { AggregatePlan, MatchPlan, Measure } from '../contracts/plan.ts';
+import type { AggregatePlan, Measure } from '../contracts/plan.ts';
 import { InputError, PolicyError, type WeirError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
+import { boundsRefusals, groupRefusals, partitionRefusals } from './check-columns.ts';
 import { consentRefusals } from './check-consent.ts';
 import { dominanceRefusals } from './check-dominance.ts';
+import { matchRefusals, unitRefusals } from './check-match-plan.ts';
 import { keyColumnRefusals, withColumn } from './column-use.ts';
 import type { Grade } from './dataset.ts';
 import type { PublishedDataset } from './published.ts';
-import { repeatRefusals } from './repeat-rule.ts';
 
 /** What the check reads of a contract: a draft that nobody has signed has it too. */
 export type PlanDraft = Pick<
@@ -117,77 +118,6 @@ function aggregateRefusals(
   ];
 }
 
-/** A shared key shows that both holders have it, so both must let it be revealed. */
-function matchRefusals(
-  contract: PlanDraft,
-  plan: MatchPlan,
-  dataset: PublishedDataset,
-): WeirError[] {
-  return [
-    ...keyRefusals(plan, dataset),
-    ...summedRefusals(contract, plan, dataset),
-    ...unitRefusals(contract, keysAt(plan, dataset), dataset),
-    ...repeatRefusals(contract, plan, dataset),
-  ];
-}
-
-function keysAt(plan: MatchPlan, dataset: PublishedDataset): readonly string[] {
-  return plan.key.flatMap(({ columns }) =>
-    columns.filter(({ holder }) => holder === dataset.holder).map(({ column }) => column),
-  );
-}
-
-/** Noise on a number of keys hides a person only where the key is the person. */
-function unitRefusals(
-  contract: PlanDraft,
-  names: readonly string[],
-  dataset: PublishedDataset,
-): WeirError[] {
-  if (contract.disclosure.noise === undefined) return [];
-  if (names.length === 1 && names[0] === dataset.privacyUnit) return [];
-  return [
-    new PolicyError('noise-required', 'A noised match joins on the privacy unit alone.', {
-      party: dataset.holder,
-      rule: 'privacyUnit',
-      remedy: `Join on ${dataset.privacyUnit ?? 'a column that names a person or firm'}.`,
-    }),
-  ];
-}
-
-/** The summed column is the other holder's, not the receiver's. */
-function summedRefusals(
-  contract: PlanDraft,
-  plan: MatchPlan,
-  dataset: PublishedDataset,
-): WeirError[] {
-  if (plan.sum === undefined || dataset.holder === plan.receiver) return [];
-  const { column: name } = plan.sum;
-  return withColumn(dataset, name, 'sum', (column) =>
-    column.type === 'integer'
-      ? boundsRefusals(contract, dataset, name)
-      : [
-          new InputError('parameter-invalid', 'Only whole numbers are summed over a join.', {
-            column: name,
-            party: dataset.holder,
-            rule: `type ${column.type}`,
-            remedy: 'A column of type integer.',
-          }),
-        ],
-  );
-}
-
-function keyRefusals(plan: MatchPlan, dataset: PublishedDataset): WeirError[] {
-  return plan.key.flatMap(({ columns, type }) =>
-    columns
-      .filter((entry) => entry.holder === dataset.holder)
-      .flatMap(({ column: name }) => {
-        const typed = keyColumnRefusals(dataset, name, type);
-        if (plan.ask !== 'intersection' || typed.length > 0) return typed;
-        return withColumn(dataset, name, 'reveal', () => []);
-      }),
-  );
-}
-
 function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyError | undefined {
   const party = dataset.holder;
   if (dataset.grade === 'core') {
@@ -264,31 +194,6 @@ function cellRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError
   ];
 }
 
-function groupRefusals(
-  contract: PlanDraft,
-  plan: AggregatePlan,
-  dataset: PublishedDataset,
-): WeirError[] {
-  return plan.groups.flatMap(({ column: name }) =>
-    withColumn(dataset, name, 'group', (column) => {
-      const agreed = contract.dictionaries.find((entry) => entry.column === name)?.labels;
-      const isSame =
-        agreed !== undefined &&
-        agreed.length === column.labels?.length &&
-        agreed.every((label, index) => label === column.labels?.[index]);
-      if (isSame) return [];
-      return [
-        new InputError('parameter-invalid', 'The dictionary is not the one the holder publishes.', {
-          column: name,
-          party: dataset.holder,
-          rule: 'dictionaries',
-          remedy: 'The published labels, in their order.',
-        }),
-      ];
-    }),
-  );
-}
-
 function selectRefusals(plan: AggregatePlan, dataset: PublishedDataset): WeirError[] {
   return plan.select.flatMap(({ column }) => withColumn(dataset, column, 'filter', () => []));
 }
@@ -316,26 +221,6 @@ function usesOf(measure: Measure, dataset: PublishedDataset): WeirError[] {
   }
 }
 
-function boundsRefusals(contract: PlanDraft, dataset: PublishedDataset, name: string): WeirError[] {
-  const own = dataset.columns.find((column) => column.name === name)?.bounds;
-  const agreed = contract.bounds.find((entry) => entry.column === name);
-  if (own === undefined) return [];
-  const isSame =
-    agreed !== undefined &&
-    BigInt(agreed.minimum) === BigInt(own.minimum) &&
-    BigInt(agreed.maximum) === BigInt(own.maximum) &&
-    agreed.scale === own.scale;
-  if (isSame) return [];
-  return [
-    new InputError('parameter-invalid', 'The bounds are not the ones the holder publishes.', {
-      column: name,
-      party: dataset.holder,
-      rule: 'bounds',
-      remedy: `minimum ${own.minimum}, maximum ${own.maximum}, scale ${own.scale}`,
-    }),
-  ];
-}
-
 /** All partitions of a dataset share its total: one withheld cell is that less the others. */
 function complementRefusals(contract: PlanDraft, dataset: PublishedDataset): WeirError[] {
   if (dataset.privacyUnit === undefined || contract.disclosure.complementary === true) return [];
@@ -344,24 +229,6 @@ function complementRefusals(contract: PlanDraft, dataset: PublishedDataset): Wei
       party: dataset.holder,
       rule: 'privacyUnit',
       remedy: 'disclosure.complementary true',
-    }),
-  ];
-}
-
-/** Two partitions of the same rows subtract to cells of neither, so only whole listed ones pass. */
-function partitionRefusals(plan: AggregatePlan, dataset: PublishedDataset): WeirError[] {
-  const groups = plan.groups.map((group) => group.column);
-  const isListed = dataset.partitions.some(
-    (partition) =>
-      partition.length === groups.length && groups.every((name) => partition.includes(name)),
-  );
-  if (isListed) return [];
-  const offered = dataset.partitions.map((partition) => partition.join(' × ') || '(no groups)');
-  return [
-    new PolicyError('column-usage-forbids', 'These columns are not released exactly together.', {
-      party: dataset.holder,
-      rule: 'partitions',
-      remedy: `Group by one of: ${offered.join('; ') || 'none'}; or the holder adds the partition ${groups.join(' × ') || '(no groups)'}.`,
     }),
   ];
 }

@@ -37,7 +37,7 @@ const MATCH_LIMITS = {
 
 /**
  * @throws InputError `dataset-unknown` where a holder publishes no such dataset, `column-unknown`
- *   where the summed column has no bounds.
+ *   where the summed column has no bounds or the groups' column no dictionary.
  */
 export function draftMatch(input: MatchDraftInput): Contract {
   const { plan, terms } = input;
@@ -74,7 +74,7 @@ export function draftMatch(input: MatchDraftInput): Contract {
     })),
     plan,
     parameters: {},
-    dictionaries: [],
+    dictionaries: dictionariesOf(plan, datasets),
     bounds: boundsOf(plan, datasets),
     protocol: { name: 'psi' },
     recipient: input.recipient,
@@ -106,6 +106,27 @@ function disclosureOf(
   const unit = { cellsPerUnit: 1, rowsPerCell: 1, honestDomains: 1 };
   const noise = stated ?? (isImportant ? { ...DEFAULT_NOISE, ...unit } : undefined);
   return noise === undefined ? rules : { ...rules, noise };
+}
+
+/** The one that the receiver publishes for its groups. */
+function dictionariesOf(
+  plan: MatchPlan,
+  datasets: readonly DatasetBody[],
+): Contract['dictionaries'] {
+  if (plan.group === undefined) return [];
+  const { column } = plan.group;
+  const receiver = datasets.find(({ holder }) => holder === plan.receiver);
+  const dictionary = receiver?.dictionaries.find((entry) => entry.column === column);
+  if (dictionary !== undefined) return [dictionary];
+  throw new InputError(
+    'column-unknown',
+    `${plan.receiver} publishes no dictionary for ${column}.`,
+    {
+      column,
+      party: plan.receiver,
+      remedy: 'Group by a column of the receiver’s that has a dictionary.',
+    },
+  );
 }
 
 /** Those that the holder of the summed column publishes. */

@@ -2,7 +2,7 @@
 import { InputError } from '../errors.ts';
 import type { ErrorFacts } from '../errors.ts';
 import type { Contract } from './contract.ts';
-import type { MatchPlan } from './plan.ts';
+import { MATCH_LABELS_MAX, OTHER_LABEL, type MatchPlan } from './plan.ts';
 
 /**
  * Two holders, one of them the receiver; every key column named at both, once; no part of the
@@ -35,10 +35,32 @@ export function checkMatch(contract: Contract, plan: MatchPlan): void {
   if (contract.disclosure.dominance !== undefined) {
     refuse('dominance terms are for sums over groups');
   }
-  const idle = contract.dictionaries.length + Object.keys(contract.parameters).length;
-  if (idle > 0) refuse('a plan that matches has no dictionaries or parameters');
+  if (Object.keys(contract.parameters).length > 0) {
+    refuse('a plan that matches has no parameters');
+  }
+  checkGroup(contract, plan);
   checkBounds(contract, plan);
   checkNoised(contract, plan);
+}
+
+/** The group's dictionary and no other; labels that name one group each; columns told apart. */
+function checkGroup({ dictionaries }: Contract, plan: MatchPlan): void {
+  const needed = plan.group === undefined ? [] : [plan.group.column];
+  const given = dictionaries.map(({ column }) => column);
+  if (given.length !== needed.length || given[0] !== needed[0]) {
+    refuse('a dictionary is given for the column of the groups and no other');
+  }
+  if (plan.group === undefined) return;
+  if (plan.ask === 'intersection') refuse('numbers and sums go by groups, revealed keys do not');
+  const columns = [plan.group.as, 'shared', ...(plan.sum === undefined ? [] : [plan.sum.as])];
+  if (new Set(columns).size !== columns.length) refuse('a result column is repeated');
+  for (const { column, labels } of dictionaries) {
+    if (labels.length > MATCH_LABELS_MAX) {
+      refuse(`a match goes by at most ${MATCH_LABELS_MAX} labels`, { column });
+    }
+    if (new Set(labels).size !== labels.length) refuse('a label is repeated', { column });
+    if (labels.includes(OTHER_LABEL)) refuse(`the label ${OTHER_LABEL} is reserved`, { column });
+  }
 }
 
 /** Noise hides one key at each holder: so the key must be the unit, and count once. */

@@ -123,7 +123,7 @@ function planKindLines(plan: Contract['plan']): PlainLine[] {
 }
 
 function matchLines(plan: MatchPlan): PlainLine[] {
-  const { receiver, ask, duplicates, sum } = plan;
+  const { receiver, ask, duplicates, sum, group } = plan;
   const isCount = ask !== 'intersection';
   const isOnce = duplicates === 'distinct';
   return [
@@ -151,6 +151,18 @@ function matchLines(plan: MatchPlan): PlainLine[] {
           line(
             `${sum.as} = 另一方的 ${sum.column} 在共有键上的合计`,
             `${sum.as} = sum of the other holder’s ${sum.column} over the shared keys`,
+          ),
+        ]),
+    ...(group === undefined
+      ? []
+      : [
+          line(
+            `${group.as} = 按 ${receiver} 的 ${group.column} 分组；过小的组并入 (other)`,
+            `${group.as} = by groups of ${receiver}’s ${group.column}; groups too small to be shown count as (other)`,
+          ),
+          line(
+            `${receiver} 得知每组的数目；另一方得知每组填充后的规模`,
+            `${receiver} learns the number of each group; the other holder learns each group’s padded size`,
           ),
         ]),
     ...plan.key.map(({ as, type, columns }) => {

@@ -43,6 +43,8 @@ export const AggregatePlanSchema = z.strictObject({
 export type AggregatePlan = z.infer<typeof AggregatePlanSchema>;
 
 export const KEY_COLUMNS_MAX = 8;
+/** Labels of a match by groups: each costs a product of ciphertexts more. */
+export const MATCH_LABELS_MAX = 63;
 
 /** How a holder writes dates; what each means stands in `protocols/psi/join-key.ts`. */
 const DateFormatSchema = z.enum(['iso', 'compact', 'day-first', 'month-first', 'chinese']);
@@ -77,6 +79,8 @@ export const MatchPlanSchema = z.strictObject({
   duplicates: z.enum(['multiplicity', 'distinct']),
   /** With `sum`: whole numbers of the holder that is not the receiver. */
   sum: z.strictObject({ as: NameSchema, column: NameSchema }).optional(),
+  /** By groups of the receiver's: a column of its own with a published dictionary. */
+  group: z.strictObject({ as: NameSchema, column: NameSchema }).optional(),
 });
 export type MatchPlan = z.infer<typeof MatchPlanSchema>;
 

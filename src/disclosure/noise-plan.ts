@@ -46,6 +46,7 @@ export interface NoisedColumn {
 }
 
 /**
+ * @param further - vectors besides that take their part of the budget, noised as `rows` is.
  * @throws InputError `parameter-invalid` where the budget is too small to be split, or the noise
  *   would be larger than any on offer.
  */
@@ -53,8 +54,9 @@ export function noisePlan(
   terms: NoiseTerms,
   columns: readonly NoisedColumn[],
   cells: number,
+  further = 0,
 ): NoisePlan {
-  const vectors = 1 + columns.reduce((sum, { squares }) => sum + (squares ? 3 : 2), 0);
+  const vectors = 1 + further + columns.reduce((sum, { squares }) => sum + (squares ? 3 : 2), 0);
   const each = BigInt(terms.microRhoPerRun) / BigInt(vectors);
   if (each < 1n) {
     throw new InputError('parameter-invalid', 'The budget of a run is too small to be split.', {

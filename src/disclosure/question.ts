@@ -53,7 +53,7 @@ export function questionOf(
 }
 
 /**
- * Which side matches decides no number, but whose column is summed. Key columns in the order of
+ * Which side matches decides no number, but whose column is summed or groups. Key columns in the order of
  * their names at the holders; what they are called in the result decides nothing.
  */
 function matchQuestion(
@@ -74,6 +74,14 @@ function matchQuestion(
     engine: descriptor.engine,
     key: key.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)),
     duplicates: plan.duplicates,
+    group:
+      plan.group === undefined
+        ? null
+        : {
+            holder: plan.receiver,
+            column: plan.group.column,
+            labels: dictionaryOf(contract, plan.group.column).labels,
+          },
     summed:
       plan.sum === undefined
         ? null

@@ -64,7 +64,8 @@ export function openRunDisclosure(
           const { matchedWith } = release;
           const isMatch = matchedWith !== undefined;
           const namespace = isMatch ? `${table}/match/${matchedWith}` : table;
-          const partitions = isMatch ? [] : published.partitions;
+          // Of a match by groups the whole set too: other groups, or none, have it in common.
+          const partitions = isMatch ? [[]] : published.partitions;
           await releases.admit(
             await sketchesOf(release, { source, key, partitions, namespace, signal }),
             {

@@ -232,7 +232,8 @@ describe('bad ciphertexts', () => {
       encrypt: async (_key, part) => encryptValues(encryptor, part),
       choose: async (each, chosen) => chooseValues(evaluator, each, chosen),
       mask: async (_key, choices) => masked(choices),
-      fold: async (_key, each) => foldMasked(decryptor, each),
+      fold: async (_key, all) => all.map((each) => foldMasked(decryptor, each)),
+      addByCell: () => Promise.reject(new Error('not part of this')),
     };
     const exchange = async (chunks: readonly Uint8Array[]): Promise<bigint> => {
       const incoming = [new Uint8Array(0), ...chunks];

@@ -78,10 +78,11 @@ export async function mockRun(options: MockRunOptions): Promise<Release> {
       remedy: 'Try the plan as a secure sum: cells and thresholds are the same.',
     });
   }
-  if (planned.plan.kind === 'match' && planned.plan.ask !== 'cardinality') {
+  const { plan } = planned;
+  if (plan.kind === 'match' && (plan.ask !== 'cardinality' || plan.group !== undefined)) {
     throw new PolicyError('plan-outside-contract', 'A sealed result has no mock run.', {
-      rule: `ask ${planned.plan.ask}`,
-      remedy: 'Try the plan as a cardinality: keys and thresholds are the same.',
+      rule: plan.group === undefined ? `ask ${plan.ask}` : `group ${plan.group.column}`,
+      remedy: 'Try the plan as one cardinality: keys and thresholds are the same.',
     });
   }
   const directory = await mkdtemp(join(options.directory, 'weir-mock-'));

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { assertInvariant, StateError } from '../../errors.ts';
+import type { SealedChannel } from '../../link/channel.ts';
 import { GATEWAY, HashSchema } from '../../system/ids.ts';
 import {
   prepareSet,
@@ -10,16 +11,24 @@ import {
 } from '../../../protocols/psi/blinded-set.ts';
 import { digestKeys, type KeyTally } from '../../../protocols/psi/join-key.ts';
 import type { PsiParams } from '../../../protocols/psi/params.ts';
+import { prepareGroupedSet } from '../../../protocols/psi/grouped-set.ts';
 import { PieceLog } from '../../../protocols/psi/piece-log.ts';
-import { runReceiver, type ReceiverOutcome } from '../../../protocols/psi/receiver.ts';
+import {
+  runReceiver,
+  type GroupOutcome,
+  type ReceiverOutcome,
+} from '../../../protocols/psi/receiver.ts';
 import { runSender } from '../../../protocols/psi/sender.ts';
 import { slotOf } from '../../../protocols/psi/sum.ts';
 import { sendValues, sumShared, type SumEngine } from '../../../protocols/psi/sum-exchange.ts';
 import type { DomainRole, Release } from '../computation.ts';
 import { fileSpills } from './file-spill.ts';
-import { noisedNumber, sharedDummiesOf, sumNoise } from './noise.ts';
+import { permittedCells } from './group-release.ts';
+import { groupPlanOf, groupsSizeBytes, releasedGroups } from './grouped.ts';
+import { noisedNumbers, sharedDummiesOf, sumNoise } from './noise.ts';
 import { poolEngine } from './pool-engine.ts';
 import { progressTeller, type ProgressTeller } from './progress.ts';
+import { RowCells } from './row-cells.ts';
 import { RowValues } from './row-values.ts';
 import { ENGINE, keyColumnsOf, matchShapeOf, psiParams, type MatchShape } from './shape.ts';
 import { KEY_HASH, READ_ROWS, sharedKeys } from './shared-keys.ts';
@@ -73,9 +82,20 @@ async function match(matching: Matching): Promise<void> {
   const isSender = role.self === shape.sender;
   const values =
     isSender && shape.sumBounds !== undefined ? new RowValues(shape.sumBounds) : undefined;
-  const dummies = sharedDummiesOf(role, shape);
+  const groups = isSender ? undefined : shape.groups;
+  const cells = groups === undefined ? undefined : new RowCells(groups.labels);
   const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
-  const set = await prepareSet(params, machine, digests(matching, tally, values), dummies);
+  const read = digests(matching, tally, values ?? cells);
+  const set =
+    groups === undefined || cells === undefined
+      ? await prepareSet(params, machine, read, await sharedDummiesOf(role, shape))
+      : await prepareGroupedSet(
+          params,
+          groups.params,
+          machine,
+          read,
+          await groupPlanOf(role, shape, groups, cells),
+        );
   role.note?.({ ...tally, duplicates: set.items - set.distinct });
   try {
     await role.step(PSI_STEPS[0]);
@@ -88,20 +108,21 @@ async function match(matching: Matching): Promise<void> {
 
 /**
  * An exact number over persons whose set has changed by a few since an earlier one, under whichever
- * contract, would tell of these few. Each holder compares its own set, before anything of it leaves:
- * the peer sees the number before any threshold. Nothing to compare where the keys themselves are
- * revealed by grant, or the number is noised.
+ * contract, would tell of these few. Each holder compares its own set, the receiver its groups as
+ * well, before anything of it leaves: the peer sees the number before any threshold. Nothing to
+ * compare where the keys themselves are revealed by grant, or the number is noised.
  */
 async function admitted(role: DomainRole, shape: MatchShape): Promise<void> {
   if (shape.plan.ask === 'intersection') return;
-  const whole = Uint8Array.of(1);
+  const groups = role.self === shape.receiver && shape.groups !== undefined ? [shape.groups] : [];
+  const whole = new Uint8Array(groups.length === 0 ? 1 : shape.cells).fill(1);
   await role.admit?.({
-    groups: [],
-    chosen: [],
-    radices: [],
+    groups: groups.map(({ column, labels }) => ({ column, labels: [...labels] })),
+    chosen: groups.map(() => undefined),
+    radices: groups.map(() => shape.cells),
     columns: [],
     selected: whole,
-    counts: Float64Array.of(1),
+    counts: Float64Array.from(whole),
     maps: [whole],
     matchedWith: role.self === shape.sender ? shape.receiver : shape.sender,
   });
@@ -115,7 +136,7 @@ function verifiedShape(role: DomainRole): MatchShape {
   const isPlanned =
     descriptor.protocol === 'psi' &&
     descriptor.engine === ENGINE &&
-    descriptor.shape.cells === 1 &&
+    descriptor.shape.cells === shape.cells &&
     descriptor.shape.lanes === shape.itemsMaxTotal &&
     parties.length === 2 &&
     parties.includes(shape.sender) &&
@@ -129,22 +150,23 @@ function verifiedShape(role: DomainRole): MatchShape {
   throw new StateError('descriptor-mismatch', 'The descriptor is not of the run it was made for.');
 }
 
-/** Digests of the own join keys, in the order of the rows that have one; with their values. */
+/**
+ * Digests of the own join keys, in the order of the rows that have one.
+ * @param beside - gets one column more of each: the values, or the groups.
+ */
 async function* digests(
   { role, shape, log }: Matching,
   tally: KeyTally,
-  values: RowValues | undefined,
+  beside: RowValues | RowCells | undefined,
 ): AsyncGenerator<Uint8Array> {
   const { names, forms } = keyColumnsOf(shape.plan, role.self);
-  const columns =
-    values === undefined || shape.plan.sum === undefined
-      ? names
-      : [...names, shape.plan.sum.column];
+  const further = (role.self === shape.sender ? shape.plan.sum : shape.plan.group)?.column;
+  const columns = beside === undefined || further === undefined ? names : [...names, further];
   const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
   for await (const rows of role.source.streamColumns(columns, READ_ROWS, role.channel.signal)) {
-    const keys = values === undefined ? rows : rows.map((row) => row.slice(0, names.length));
+    const keys = beside === undefined ? rows : rows.map((row) => row.slice(0, names.length));
     const piece = digestKeys(KEY_HASH, role.descriptorHash, forms, keys, tally, (index) =>
-      values?.add(rows[index]?.[names.length] ?? null),
+      beside?.add(rows[index]?.[names.length] ?? null),
     );
     if (isRevealing) await log.add(piece);
     yield piece;
@@ -161,34 +183,57 @@ async function send(
   let done: Uint8Array = new Uint8Array(0);
   if (values !== undefined) {
     const engine = sumEngineOf(role);
-    const exact = await sendValues(channel, engine, set, (row) => values.at(row));
-    const folded = slotOf(exact + sumNoise(role, shape));
-    const release: Release = { ...HALF, columns: ['half'], rows: [[folded.toString()]] };
-    done = encodePsiResult({ ask: 'sum', statement: await stated(role, release) });
+    const exact = await sendValues(channel, engine, set, (row) => values.at(row), shape.cells);
+    const noise = await sumNoise(role, shape);
+    const rows = exact.map((half, cell) => [slotOf(half + (noise[cell] ?? 0n)).toString()]);
+    const release: Release = { ...HALF, columns: ['half'], rows };
+    done = encodePsiResult({ ask: 'sum', statement: await stated(role, release, shape.cells) });
   }
   await progress.end();
   await role.channel.send(GATEWAY, PSI_KINDS.done, done);
 }
 
 async function receive(matching: Matching, set: BlindedSet): Promise<void> {
-  const { role, shape, params, machine } = matching;
+  const { role, shape, params, machine, progress } = matching;
   const channel = role.sealedTo(shape.sender);
   const outcome = await runReceiver(channel, params, machine, set);
+  const { groups } = outcome;
+  const result: PsiResult =
+    groups === undefined
+      ? await receivedNumber(matching, channel, outcome)
+      : { ask: 'groups', statement: await receivedGroups(matching, channel, groups) };
+  await role.step(PSI_STEPS[1]);
+  await progress.end();
+  await role.channel.send(GATEWAY, PSI_KINDS.result, encodePsiResult(result));
+}
+
+async function receivedNumber(
+  matching: Matching,
+  channel: SealedChannel,
+  outcome: ReceiverOutcome,
+): Promise<PsiResult> {
+  const { role, shape, machine } = matching;
   const { peerItems, places } = outcome;
-  const shared = noisedNumber(role, shape, outcome.shared);
-  const isPermitted = permits(role, shared);
+  const [shared = 0] = await noisedNumbers(role, shape, [outcome.shared]);
+  const isPermitted = permits(role, shared, shape.noise !== undefined);
   // Answered in any case: the sender is not to know whether the number passed.
   const half =
     places === undefined
       ? undefined
       : slotOf(
           (await sumShared(channel, sumEngineOf(role), machine, peerItems, places)) -
-            sumNoise(role, shape),
+            ((await sumNoise(role, shape))[0] ?? 0n),
         );
-  const result = await resultOf(matching, { ...outcome, shared }, isPermitted, half);
-  await role.step(PSI_STEPS[1]);
-  await matching.progress.end();
-  await role.channel.send(GATEWAY, PSI_KINDS.result, encodePsiResult(result));
+  return resultOf(matching, { ...outcome, shared }, isPermitted, half);
+}
+
+async function receivedGroups(
+  { role, shape, machine }: Matching,
+  channel: SealedChannel,
+  groups: GroupOutcome,
+): Promise<string> {
+  const sums = { channel, engine: sumEngineOf(role), machine };
+  return stated(role, await releasedGroups(role, shape, groups, sums), shape.cells);
 }
 
 function sumEngineOf(role: DomainRole): SumEngine {
@@ -196,20 +241,19 @@ function sumEngineOf(role: DomainRole): SumEngine {
 }
 
 /** A table for the recipient's eyes, with this domain's word for it. */
-function stated(role: DomainRole, release: Release): Promise<string> {
+function stated(role: DomainRole, release: Release, cells = 1): Promise<string> {
   const { runId, contractHash, requestHash } = role.descriptor;
   const { recipient } = role.contract;
   const descriptorHash = HashSchema.parse(Buffer.from(role.descriptorHash).toString('hex'));
   const place = { runId, contractHash, requestHash, descriptorHash };
-  return encodeStatement(place, role.self, release, recipient, role.identity);
+  const sizeBytesMin = groupsSizeBytes(cells);
+  return encodeStatement(place, role.self, release, recipient, role.identity, sizeBytesMin);
 }
 
 /** Disclosure control over the one number: one cell, to which both holders contribute. */
-function permits(role: DomainRole, shared: number): boolean {
-  const permitted = new Uint8Array([1]);
-  const cell = { counts: Float64Array.of(shared), contributors: Uint16Array.of(2) };
-  for (const stage of role.stages) stage.apply(cell, role.contract.disclosure, permitted);
-  return permitted[0] === 1;
+function permits(role: DomainRole, shared: number, isNoised: boolean): boolean {
+  const { stages, contract } = role;
+  return permittedCells(Float64Array.of(shared), stages, contract.disclosure, isNoised)[0] === 1;
 }
 
 async function resultOf(

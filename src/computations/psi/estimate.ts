@@ -4,6 +4,7 @@
  *
  *     read  = Σ over holders of rowsMax · key columns · 2 µs
  *     sum   = ⌈bucket(sender's rowsMax) / 8192⌉ · 60 ms, where values are summed
+ *     group = (⌈bucket(sender's rowsMax) / 8192⌉ · 4 ms + 36 ms) · groups, where by groups besides
  *     match = Σ over holders of bucket(rowsMax) · (40 µs hash and blind + 34 µs evaluate + 6 µs sort)
  *
  * Bytes are what both send: a point for every item of either, a comparable value for every item of
@@ -22,6 +23,8 @@ import { ENGINE, matchShapeOf, type MatchShape } from './shape.ts';
 const READ_NS = 2_000n;
 const MATCH_NS = 80_000n;
 const SUM_NS = 60_000_000n;
+const PRODUCT_NS = 4_000_000n;
+const ANSWER_NS = 36_000_000n;
 const NS_PER_MS = 1_000_000n;
 
 /** @see Computation.estimate */
@@ -32,7 +35,7 @@ export function estimatePsi(contract: Contract, args: Arguments): Estimate {
     engine: ENGINE,
     exact: shape.noise === undefined,
     noise: matchError(shape),
-    cells: 1,
+    cells: shape.cells,
     lanes: shape.itemsMaxTotal,
     units: {
       runs: 1n as Units,
@@ -48,7 +51,12 @@ export function estimatePsi(contract: Contract, args: Arguments): Estimate {
 
 function computeMilliUnits(shape: MatchShape): bigint {
   const read = BigInt(shape.rowsMaxTotal) * BigInt(shape.plan.key.length) * READ_NS;
-  const ns = read + BigInt(shape.itemsMaxTotal) * MATCH_NS + BigInt(ciphertextsOf(shape)) * SUM_NS;
+  const ciphertexts = ciphertextsOf(shape);
+  const isGrouped = shape.groups !== undefined && ciphertexts > 0;
+  const groups = isGrouped
+    ? BigInt(shape.cells) * (BigInt(ciphertexts) * PRODUCT_NS + ANSWER_NS)
+    : 0n;
+  const ns = read + BigInt(shape.itemsMaxTotal) * MATCH_NS + BigInt(ciphertexts) * SUM_NS + groups;
   return (ns + NS_PER_MS - 1n) / NS_PER_MS;
 }
 

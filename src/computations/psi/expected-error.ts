@@ -18,7 +18,7 @@ export function matchError(shape: MatchShape): NoiseEstimate | undefined {
       ? []
       : [
           {
-            of: `sum of ${plan.sum.column}`,
+            of: `sum of ${plan.sum.column}${shape.groups === undefined ? '' : ' of a group'}`,
             deviation: roundedUp(deviationOf(sum, PARTIES) / 10 ** (sumBounds?.scale ?? 0)),
           },
         ];
@@ -28,7 +28,10 @@ export function matchError(shape: MatchShape): NoiseEstimate | undefined {
     epsilon: roundedUp(impliedEpsilon(BigInt(microRhoPerRun), 10 ** -deltaExponent)),
     delta: `1e-${deltaExponent}`,
     deviations: [
-      { of: 'shared keys', deviation: roundedUp(deviationOf(noise.rows, PARTIES)) },
+      {
+        of: shape.groups === undefined ? 'shared keys' : 'shared keys of a group',
+        deviation: roundedUp(deviationOf(noise.rows, PARTIES)),
+      },
       ...summed,
     ],
   };

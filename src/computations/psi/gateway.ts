@@ -7,6 +7,7 @@ import {
   asPsiAbort,
   parsePsiResult,
   PSI_KINDS,
+  SEALED_GROUPS_COLUMN,
   SEALED_KEYS_COLUMN,
   SEALED_SUM_COLUMN,
 } from './wire.ts';
@@ -20,16 +21,18 @@ export async function runPsiGateway(role: GatewayRole): Promise<Release> {
       role.channel.receive(shape.receiver, PSI_KINDS.result),
       role.channel.receive(shape.sender, PSI_KINDS.done),
     ]);
-    const result = parsePsiResult(message, shape.plan.ask);
+    const { ask } = shape.plan;
+    const result = parsePsiResult(message, shape.groups === undefined ? ask : 'groups');
     role.progress(1, 'The holders are done.');
     if (result.ask !== 'cardinality') {
       // What is in it, and how much of it may be released, is the recipient's to see.
       const rows = [[result.statement]];
       const sealed = { suppressedCells: 0, releasedCells: 0 };
       if (result.ask === 'intersection') return { columns: [SEALED_KEYS_COLUMN], rows, ...sealed };
-      const half = parsePsiResult(done, 'sum');
-      if (half.ask === 'sum') rows.push([half.statement]);
-      return { columns: [SEALED_SUM_COLUMN], rows, ...sealed };
+      const half = ask === 'sum' ? parsePsiResult(done, 'sum') : undefined;
+      if (half?.ask === 'sum') rows.push([half.statement]);
+      const column = result.ask === 'groups' ? SEALED_GROUPS_COLUMN : SEALED_SUM_COLUMN;
+      return { columns: [column], rows, ...sealed };
     }
     const isReleased = result.shared !== null;
     const release = {

@@ -1,6 +1,7 @@
 /** Who learns what of a match, a sentence a party. */
 import type { Contract } from '../../contracts/contract.ts';
 import type { Estimate } from '../computation.ts';
+import { groupsLearn } from './groups-learn.ts';
 import type { MatchShape } from './shape.ts';
 
 type Learns = Estimate['learns'];
@@ -9,6 +10,9 @@ type Learns = Estimate['learns'];
 export function matchLearns(contract: Contract, shape: MatchShape): Learns {
   const recipient = contract.recipient.id;
   const { smallestCell } = contract.disclosure;
+  if (shape.groups !== undefined) {
+    return [gatewayLearns(groupedResult), ...groupsLearn(contract, shape)];
+  }
   switch (shape.plan.ask) {
     case 'intersection':
       return [
@@ -55,11 +59,16 @@ const sealedResult = {
   en: ', that of the sealed result included; only the recipient opens it.',
 };
 
+const groupedResult = {
+  zh: '，包括密封结果的长度（不随内容变化）；结果只有接收方能打开。',
+  en: ', that of the sealed result included, which no content changes; only the recipient opens it.',
+};
+
 function gatewayLearns(more: { readonly zh: string; readonly en: string }): Learns[number] {
   return {
     party: 'gateway',
-    zh: `网关只转发两方之间端到端加密的消息：它得知双方填充后的规模（2 的幂）、时间和字节数${more.zh}`,
-    en: `The gateway relays frames sealed end to end: it learns both padded sizes (powers of two), times and bytes${more.en}`,
+    zh: `网关只转发两方之间端到端加密的消息：它得知双方填充后的规模、时间和字节数${more.zh}`,
+    en: `The gateway relays frames sealed end to end: it learns both padded sizes, times and bytes${more.en}`,
   };
 }
 

@@ -1,26 +1,39 @@
 /** What a match looks like, from the contract alone: no row is read. */
 import type { ColumnBounds, Contract } from '../../contracts/contract.ts';
+import { dictionaryOf } from '../../contracts/plan-fits.ts';
 import type { Arguments, MatchPlan } from '../../contracts/plan.ts';
 import { noisePlan, type NoisePlan } from '../../disclosure/noise-plan.ts';
 import { InputError } from '../../errors.ts';
 import type { PartyId } from '../../system/ids.ts';
 import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
-import { requireSumFits } from '../../../protocols/psi/sum.ts';
+import { SUM_PRODUCTS_MAX, areProductsHidden, requireSumFits } from '../../../protocols/psi/sum.ts';
 import type { KeyColumn } from '../../../protocols/psi/join-key.ts';
 import {
   bucketOf,
   CHUNK_ITEMS,
   NOISE_SLOTS_MAX,
   SET_SIZE_MAX,
+  type PsiGroups,
   type PsiParams,
 } from '../../../protocols/psi/params.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
-export const ENGINE = 'psi-ecdh/3';
+export const ENGINE = 'psi-ecdh/4';
 /** Keys that an intersection may reveal in one run: more are not a result to read, but a data set. */
 export const REVEALED_KEYS_MAX = 100_000;
 /** Keys whose values may be summed in one run: 8 bytes each are held in memory. */
 export const SUMMED_KEYS_MAX: number = 2 ** 22;
+
+/** A group is never shown to be smaller than this by its padded size. */
+const GROUP_ITEMS_MIN = 64;
+
+/** Groups of the receiver's. */
+export interface MatchGroups {
+  readonly column: string;
+  /** One group each, then one for everything else. */
+  readonly labels: readonly string[];
+  readonly params: PsiGroups;
+}
 
 export interface MatchShape {
   readonly plan: MatchPlan;
@@ -33,6 +46,10 @@ export interface MatchShape {
   readonly noise: NoisePlan | undefined;
   /** What the summed column is clamped to; absent where nothing is summed. */
   readonly sumBounds: ColumnBounds | undefined;
+  /** Absent where one number is asked for. */
+  readonly groups: MatchGroups | undefined;
+  /** Groups, or 1. */
+  readonly cells: number;
   /** Both holders' buckets. */
   readonly itemsMaxTotal: number;
 }
@@ -61,10 +78,15 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
     });
   }
   const sumBounds = contract.bounds.find(({ column }) => column === plan.sum?.column);
-  const noise = noiseOn(contract, sumBounds);
-  const slots = noiseSlotsOf(noise);
+  const groups = groupsOf(contract, plan);
+  const cells = groups?.params.cells ?? 1;
+  const noise = noiseOn(contract, sumBounds, cells);
+  const slots = noiseSlotsOf(noise, cells);
   const itemsMax = new Map(
-    contract.datasets.map(({ holder, rowsMax }) => [holder, bucketOf(rowsMax + slots)]),
+    contract.datasets.map(({ holder, rowsMax }) => {
+      if (groups === undefined || holder === sender) return [holder, bucketOf(rowsMax + slots)];
+      return [holder, groupedItemsMax(groups.params, rowsMax, slots)];
+    }),
   );
   const sizes = [...itemsMax.values()];
   if (Math.max(...sizes) > SET_SIZE_MAX) {
@@ -76,9 +98,12 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
   if (sumBounds !== undefined) {
     requireSummed(contract, sender);
     proveNoOverflow(sumBounds, itemsMax.get(sender) ?? 0, noise);
+    proveHidden(itemsMax.get(sender) ?? 0, cells);
   }
   return {
     plan,
+    groups,
+    cells,
     sender,
     noise,
     sumBounds,
@@ -93,12 +118,17 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
  * A number that is noised has one unit a key: `checkMatch` sees to it, so that a unit changes the
  * number by one and the sum by its bound.
  */
-function noiseOn(contract: Contract, sumBounds: ColumnBounds | undefined): NoisePlan | undefined {
+function noiseOn(
+  contract: Contract,
+  sumBounds: ColumnBounds | undefined,
+  cells: number,
+): NoisePlan | undefined {
   const { noise } = contract.disclosure;
   if (noise === undefined) return undefined;
   const summed = sumBounds === undefined ? [] : [{ ...sumBounds, squares: false }];
-  const plan = noisePlan(noise, summed, 1);
-  if (noiseSlotsOf(plan) <= NOISE_SLOTS_MAX) return plan;
+  // By groups the receiver's sizes are one vector more, which the sender sees.
+  const plan = noisePlan(noise, summed, cells, cells > 1 ? 1 : 0);
+  if (noiseSlotsOf(plan, cells) <= NOISE_SLOTS_MAX) return plan;
   throw new InputError(
     'parameter-invalid',
     'The noise would need more dummies than a set may have.',
@@ -110,11 +140,48 @@ function noiseOn(contract: Contract, sumBounds: ColumnBounds | undefined): Noise
 }
 
 /**
- * Dummies by which the sender's noise reaches the number: as many as its share is at most, either
+ * Dummies by which the sender's noise reaches a number: as many as its share is at most, either
  * way. The receiver has all of them, the sender half of them and its noise.
  */
-export function noiseSlotsOf(noise: NoisePlan | undefined): number {
-  return noise === undefined ? 0 : 2 * Number(noise.rows.tail);
+export function cellSlotsOf(noise: NoisePlan): number {
+  return 2 * Number(noise.rows.tail);
+}
+
+/** Those of all groups. */
+function noiseSlotsOf(noise: NoisePlan | undefined, cells: number): number {
+  return noise === undefined ? 0 : cells * cellSlotsOf(noise);
+}
+
+function groupsOf(contract: Contract, plan: MatchPlan): MatchGroups | undefined {
+  if (plan.group === undefined) return undefined;
+  const { column } = plan.group;
+  const { labels } = dictionaryOf(contract, column);
+  const { smallestCell, noise } = contract.disclosure;
+  const params: PsiGroups = {
+    cells: labels.length + 1,
+    sizes: noise === undefined ? 'bucket' : 'noised',
+    // An empty group and the smallest that is told apart are to look alike.
+    itemsMin: bucketOf(Math.max(GROUP_ITEMS_MIN, smallestCell)),
+  };
+  return { column, labels, params };
+}
+
+/** What the receiver's groups come to at most once each is padded. */
+function groupedItemsMax(
+  { cells, sizes, itemsMin }: PsiGroups,
+  rows: number,
+  slots: number,
+): number {
+  // Noise on a group's size is at most as much again as its slots.
+  return sizes === 'noised' ? rows + 2 * slots : cells * itemsMin + 2 * rows;
+}
+
+function proveHidden(itemsMax: number, cells: number): void {
+  if (areProductsHidden(itemsMax, cells)) return;
+  throw new InputError('set-too-large', 'The groups make too many products of ciphertexts.', {
+    rule: `⌈rows / 8192⌉ · groups ≤ ${SUM_PRODUCTS_MAX}`,
+    remedy: 'Group by fewer labels, or agree on lower row caps.',
+  });
 }
 
 /** Values are held in memory while keys are sorted: so many at most. */
@@ -162,7 +229,8 @@ export function psiParams(shape: MatchShape, descriptorHash: Uint8Array, self: P
     context: descriptorHash,
     padding: shape.noise === undefined ? 'bucket' : 'cap',
     duplicates: shape.plan.duplicates,
-    noiseSlots: noiseSlotsOf(shape.noise),
+    noiseSlots: noiseSlotsOf(shape.noise, shape.cells),
+    ...(shape.groups === undefined ? {} : { groups: shape.groups.params }),
     chunkItems: CHUNK_ITEMS,
     revealedMax: REVEALED_KEYS_MAX,
     setSizeMax: shape.itemsMax.get(self) ?? 1,

@@ -42,7 +42,7 @@ const StatementSchema = z.strictObject({
 });
 
 /** By its length the gateway is not to tell a number that was withheld from one that was not. */
-const PADDING = { sizeBytesMin: 1024 } as const;
+const SIZE_BYTES_MIN = 1024;
 
 /** Exactly which run a statement is of. */
 export interface StatementPlace extends ResultPlace {
@@ -62,9 +62,10 @@ export async function encodeStatement(
   release: Release,
   recipient: Contract['recipient'],
   identity: KeyPair,
+  sizeBytesMin: number = SIZE_BYTES_MIN,
 ): Promise<string> {
   const { runId, contractHash, requestHash, descriptorHash } = place;
-  const sealed = await sealResult({ runId, contractHash }, release, recipient, PADDING);
+  const sealed = await sealResult({ runId, contractHash }, release, recipient, { sizeBytesMin });
   const statement = {
     format: 'weir-match/1',
     runId,

@@ -3,6 +3,7 @@ import type { MaskedSum } from '../../../protocols/psi/sum.ts';
 import type { SumEngine } from '../../../protocols/psi/sum-exchange.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type {
+  AddByCellArgument,
   ChooseValuesArgument,
   EncryptValuesArgument,
   FoldMaskedArgument,
@@ -33,9 +34,17 @@ export function poolSumEngine(pool: Pool, threads: number, signal?: AbortSignal)
       const argument: MaskSumArgument = { publicKey, choices, secret };
       return pool.run<MaskedSum>('psi-sum', 'maskSumTask', argument, options);
     },
-    fold(secretKey, ciphertext) {
-      const argument: FoldMaskedArgument = { secretKey, ciphertext };
-      return pool.run<bigint>('psi-sum', 'foldMaskedTask', argument, options);
+    fold(secretKey, ciphertexts) {
+      const argument: FoldMaskedArgument = { secretKey, ciphertexts };
+      return pool.run<readonly bigint[]>('psi-sum', 'foldMaskedTask', argument, options);
+    },
+    addByCell(ciphertext, cellOfSlot, first, sums) {
+      const argument: AddByCellArgument = { ciphertext, cellOfSlot, first, sums };
+      // The sums go there and back; the rest is also for the other groups, so it is copied.
+      return pool.run('psi-sum', 'addByCellTask', argument, {
+        ...options,
+        transfer: [sums.buffer],
+      });
     },
   };
 }

@@ -18,6 +18,9 @@ export const SEALED_KEYS_COLUMN = 'psi-keys/1';
 /** The release of a sum: the receiver's statement, then the sender's. */
 export const SEALED_SUM_COLUMN = 'psi-sum/1';
 
+/** The release by groups: the receiver's statement; then the sender's, where values were summed. */
+export const SEALED_GROUPS_COLUMN = 'psi-groups/1';
+
 /** `shared` is null where the number may not be released. */
 const ResultSchema = z.discriminatedUnion('ask', [
   z.strictObject({
@@ -29,6 +32,7 @@ const ResultSchema = z.discriminatedUnion('ask', [
     statement: z.string().max(STATEMENT_LENGTH_MAX),
   }),
   z.strictObject({ ask: z.literal('sum'), statement: z.string().max(STATEMENT_LENGTH_MAX) }),
+  z.strictObject({ ask: z.literal('groups'), statement: z.string().max(STATEMENT_LENGTH_MAX) }),
 ]);
 export type PsiResult = z.infer<typeof ResultSchema>;
 
