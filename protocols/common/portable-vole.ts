@@ -14,6 +14,8 @@ import type {
 } from './primitives.ts';
 
 const BLOCK_BYTES = 16;
+/** Bytes that a linear map gives for a block. */
+const IMAGE_BYTES = 64;
 /** How far back a convolution reaches by coefficients, beyond the entry before. */
 const REACH = 24;
 /** Words of a stream read at a time. */
@@ -33,6 +35,18 @@ export const portableVole: VolePrimitive = {
       }
     }
     return rows;
+  },
+  openMap(rows) {
+    return {
+      addTo(target, elements) {
+        for (let bit = 0; bit < elements.length * 8; bit++) {
+          if (((elements[bit >> 3] ?? 0) >> (bit & 7)) % 2 === 0) continue;
+          const at = (bit >> 7) * IMAGE_BYTES;
+          const row = (bit & 127) * IMAGE_BYTES;
+          xorInto(target.subarray(at, at + IMAGE_BYTES), rows.subarray(row, row + IMAGE_BYTES));
+        }
+      },
+    };
   },
   openLeaves(shape) {
     const length = shape.trees * 2 ** shape.depth;

@@ -147,8 +147,18 @@ export interface VolePrimitive {
    * @returns the rows, count / 8 bytes each.
    */
   transpose(columns: Uint8Array, count: number): Uint8Array;
+  /**
+   * A GF(2)-linear map from 128 to 512 bits.
+   * @param rows - 128 of 64 bytes: row i is what bit i of an element adds.
+   */
+  openMap(rows: Uint8Array): LinearMap;
   /** Room for the trees of one session. Owns memory: `close` it. */
   openLeaves(shape: LeafShape): LeafStore;
+}
+
+export interface LinearMap {
+  /** target ⊕= the images of `elements`: 64 bytes for each 16. */
+  addTo(target: Uint8Array, elements: Uint8Array): void;
 }
 
 /** `trees` binary trees with 2^`depth` leaves of 16 bytes each, compressed to `size` elements. */

@@ -3,4 +3,5 @@
 // Pointers are 16-byte aligned, blocks have 16 bytes.
 export { grow, growPunctured } from './vole/trees';
 export { convolute, expandOne, expandTwo, separate } from './vole/code';
+export { addImages, fillTables } from './vole/linear-map';
 export { transpose } from './vole/transpose';

@@ -53,3 +53,20 @@ export interface ReceiverCorrelation {
   /** size × 16 bytes: `delta` · `a` + `b`. */
   readonly c: Uint8Array;
 }
+
+/** The sender's side without LPN. Secret, all of it; for one session only. */
+export interface OtSenderCorrelation {
+  /**
+   * L: 128 rows of 64 bytes, row i what bit i of an element adds (the code's generator ∧ s).
+   * `VolePrimitive.openMap` applies it.
+   */
+  readonly map: Uint8Array;
+  /** size × 64 bytes: the receiver's word ⊕ L(P_i). */
+  readonly q: Uint8Array;
+}
+
+/** The receiver's side without LPN. Secret; for one session only. */
+export interface OtReceiverCorrelation {
+  /** size × 64 bytes, pseudo-random. */
+  readonly t: Uint8Array;
+}

@@ -1,0 +1,73 @@
+/** The side of the engine without LPN that brings P: the PSI receiver. */
+import { concatBytes, xorInto } from '../../common/bytes.ts';
+import { ProtocolError } from '../../common/protocol-error.ts';
+import type { PsiChannel } from '../exchange.ts';
+import { deriveTransfers, offerTransfers } from './base-ot.ts';
+import type { OtReceiverCorrelation, VoleMachine, VoleParams } from './correlation.ts';
+import {
+  CHECKED_ROWS,
+  ROWS,
+  WIDTH,
+  WORD_BYTES,
+  codeGenerator,
+  keyStreams,
+  otTerms,
+  rowChunks,
+  streamRows,
+} from './ot-terms.ts';
+import { CHECK, CHOICES, openSession } from './session.ts';
+
+const ELEMENT_BYTES = 16;
+
+/**
+ * Runs the receiver's side.
+ *
+ * Secret: P and what comes out.
+ * @param p - size × 16 bytes; asked for once the base transfers are on their way, so that it can be
+ *   computed meanwhile.
+ * @throws ProtocolError as `runVoleReceiver`
+ * Leaks: nothing but the size. Cost: see the README.
+ */
+export async function runOtReceiver(
+  channel: PsiChannel,
+  params: VoleParams,
+  machine: VoleMachine,
+  p: () => Uint8Array | Promise<Uint8Array>,
+): Promise<OtReceiverCorrelation> {
+  const { primitives, randomBytes } = machine;
+  const terms = otTerms(params);
+  const nonce = randomBytes(32);
+  const offer = offerTransfers(primitives, randomBytes);
+  const session = await openSession(
+    primitives.hash,
+    channel,
+    terms.session,
+    'receiver',
+    nonce,
+    offer.point,
+    0,
+  );
+  const elements = await p();
+  if (elements.length !== params.size * ELEMENT_BYTES) {
+    throw new ProtocolError('length-wrong', `P has ${params.size} elements`);
+  }
+  const checked = randomBytes(CHECKED_ROWS * ELEMENT_BYTES);
+  const all = concatBytes([elements, checked]);
+  const message = await session.receive(CHOICES, terms.choicesBytes);
+  const keys = deriveTransfers(primitives, session.id, offer, message, WIDTH);
+  const [zeros, ones] = keys.map((list) => keyStreams(primitives.stream, list));
+  const encode = primitives.vole.openMap(codeGenerator(session, primitives.stream));
+  const t = new Uint8Array((params.size + CHECKED_ROWS) * WORD_BYTES);
+  for (const { first, count } of rowChunks(params.size + CHECKED_ROWS)) {
+    const sizeBytes = count * WORD_BYTES;
+    const own = streamRows(primitives.vole, zeros ?? [], count).subarray(0, sizeBytes);
+    const rows = streamRows(primitives.vole, ones ?? [], count).subarray(0, sizeBytes);
+    xorInto(rows, own);
+    encode.addTo(rows, all.subarray(first * ELEMENT_BYTES, (first + count) * ELEMENT_BYTES));
+    t.set(own, first * WORD_BYTES);
+    await session.send(ROWS, rows);
+  }
+  const split = params.size * WORD_BYTES;
+  await session.sendSealed(CHECK, concatBytes([t.subarray(split), checked]));
+  return { t: t.subarray(0, split) };
+}
