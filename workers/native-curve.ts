@@ -21,6 +21,9 @@ interface Kernel {
   useTag(sizeBytes: number): void;
   hashToCurve(count: number, sizeBytes: number): number;
   firstBadPoint(count: number): number;
+  foundOffset(): number;
+  mapStrings(count: number): void;
+  findStrings(count: number): void;
 }
 
 /** X25519 over a batch. */
@@ -45,10 +48,10 @@ export function openCurve(sodium: Sodium | undefined): CurvePrimitive {
   // No relaxed SIMD on this machine: the same answers, slowly.
   if (!WebAssembly.validate(bytes)) return { ...nobleCurve, engine: `noble+${engine}`, multiply };
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: {} });
-  return { ...nobleCurve, engine, multiply, ...withKernel(exports as unknown as Kernel) };
+  return { engine, multiply, ...withKernel(exports as unknown as Kernel) };
 }
 
-function withKernel(kernel: Kernel): Pick<CurvePrimitive, 'hashToCurve' | 'requirePoints'> {
+function withKernel(kernel: Kernel): Omit<CurvePrimitive, 'engine' | 'multiply'> {
   const memory = new Uint8Array(kernel.memory.buffer);
   const [input, output] = [kernel.inputOffset(), kernel.outputOffset()];
   const batchMax = kernel.batchMax();
@@ -85,6 +88,49 @@ function withKernel(kernel: Kernel): Pick<CurvePrimitive, 'hashToCurve' | 'requi
           throw new ProtocolError('point-invalid', `point ${position} is not acceptable`);
         }
       }
+    },
+    ...stringsWith(kernel, memory),
+  };
+}
+
+/** Points and the strings they are mapped from, in batches. */
+function stringsWith(
+  kernel: Kernel,
+  memory: Uint8Array,
+): Pick<CurvePrimitive, 'fromRepresentatives' | 'toRepresentatives'> {
+  const [input, output] = [kernel.inputOffset(), kernel.outputOffset()];
+  const step = kernel.batchMax() * POINT_BYTES;
+  return {
+    fromRepresentatives(representatives) {
+      const points = new Uint8Array(representatives.length);
+      for (let at = 0; at < points.length; at += step) {
+        const part = representatives.subarray(at, at + step);
+        memory.set(part, input);
+        kernel.mapStrings(part.length / POINT_BYTES);
+        points.set(memory.subarray(output, output + part.length), at);
+      }
+      return points;
+    },
+    toRepresentatives(points, tweaks) {
+      const strings = new Uint8Array(points.length);
+      const found = new Uint8Array(points.length / POINT_BYTES);
+      for (let at = 0; at < points.length; at += step) {
+        const part = points.subarray(at, at + step);
+        const [first, count] = [at / POINT_BYTES, part.length / POINT_BYTES];
+        memory.set(part, input);
+        memory.set(tweaks.subarray(first, first + count), input + part.length);
+        kernel.findStrings(count);
+        strings.set(memory.subarray(output, output + part.length), at);
+        const flags = kernel.foundOffset();
+        found.set(memory.subarray(flags, flags + count), first);
+      }
+      found.forEach((flag, i) => {
+        if (flag === 0) strings.fill(0, i * POINT_BYTES, (i + 1) * POINT_BYTES);
+      });
+      // Which strings were made and not drawn is the chooser's secret.
+      memory.fill(0, input, input + step + kernel.batchMax());
+      memory.fill(0, output, output + step);
+      return { strings, found };
     },
   };
 }

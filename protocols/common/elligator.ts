@@ -53,13 +53,19 @@ export function toRepresentatives(points: Uint8Array, tweaks: Uint8Array): Repre
 function addLowOrder(u: bigint, index: number): bigint {
   const low = LOW_ORDER[index - 1];
   if (low === undefined) return u;
-  const slope = F.div(F.sub(F.sqrt(curve(u)), low[1]), F.sub(u, low[0]));
+  const slope = F.div(F.sub(evenRoot(curve(u)), low[1]), F.sub(u, low[0]));
   return F.sub(F.sub(F.sub(F.sqr(slope), A), u), low[0]);
 }
 
 /** u³ + A·u² + u: v² where u is on the curve, no square where it is on the twist. */
 function curve(u: bigint): bigint {
   return F.mul(u, F.add(F.mul(u, F.add(u, A)), 1n));
+}
+
+/** Of the two roots the one that is even as a number. */
+function evenRoot(square: bigint): bigint {
+  const root = F.sqrt(square);
+  return root % 2n === 0n ? root : F.neg(root);
 }
 
 function isSquare(value: bigint): boolean {
@@ -79,6 +85,6 @@ function lowOrderPoints(): [bigint, bigint][] {
     1n,
     39382357235489614581723060781553021112529911719440698176882885853963445705823n,
   ];
-  const points = us.map((u): [bigint, bigint] => [u, F.sqrt(curve(u))]);
+  const points = us.map((u): [bigint, bigint] => [u, evenRoot(curve(u))]);
   return [...points, [0n, 0n], ...points.map(([u, v]): [bigint, bigint] => [u, F.neg(v)])];
 }

@@ -10,7 +10,8 @@ import {
   square,
   storeLane,
 } from './curve25519/field';
-import { CURVE_A, double, initElligator2, mapAndAdd } from './curve25519/elligator2';
+import { initStrings, setPoint, stringsOf } from './curve25519/elligator-strings';
+import { CURVE_A, double, initElligator2, mapAndAdd, mapEach } from './curve25519/elligator2';
 import { MESSAGE_BYTES_MAX, hashToFields, reduceWide, setTag } from './curve25519/expand-message';
 import {
   PAIR_BYTES,
@@ -40,6 +41,12 @@ const ONE: usize = memory.data(192, 16);
 
 setSmall(ONE, 1);
 initElligator2();
+initStrings();
+
+const FOUND: usize = memory.data(256, 16);
+const GROUP_TWEAKS: usize = memory.data(16, 16);
+const GROUP_FOUND: usize = memory.data(16, 16);
+const GROUP_STRINGS: usize = memory.data(128, 16);
 
 export function batchMax(): usize {
   return BATCH;
@@ -55,6 +62,10 @@ export function inputOffset(): usize {
 
 export function outputOffset(): usize {
   return OUTPUT;
+}
+
+export function foundOffset(): usize {
+  return FOUND;
 }
 
 export function tagOffset(): usize {
@@ -124,6 +135,49 @@ export function firstBadPoint(count: usize): i32 {
     }
   }
   return -1;
+}
+
+/** The points whose strings stand at `inputOffset`: u-coordinates to `outputOffset`. */
+export function mapStrings(count: usize): void {
+  for (let i: usize = 0; i < count; i += 4) {
+    for (let k: usize = 0; k < 4; k++) {
+      const string = INPUT + (min<usize>(i + k, count - 1) << 5);
+      setLane(
+        FIELDS + (k >> 1) * ELEMENT_BYTES,
+        k & 1,
+        load<u64>(string, 0),
+        load<u64>(string, 8),
+        load<u64>(string, 16),
+        load<u64>(string, 24) & 0x3fffffffffffffff,
+      );
+    }
+    for (let at: usize = 0; at < PAIR_BYTES; at += ELEMENT_BYTES) {
+      scaleAdd(FIELDS + at, ONE, 0, FIELDS + at);
+    }
+    const at = (i >> 1) * ELEMENT_BYTES;
+    mapEach(FIELDS, XS + at, ZS + at);
+  }
+  divideAll((count + 1) >> 1, count);
+}
+
+/**
+ * The strings of the points at `inputOffset`, whose tweaks stand one byte each behind all of them: to
+ * `outputOffset`, and where there is one, 1 into the byte of the point from `foundOffset` on.
+ */
+export function findStrings(count: usize): void {
+  const tweaks = INPUT + (count << 5);
+  for (let i: usize = 0; i < count; i += 4) {
+    for (let k: usize = 0; k < 4; k++) {
+      const from = min<usize>(i + k, count - 1);
+      const tweak = load<u8>(tweaks + from);
+      store<u8>(GROUP_TWEAKS + k, tweak);
+      setPoint(k, INPUT + (from << 5), tweak);
+    }
+    stringsOf(GROUP_TWEAKS, GROUP_STRINGS, GROUP_FOUND);
+    const size = min<usize>(4, count - i);
+    memory.copy(OUTPUT + (i << 5), GROUP_STRINGS, size << 5);
+    memory.copy(FOUND + i, GROUP_FOUND, size);
+  }
 }
 
 /** XS / ZS to OUTPUT with one inversion for the batch; 0 where a divisor is zero. */

@@ -37,7 +37,10 @@ export function otTerms(params: VoleParams): {
 }
 
 /** The public generator of this session's code: `ELEMENT_BITS` rows of `WORD_BYTES`. */
-export function codeGenerator(session: VoleSession, stream: Primitives['stream']): Uint8Array {
+export function codeGenerator(
+  session: Pick<VoleSession, 'publicKey'>,
+  stream: Primitives['stream'],
+): Uint8Array {
   const key = session.publicKey('ot code', 32);
   return new Uint8Array(stream.open(key, 0).next(ELEMENT_BITS * WORD_BYTES));
 }

@@ -97,6 +97,13 @@ export function mapAndAdd(fields: usize, outX: usize, outZ: usize): void {
   scaleAdd(outX, outX, 1, ZERO);
 }
 
+/** Maps both elements of the pair `fields`, no points added: x = outX / outZ, pairs too. */
+export function mapEach(fields: usize, outX: usize, outZ: usize): void {
+  mapPair(fields);
+  memory.copy(outX, NUMERATOR, PAIR_BYTES);
+  memory.copy(outZ, DENOMINATOR, PAIR_BYTES);
+}
+
 /** (x : z) ← 2 · (x : z) on the Montgomery curve. @see RFC 7748 §5 */
 export function double(x: usize, z: usize): void {
   const sum = POWER;
