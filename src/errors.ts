@@ -66,6 +66,7 @@ export const ERROR_CODES = {
     'domain-left',
     'domain-unreachable',
     'domain-failed',
+    'analyst-left',
     'gateway-restarted',
     'run-timed-out',
     'decryption-failed',

@@ -17,7 +17,8 @@ export const KEY_VALUE_CHARACTERS_MAX = 4096;
  * `day-first`: 21.11.2026, 21/11/2026, 21-11-2026. `month-first`: 11/21/2026 …
  * `chinese`: 2026年11月21日.
  */
-export type DateFormat = 'iso' | 'compact' | 'day-first' | 'month-first' | 'chinese';
+export const DATE_FORMATS = ['iso', 'compact', 'day-first', 'month-first', 'chinese'] as const;
+export type DateFormat = (typeof DATE_FORMATS)[number];
 
 /**
  * One column of a join key. `text`: NFKC, white space at the ends removed, and unless `keepCase`

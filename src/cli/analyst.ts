@@ -1,5 +1,6 @@
 /** An analyst at work: its directory's keys and profile, and the SDK to one gateway. */
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -11,15 +12,19 @@ import {
 } from '../client/analyst.ts';
 import { draftContract, type DraftTerms } from '../client/draft-contract.ts';
 import { draftMatch } from '../client/draft-match.ts';
+import { draftOwnSet } from '../client/draft-own-set.ts';
 import { openMatch } from '../client/match-opener.ts';
+import { type FinishedOwnSet, type OwnSet, runOwnSet } from '../client/own-set.ts';
 import { openSealedSum } from '../client/sealed-opener.ts';
 import type { SealingKey } from '../client/sealing-key.ts';
 import { WeirClient } from '../client/weir-client.ts';
 import type { Release } from '../computations/computation.ts';
+import { fileSpills } from '../computations/psi/file-spill.ts';
+import { poolEngine } from '../computations/psi/pool-engine.ts';
 import type { ContractBody, ExplainBody, RunEventBody } from '../contracts/api.ts';
 import { type Contract, PartySchema, PublicKeySchema } from '../contracts/contract.ts';
 import { DEFAULT_RETENTION_S, DEFAULT_VALID_DAYS } from '../contracts/default-terms.ts';
-import type { Arguments, MatchPlan, Plan } from '../contracts/plan.ts';
+import type { Arguments, MatchPlan, OwnSetPlan, Plan } from '../contracts/plan.ts';
 import { SignedRequestSchema } from '../contracts/request.ts';
 import { signContract } from '../contracts/signed-documents.ts';
 import { AbortError, SetupError } from '../errors.ts';
@@ -35,6 +40,7 @@ import {
 } from '../system/ids.ts';
 import { readKeyFile } from '../system/key-file.ts';
 import { systemRandom, uuidV7 } from '../system/random.ts';
+import type { PsiMachine } from '../../protocols/psi/blinded-set.ts';
 import { parseJsonFile, readConfig, writePrivateFile } from './directories.ts';
 
 export const AnalystConfigSchema = z.strictObject({
@@ -92,6 +98,17 @@ export class Analyst {
     const { datasets } = await this.client.datasets();
     const terms = this.#terms(stated);
     return draftContract({ ...this.#selfAsRecipient(), plan, datasets, terms });
+  }
+
+  /** A contract over sets of this analyst's own. @param datasets - the one holder's dataset. */
+  async draftOwnSet(
+    plan: OwnSetPlan,
+    tables: ReadonlyMap<PartyId, string>,
+    stated: StatedTerms,
+  ): Promise<Contract> {
+    const { datasets } = await this.client.datasets();
+    const terms = this.#terms(stated);
+    return draftOwnSet({ ...this.#selfAsRecipient(), plan, tables, datasets, terms });
   }
 
   /** A contract by which two holders match. @param tables - each holder's dataset. */
@@ -174,6 +191,38 @@ export class Analyst {
       },
       ...this.#pinned(),
     });
+  }
+
+  /** Counts how many of these ids the contract's holder has. The signed request is kept. */
+  async match(
+    contract: ContractBody,
+    ids: OwnSet,
+    onEvent: (event: RunEventBody) => void,
+    onProgress: NonNullable<PsiMachine['onProgress']>,
+  ): Promise<FinishedOwnSet> {
+    const threads = availableParallelism();
+    const pool = openPool({ threadsMax: threads });
+    const spills = mkdtempSync(join(this.#directory, 'state', 'match-'));
+    try {
+      return await runOwnSet(this.client, {
+        contract,
+        ids,
+        keys: this.#keys,
+        machine: {
+          engine: poolEngine(pool, threads),
+          openSpill: fileSpills(spills, systemRandom),
+          randomBytes: (count) => systemRandom.bytes(count),
+          onProgress,
+        },
+        onEvent,
+        onStarted: (runId, request) =>
+          writePrivateFile(this.#requestFile(runId), JSON.stringify(request)),
+        ...this.#pinned(),
+      });
+    } finally {
+      rmSync(spills, { recursive: true, force: true });
+      await pool.close();
+    }
   }
 
   /** The result of an earlier run, while it is kept. */

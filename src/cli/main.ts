@@ -7,6 +7,7 @@ import { datasetCommands } from './commands/dataset.ts';
 import { domainCommands } from './commands/domain.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { initCommands } from './commands/init.ts';
+import { matchCommand } from './commands/match.ts';
 import { meteringCommands } from './commands/metering.ts';
 import { mockCommands } from './commands/mock.ts';
 import { queryCommands } from './commands/query.ts';
@@ -33,6 +34,7 @@ for (const add of [
   analystCommands,
   queryCommands,
   mockCommands,
+  matchCommand,
   meteringCommands,
   backupCommands,
 ]) {

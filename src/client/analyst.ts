@@ -7,7 +7,7 @@ import type { RunEventBody } from '../contracts/api.ts';
 import type { Contract, SignedContract } from '../contracts/contract.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import { verifyReceipt, type SignedReceipt, type VerifiedReceipt } from '../contracts/receipt.ts';
-import type { SignedRequest } from '../contracts/request.ts';
+import type { RunRequest, SignedRequest } from '../contracts/request.ts';
 import { openResult, sealedResultHash, type Result } from '../contracts/sealed-result.ts';
 import { contractHash, requestHash, signRequest } from '../contracts/signed-documents.ts';
 import { StateError } from '../errors.ts';
@@ -62,13 +62,17 @@ export interface FinishedRun {
   readonly verified: VerifiedReceipt;
 }
 
-/** A request for one run of the contract, with a fresh nonce, signed; good for ten minutes. */
+/**
+ * A request for one run of the contract, with a fresh nonce, signed; good for ten minutes.
+ * @param own - the analyst's key of the run, where it takes part in it.
+ */
 export function prepareRun(
   contract: Contract,
   args: Arguments,
   keys: AnalystKeys,
   at: { readonly nowMs: number },
   random: Random,
+  own: Pick<RunRequest, 'analystKey'> = {},
 ): PreparedRun {
   const request = signRequest(
     {
@@ -78,6 +82,7 @@ export function prepareRun(
       arguments: args,
       nonce: encodeBase64url(random.bytes(32)),
       expiresAt: new Date(at.nowMs + REQUEST_TTL_MS).toISOString(),
+      ...own,
     },
     keys.signing,
   );

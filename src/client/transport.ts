@@ -28,13 +28,15 @@ export interface HttpCall {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly json?: unknown;
+  /** A body of bytes instead. */
+  readonly bytes?: Uint8Array;
   readonly signal?: AbortSignal;
 }
 
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
-  readonly text: string;
+  readonly body: Buffer;
 }
 
 /** Owns the connections. */
@@ -72,20 +74,21 @@ export class Transport {
     } catch (error) {
       throw unreachable(this.#base, error);
     }
-    const text = Buffer.concat(chunks, sizeBytes).toString('utf8');
-    return { status: message.statusCode ?? 0, headers: message.headers, text };
+    const body = Buffer.concat(chunks, sizeBytes);
+    return { status: message.statusCode ?? 0, headers: message.headers, body };
   }
 
   /** One call, its answer as it comes. @throws GatewayUnreachable */
   open(call: HttpCall): Promise<IncomingMessage> {
-    const body = call.json === undefined ? undefined : JSON.stringify(call.json);
+    const body = call.json === undefined ? call.bytes : JSON.stringify(call.json);
     const headers: Record<string, string | number> = {
       accept: 'application/json',
       ...call.headers,
     };
     if (this.#token !== undefined) headers['authorization'] = `Bearer ${this.#token}`;
     if (body !== undefined) {
-      headers['content-type'] = 'application/json';
+      headers['content-type'] =
+        call.json === undefined ? 'application/octet-stream' : 'application/json';
       headers['content-length'] = Buffer.byteLength(body);
     }
     const start = this.#base.protocol === 'https:' ? httpsRequest : httpRequest;

@@ -13,6 +13,7 @@ import {
   type EnrolmentAnswer,
   type EnrolmentRequest,
 } from '../contracts/enrolment.ts';
+import { encodeGuestFrames, parseGuestFrames, type GuestFrame } from '../contracts/guest-frames.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import { systemClock, type Clock } from '../system/clock.ts';
 import type { ContractId, RunId } from '../system/ids.ts';
@@ -20,7 +21,7 @@ import { systemRandom, type Random } from '../system/random.ts';
 import { followRun } from './follow.ts';
 import { GatewayUnreachable, parseJson, problemFrom } from './problem.ts';
 import { DEFAULT_RETRY, withRetry, type RetryPolicy } from './retry.ts';
-import { Transport, type HttpCall, type TransportOptions } from './transport.ts';
+import { Transport, type HttpAnswer, type HttpCall, type TransportOptions } from './transport.ts';
 
 export interface WeirClientOptions extends TransportOptions {
   readonly retry?: RetryPolicy;
@@ -89,6 +90,36 @@ export class WeirClient {
   /** Events after `afterSeq`, then live ones until the run ends; reconnects where the stream breaks. */
   follow(runId: RunId, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<api.RunEventBody> {
     return followRun(this, this.#transport, runId, afterSeq, signal);
+  }
+
+  /**
+   * Frames of a run that this analyst takes part in, from number `after` on: none where none came
+   * in time, undefined where none will.
+   */
+  async frames(
+    runId: RunId,
+    after: number,
+    signal?: AbortSignal,
+  ): Promise<readonly GuestFrame[] | undefined> {
+    const path = `/v1/runs/${runId}/frames?after=${after}`;
+    const call = { method: 'GET', path, ...(signal === undefined ? {} : { signal }) } as const;
+    const answer = await this.#retried(() => this.#answer(call), signal);
+    return answer.status === 204 ? undefined : parseGuestFrames(answer.body);
+  }
+
+  /** Sends frames of such a run, the first of them under this number. @returns the next one due. */
+  async sendFrames(
+    runId: RunId,
+    first: number,
+    frames: readonly GuestFrame[],
+    signal?: AbortSignal,
+  ): Promise<number> {
+    const path = `/v1/runs/${runId}/frames?first=${first}`;
+    const bytes = encodeGuestFrames(frames);
+    const sent = { bytes, ...(signal === undefined ? {} : { signal }) };
+    const call = { method: 'POST', path, ...sent } as const;
+    const { due } = await this.#retried(() => this.#once(call, api.FramesDueSchema), signal);
+    return due;
   }
 
   explain(request: api.ExplainRequest): Promise<api.ExplainBody> {
@@ -237,13 +268,23 @@ export class WeirClient {
   }
 
   #again<Body>(call: HttpCall, schema: z.ZodType<Body>): Promise<Body> {
-    return withRetry(() => this.#once(call, schema), this.#retry, this.clock, this.random);
+    return this.#retried(() => this.#once(call, schema));
+  }
+
+  #retried<Answer>(call: () => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
+    return withRetry(call, this.#retry, this.clock, this.random, signal);
+  }
+
+  /** @throws WeirProblem for a refusal */
+  async #answer(call: HttpCall): Promise<HttpAnswer> {
+    const answer = await this.#transport.send(call);
+    const { status, headers, body } = answer;
+    if (status >= 200 && status <= 299) return answer;
+    throw problemFrom(body.toString('utf8'), status, headers['retry-after']);
   }
 
   async #once<Body>(call: HttpCall, schema: z.ZodType<Body>): Promise<Body> {
-    const { status, headers, text } = await this.#transport.send(call);
-    if (status < 200 || status > 299) throw problemFrom(text, status, headers['retry-after']);
-    const parsed = schema.safeParse(parseJson(text));
+    const parsed = schema.safeParse(parseJson((await this.#answer(call)).body.toString('utf8')));
     if (parsed.success) return parsed.data;
     throw new GatewayUnreachable(
       `The gateway’s answer to ${call.method} ${call.path.split('?')[0]} is not of this API’s version.`,

@@ -6,6 +6,7 @@
 import type { ColumnBounds, Contract, Dictionary } from '../contracts/contract.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
 import type { RoundingTerms } from '../contracts/rounding-terms.ts';
+import type { GuestFrame } from '../contracts/guest-frames.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import type { DataSource } from '../catalog/data-source.ts';
 import type { WordStream } from '../disclosure/noise-stream.ts';
@@ -56,10 +57,21 @@ export interface Release {
   readonly rounding?: RoundingTerms;
 }
 
+/** The analyst's end of a run's frames, where it takes part in the run itself. */
+export interface GuestEnd {
+  /** @throws the WeirError the run ended with */
+  put(frame: GuestFrame): Promise<void>;
+  /** Undefined once `finish` was called. @throws as `put` */
+  take(): Promise<GuestFrame | undefined>;
+  finish(): void;
+}
+
 export interface GatewayRole {
   readonly contract: Contract;
   readonly descriptor: Descriptor;
   readonly channel: RunChannel;
+  /** Present where the computation `hasGuest`. */
+  readonly guest?: GuestEnd;
   readonly pool: Pool;
   progress(fraction: number, note: string): void;
 }
@@ -92,6 +104,8 @@ export interface DomainRole {
   readonly descriptorHash: Uint8Array;
   readonly channel: RunChannel;
   sealedTo(peer: PartyId): SealedChannel;
+  /** Present where the request has the analyst's key: it takes part in the run itself. */
+  readonly sealedToAnalyst?: (() => SealedChannel) | undefined;
   readonly source: DataSource;
   readonly stages: readonly DisclosureStage[];
   /** This domain's noise for a named vector of the run's question; undefined where it is exact. */
@@ -111,6 +125,8 @@ export interface DomainRole {
 
 export interface Computation {
   readonly name: Contract['protocol']['name'];
+  /** The analyst takes part in the run itself, by frames of its own. */
+  readonly hasGuest?: true;
   /** @throws InputError or PolicyError where plan and contract do not fit this computation. */
   estimate(contract: Contract, args: Arguments): Estimate;
   runGateway(role: GatewayRole): Promise<Release>;

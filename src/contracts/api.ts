@@ -57,6 +57,10 @@ export const StartedRunSchema = z.object({
 });
 export type StartedRunBody = z.infer<typeof StartedRunSchema>;
 
+/** The number of the frame that the gateway takes next. */
+export const FramesDueSchema = z.object({ due: z.int().min(0) });
+export type FramesDue = z.infer<typeof FramesDueSchema>;
+
 export const RunBodySchema = z.object({
   runId: RunIdSchema,
   contractId: ContractIdSchema,

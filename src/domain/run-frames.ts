@@ -1,10 +1,11 @@
 /** What a domain's computation sends over: marked before the first frame, sealed between domains. */
 import type { Descriptor } from '../contracts/descriptor.ts';
+import { encodeGuestFrames, GUEST_FRAME, parseGuestFrames } from '../contracts/guest-frames.ts';
 import { StateError } from '../errors.ts';
 import type { RunChannel, SealedChannel } from '../link/channel.ts';
 import { openSealedChannel } from '../link/sealed-channel.ts';
 import { decodeBase64url } from '../system/base64url.ts';
-import type { PartyId } from '../system/ids.ts';
+import { GATEWAY, type PartyId } from '../system/ids.ts';
 import type { Random } from '../system/random.ts';
 
 /** The channel, with no frame leaving before `marked`: the request stands as sent, durably. */
@@ -19,6 +20,47 @@ export function markedChannel(channel: RunChannel, marked: Promise<void>): RunCh
       await marked;
       await channel.send(to, kind, payload);
     },
+  };
+}
+
+/** How a run's frames reach its analyst: through the gateway's own end, as the gateway's word. */
+function guestChannel(channel: RunChannel, guest: PartyId): RunChannel {
+  return {
+    self: channel.self,
+    signal: channel.signal,
+    send: (_to, kind, payload) =>
+      channel.send(GATEWAY, GUEST_FRAME, encodeGuestFrames([{ kind, payload }])),
+    receive: async (_from, kind) => {
+      const [frame] = parseGuestFrames(await channel.receive(GATEWAY, GUEST_FRAME));
+      if (frame?.kind === kind) return frame.payload;
+      throw new StateError('round-mismatch', `${guest} sent another message than ${kind}.`, {
+        party: guest,
+      });
+    },
+  };
+}
+
+/**
+ * The sealed channel to the analyst, opened once; undefined where its request has no key for it.
+ * @param analystKey - of the signed request, so that the gateway cannot put its own in its place.
+ */
+export function sealedGuest(
+  parts: SealingParts,
+  guest: { readonly party: PartyId; readonly analystKey: string | undefined },
+): (() => SealedChannel) | undefined {
+  const { party, analystKey } = guest;
+  if (analystKey === undefined) return undefined;
+  let open: SealedChannel | undefined;
+  return () => {
+    open ??= openSealedChannel({
+      channel: guestChannel(parts.channel, party),
+      peer: party,
+      ephemeralSecret: parts.ephemeralSecret,
+      peerEphemeralKey: decodeBase64url(analystKey, 32),
+      descriptorHash: parts.descriptorHash,
+      random: parts.random,
+    });
+    return open;
   };
 }
 

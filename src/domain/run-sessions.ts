@@ -46,7 +46,7 @@ import {
   verifyStart,
 } from './verify-run.ts';
 import { boundToPurpose } from './purpose-source.ts';
-import { markedChannel, sealedChannels } from './run-frames.ts';
+import { markedChannel, sealedChannels, sealedGuest } from './run-frames.ts';
 import { during, endInTime, isAtWork, type Session } from './run-session.ts';
 
 /** Runs between prepare and their end; one more is refused. */
@@ -265,13 +265,13 @@ export class RunSessions {
     const hashBytes = new Uint8Array(Buffer.from(descriptorHash, 'hex'));
     // Before the first frame leaves: from then on no other party set may ever ask again.
     const marking = markedChannel(channel, counters.markSent(prepared.requestHash, descriptorHash));
-    const sealedTo = sealedChannels({
+    const sealing = {
       channel: marking,
       ephemeralSecret,
       descriptor,
       descriptorHash: hashBytes,
       random,
-    });
+    };
     const source = agreedSource(dataset.source, {
       self,
       isCurrent: async () =>
@@ -289,7 +289,11 @@ export class RunSessions {
       descriptor,
       descriptorHash: hashBytes,
       channel: marking,
-      sealedTo,
+      sealedTo: sealedChannels(sealing),
+      sealedToAnalyst: sealedGuest(sealing, {
+        party: prepared.contract.analyst.id,
+        analystKey: prepared.request.analystKey,
+      }),
       source,
       stages,
       ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, agreed, channel.signal),

@@ -17,6 +17,7 @@ import { mountContracts } from './routes/contracts.ts';
 import { mountEnrolments } from './routes/enrolments.ts';
 import { mountEvents } from './routes/events.ts';
 import { mountExplain, mountPlans } from './routes/explain.ts';
+import { mountFrames } from './routes/frames.ts';
 import { mountHealth } from './routes/health.ts';
 import { mountMetering } from './routes/metering.ts';
 import { mountOperator } from './routes/operator.ts';
@@ -27,6 +28,7 @@ import type {
   CatalogService,
   ContractService,
   ExplainService,
+  GuestService,
   LinkStatusService,
   MeteringService,
   PlanService,
@@ -37,6 +39,7 @@ import type { TokenBook } from './tokens.ts';
 
 export interface GatewayServices {
   readonly runs: RunService;
+  readonly guests: GuestService;
   readonly contracts: ContractService;
   readonly catalog: CatalogService;
   readonly metering: MeteringService;
@@ -88,6 +91,7 @@ export function createGatewayApp(options: AppOptions): GatewayApp {
   };
   mountRuns(app, gate, services.runs);
   mountEvents(app, gate, services.runs, options.closing);
+  mountFrames(app, gate, services.guests, options.closing);
   mountExplain(app, gate, services.explains);
   mountPlans(app, gate, services.plans);
   mountContracts(app, gate, services.contracts);

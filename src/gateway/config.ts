@@ -39,8 +39,10 @@ export const GatewayConfigSchema = z.strictObject({
       concurrentMax: z.int().min(1).max(1024),
       /** A run that takes longer is voided. */
       timeoutS: z.int().min(1).max(86_400),
+      /** An analyst that takes part in a run and is silent for so long has left it. */
+      analystSilenceS: z.int().min(1).max(600).default(30),
     })
-    .default({ concurrentMax: 64, timeoutS: 600 }),
+    .default({ concurrentMax: 64, timeoutS: 600, analystSilenceS: 30 }),
   workers: z.int().min(1).max(64).default(2),
   log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });

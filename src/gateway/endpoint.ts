@@ -70,6 +70,7 @@ export interface Answer {
   readonly body:
     | { readonly json: unknown }
     | { readonly text: string; readonly mediaType: string }
+    | { readonly bytes: Uint8Array<ArrayBuffer>; readonly mediaType: string }
     | { readonly stream: ReadableStream<Uint8Array>; readonly mediaType: string };
   /** The contract's quota after this call, for the RateLimit headers. */
   readonly quota?: readonly QuotaLeft[];
@@ -226,5 +227,6 @@ function responseOf(gate: Gate, answer: Answer, taken: Taken | undefined): Respo
   const init = { status: answer.status, headers };
   if (answer.status === 204) return new Response(null, init);
   if ('json' in body) return new Response(JSON.stringify(body.json), init);
+  if ('bytes' in body) return new Response(body.bytes, init);
   return new Response('text' in body ? body.text : body.stream, init);
 }

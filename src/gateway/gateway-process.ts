@@ -50,6 +50,7 @@ import {
   catalogService,
   contractService,
   explainService,
+  guestService,
   LinkTimes,
   runService,
 } from './services-over-books.ts';
@@ -221,6 +222,7 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
     quotas: config.quotas,
     quotaTimeZone: config.quotaTimeZone,
     timeoutMs: config.runs.timeoutS * 1000,
+    analystSilenceMs: config.runs.analystSilenceS * 1000,
   });
   const source = eventSource(encodeBase64url(identity.publicKey));
   const webhooks = new Webhooks({
@@ -256,6 +258,7 @@ function servicesOf(parts: Parts, options: GatewayOptions, times: LinkTimes): Ga
   const plans = planService({ deps, runs, catalog, domains, parser, random });
   return {
     runs: runService(runs),
+    guests: guestService(runs),
     contracts: contractService(contracts, runs, clock),
     catalog: catalogService(catalog, domains),
     metering: ledgerMetering(ledger, store, clock, random),

@@ -12,6 +12,18 @@ export const JSON_DEPTH_MAX = 32;
 
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?\s*$/i;
 
+interface BodyKind {
+  readonly type: RegExp;
+  readonly name: string;
+  readonly sent: string;
+}
+const JSON_BODY: BodyKind = { type: JSON_TYPE, name: 'JSON', sent: 'application/json' };
+const BYTES_BODY: BodyKind = {
+  type: /^application\/octet-stream\s*$/i,
+  name: 'bytes',
+  sent: 'application/octet-stream',
+};
+
 /** Owns the count of bytes in flight; one an application. */
 export class BodyReader {
   readonly #inFlightMaxBytes: number;
@@ -27,8 +39,17 @@ export class BodyReader {
    *   `body-too-large`, `invalid-json` (also a body that ends early); CapacityError `queue-full`.
    */
   async read(incoming: IncomingMessage, bytesMax: number): Promise<unknown> {
-    checkHeaders(incoming, bytesMax);
+    checkHeaders(incoming, bytesMax, JSON_BODY);
     return parseStrictJson(await this.#receive(incoming, bytesMax));
+  }
+
+  /**
+   * The body as it is.
+   * @throws as `read`
+   */
+  async readBytes(incoming: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
+    checkHeaders(incoming, bytesMax, BYTES_BODY);
+    return this.#receive(incoming, bytesMax);
   }
 
   #receive(incoming: IncomingMessage, bytesMax: number): Promise<Buffer> {
@@ -83,12 +104,12 @@ export function parseStrictJson(bytes: Buffer): unknown {
   return value;
 }
 
-function checkHeaders(incoming: IncomingMessage, bytesMax: number): void {
+function checkHeaders(incoming: IncomingMessage, bytesMax: number, kind: BodyKind): void {
   const { headers } = incoming;
-  if (!JSON_TYPE.test(headers['content-type'] ?? '')) {
-    throw new InputError('malformed-message', 'The body must be JSON.', {
+  if (!kind.type.test(headers['content-type'] ?? '')) {
+    throw new InputError('malformed-message', `The body must be ${kind.name}.`, {
       path: 'content-type',
-      remedy: 'Send Content-Type: application/json.',
+      remedy: `Send Content-Type: ${kind.sent}.`,
     });
   }
   const encoding = headers['content-encoding'];

@@ -22,10 +22,14 @@ export interface Describable {
   readonly query?: z.ZodType;
   readonly headers?: z.ZodObject;
   readonly body?: { readonly schema: z.ZodType };
+  /** The body is bytes, which the handler reads. */
+  readonly takesBytes?: true;
   readonly answers: Readonly<Record<number, DescribedAnswer>>;
   /** Codes of this route alone; those every route shares are added. */
   readonly problems: readonly ErrorCode[];
 }
+
+const BYTES = z.string().meta({ format: 'binary' });
 
 const SHARED: readonly ErrorCode[] = ['malformed-message', 'internal', 'store-unavailable'];
 const OF_BODY: readonly ErrorCode[] = ['invalid-json', 'body-too-large', 'queue-full'];
@@ -43,7 +47,7 @@ export const BEARER = 'token';
 export function routeConfig(route: Describable, roles: readonly Role[] | undefined): RouteConfig {
   const codes = new Set<ErrorCode>([
     ...SHARED,
-    ...(route.body === undefined ? [] : OF_BODY),
+    ...(route.body === undefined && route.takesBytes === undefined ? [] : OF_BODY),
     ...(roles === undefined ? [] : OF_TOKEN),
     ...(route.method === 'get' ? [] : (['shutting-down'] as const)),
     ...route.problems,
@@ -67,6 +71,14 @@ export function routeConfig(route: Describable, roles: readonly Role[] | undefin
             body: {
               required: true,
               content: { 'application/json': { schema: route.body.schema } },
+            },
+          }),
+      ...(route.takesBytes === undefined
+        ? {}
+        : {
+            body: {
+              required: true,
+              content: { 'application/octet-stream': { schema: BYTES } },
             },
           }),
     },

@@ -116,6 +116,7 @@ export const PROBLEM_TABLE: Readonly<Record<ErrorCode, ProblemRow>> = {
   'domain-left': final(502, 'A domain left during the run', '数据域在运行中退出'),
   'domain-unreachable': later(502, 'A domain is not connected', '数据域未连接'),
   'domain-failed': final(502, 'A domain failed', '数据域发生故障'),
+  'analyst-left': final(502, 'The analyst left during the run', '分析方在运行中退出'),
   'run-timed-out': final(502, 'The run took too long', '运行超时'),
   'gateway-restarted': later(502, 'The gateway restarted during the run', '网关在运行期间重启'),
   'decryption-failed': final(502, 'A ciphertext could not be opened', '密文无法解密'),

@@ -20,6 +20,7 @@ import type {
   ContractView,
   ExplainAnswer,
   ExplainService,
+  GuestService,
   PlanCommand,
   PlanService,
   PublishedDataset,
@@ -34,6 +35,20 @@ export function runService(runs: Runs): RunService {
     cancel: async (runId, analyst) => viewOf(await runs.cancel(runId, analyst)),
     result: (runId, analyst) => runs.result(runId, analyst),
     follow: (runId, analyst, afterSeq, signal) => runs.follow(runId, analyst, afterSeq, signal),
+  };
+}
+
+export function guestService(runs: Pick<Runs, 'guestOf'>): GuestService {
+  return {
+    read: async (runId, analyst, after, signal) =>
+      (await runs.guestOf(runId, analyst))?.read(after, signal),
+    accept: async (runId, analyst, first, frames, signal) => {
+      const guest = await runs.guestOf(runId, analyst);
+      if (guest !== undefined) return guest.accept(first, frames, signal);
+      throw new StateError('round-mismatch', 'The run takes no frames of its analyst now.', {
+        remedy: 'Look at the run: it has ended, or its contract brings no set of the analyst’s.',
+      });
+    },
   };
 }
 

@@ -14,6 +14,7 @@ import type {
   SignedContract,
 } from '../contracts/contract.ts';
 import type { DominanceTerms } from '../contracts/dominance-terms.ts';
+import type { GuestFrame } from '../contracts/guest-frames.ts';
 import type { ContractState } from '../contracts/life-cycle.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import type { ProvisionalPlan } from '../contracts/provisional.ts';
@@ -108,6 +109,28 @@ export interface RunService {
     afterSeq: number,
     signal: AbortSignal,
   ): Promise<AsyncIterable<RunEvent>>;
+}
+
+/** Frames of a run that its analyst takes part in, numbered in each direction. */
+export interface GuestService {
+  /**
+   * Frames from number `after` on; none where none came in time, undefined where none will.
+   * @throws StateError `run-unknown`, `round-mismatch`; how the run ended
+   */
+  read(
+    runId: RunId,
+    analyst: PartyId,
+    after: number,
+    signal: AbortSignal,
+  ): Promise<readonly GuestFrame[] | undefined>;
+  /** The number of the frame that is due next. @throws as `read` */
+  accept(
+    runId: RunId,
+    analyst: PartyId,
+    first: number,
+    frames: readonly GuestFrame[],
+    signal: AbortSignal,
+  ): Promise<number>;
 }
 
 export interface ContractView {

@@ -19,6 +19,7 @@ import type { PartyId, RunId } from '../system/ids.ts';
 import { type Random, uuidV7 } from '../system/random.ts';
 import type { Log } from '../system/log.ts';
 import { type Agreement, askAll, negotiate } from './negotiate.ts';
+import { inviteGuest, type GuestLine } from './guest-line.ts';
 import type { RunEvents, RunState } from './run-events.ts';
 import { advanceRun, type RunRow } from './run-rows.ts';
 import type { RunTransport } from './run-transport.ts';
@@ -69,6 +70,8 @@ export interface RunJob {
   readonly contract: SignedContract;
   readonly estimate: Estimate;
   readonly units: UnitsByDimension;
+  /** The analyst's end, where it takes part in the run itself. */
+  readonly guest?: GuestLine | undefined;
   /** Aborts with a WeirError: cancelled, revoked, out of time, shutting down. */
   readonly signal: AbortSignal;
 }
@@ -84,10 +87,13 @@ export interface EndedRun {
 export async function executeRun(deps: RunDependencies, job: RunJob): Promise<EndedRun> {
   await deps.step('reserved', job.run.runId);
   const notes = new ProgressNotes();
+  const endGuest = (): void => job.guest?.end(asWeirError(job.signal.reason));
+  job.signal.addEventListener('abort', endGuest, { once: true });
   let agreement: Agreement | undefined;
   let end: RunEnd;
   try {
     agreement = await agree(deps, job, notes);
+    if (job.guest !== undefined) await inviteGuest(job.guest, agreement);
     const release = await compute(deps, job, notes, agreement);
     job.signal.throwIfAborted();
     await deps.step('released', job.run.runId);
@@ -96,6 +102,9 @@ export async function executeRun(deps: RunDependencies, job: RunJob): Promise<En
     end = { kind: 'posted', sealedResult, note: releasedNote(release) };
   } catch (error) {
     end = endOf(deps, job, error);
+    if ('error' in end) job.guest?.end(end.error);
+  } finally {
+    job.signal.removeEventListener('abort', endGuest);
   }
   await notes.over();
   const outcome = await settlePatiently(deps, job, agreement, end);
@@ -246,6 +255,7 @@ async function compute(
       contract: job.contract.contract,
       descriptor,
       channel,
+      ...(job.guest === undefined ? {} : { guest: job.guest }),
       pool: deps.pool,
       progress: (fraction, told) => publish(deps, runId, 'computing', told, fraction),
     });

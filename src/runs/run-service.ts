@@ -12,6 +12,7 @@ import type { QuotaAccount } from '../ledger/ledger-store.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import { type ContractId, type PartyId, type RunId, RunIdSchema } from '../system/ids.ts';
 import { uuidV7 } from '../system/random.ts';
+import { GuestLine } from './guest-line.ts';
 import type { RunEvent } from './run-events.ts';
 import { TERMINAL_STATES } from './run-events.ts';
 import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
@@ -29,6 +30,8 @@ export interface RunServiceOptions {
   readonly quotas: readonly OperatorQuota[];
   readonly quotaTimeZone: string;
   readonly timeoutMs: number;
+  /** An analyst that takes part in a run and is silent for so long has left it. */
+  readonly analystSilenceMs: number;
 }
 
 export interface StartCommand {
@@ -50,6 +53,7 @@ interface LiveRun {
   readonly contractId: ContractId;
   readonly abort: AbortController;
   readonly done: Promise<void>;
+  readonly guest: GuestLine | undefined;
 }
 
 /** Owns the runs at work in this process. */
@@ -305,20 +309,47 @@ export class RunService {
     return computation;
   }
 
-  #launch(job: Omit<RunJob, 'signal'>, objection: unknown): void {
-    const { runId, contractId } = job.run;
+  /**
+   * The frames of a run that the analyst takes part in; undefined where none go any more.
+   * @throws StateError `run-unknown`, `round-mismatch` where another gateway has the run; CapacityError
+   *   `queue-full` where it is about to begin
+   */
+  async guestOf(runId: RunId, analyst: PartyId): Promise<GuestLine | undefined> {
+    const guest = this.#live.get(runId)?.guest;
+    if (guest?.analyst === analyst) return guest;
+    const run = await this.get(runId, analyst);
+    if (TERMINAL_STATES.includes(run.state)) return undefined;
+    if (this.#starting.has(runId)) {
+      throw new CapacityError('queue-full', 'The run is about to begin.', { retryAfterS: 1 });
+    }
+    if (!this.#isElsewhere(run)) return undefined;
+    throw new StateError('round-mismatch', 'Another gateway process has this run.', {
+      rule: `gateway ${run.instance}`,
+      remedy: 'Send a run’s frames to the gateway that started it.',
+    });
+  }
+
+  #launch(job: Omit<RunJob, 'signal' | 'guest'>, objection: unknown): void {
+    const { runId, contractId, analyst } = job.run;
     const abort = new AbortController();
+    const guest =
+      this.#computation(job.contract.contract).hasGuest === true
+        ? new GuestLine(analyst, this.#deps.clock)
+        : undefined;
+    const over = new AbortController();
+    void guest?.watch(this.#options.analystSilenceMs, over.signal);
     const objected = objection ?? this.#overdue;
     if (objected !== undefined) abort.abort(objected);
     const timer = setTimeout(
       () => abort.abort(new AbortError('run-timed-out', 'The run took longer than it may.')),
       this.#options.timeoutMs,
     );
-    const done = this.#execute({ ...job, signal: abort.signal }).finally(() => {
+    const done = this.#execute({ ...job, guest, signal: abort.signal }).finally(() => {
       clearTimeout(timer);
+      over.abort();
       this.#live.delete(runId);
     });
-    this.#live.set(runId, { contractId, abort, done });
+    this.#live.set(runId, { contractId, abort, done, guest });
   }
 
   async #execute(job: RunJob): Promise<void> {

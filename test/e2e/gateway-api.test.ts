@@ -276,7 +276,7 @@ describe('the OpenAPI document', () => {
       .map((route) => `${route.method} ${route.path.replaceAll(/:(\w+)/g, '{$1}')}`)
       .filter((route) => route !== 'GET /openapi.json');
     expect(described.toSorted()).toEqual([...new Set(served)].toSorted());
-    expect(described).toHaveLength(35);
+    expect(described).toHaveLength(37);
     const start = document.paths['/v1/runs']?.['post'];
     expect(JSON.stringify(start?.requestBody)).toContain('contractHash');
     expect(JSON.stringify(start?.responses)).toContain('quota-exceeded');

@@ -146,6 +146,7 @@ export async function openRunWorld(
   const runs = new RunService(deps, active, receipts, {
     concurrentMax: 4,
     timeoutMs: 60_000,
+    analystSilenceMs: 1_000,
     quotas,
     quotaTimeZone: 'Asia/Shanghai',
   });

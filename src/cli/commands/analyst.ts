@@ -16,11 +16,11 @@ import {
 import { receiptLines, releaseCsv, releaseTable } from '../show-run.ts';
 import { ProgressLine, table } from '../terminal.ts';
 
-interface AnalystOptions {
+export interface AnalystOptions {
   readonly dir: string;
   readonly url?: string;
 }
-interface OutputOptions {
+export interface OutputOptions {
   readonly json?: boolean;
   readonly csv?: boolean;
   readonly bar?: string;
@@ -125,7 +125,8 @@ function output(command: Command): Command {
     .option('--passphrase-file <file>', `for a sealed sum: ${PASSPHRASE_HELP}`);
 }
 
-function show(run: FinishedRun, options: OutputOptions): void {
+/** A finished run as its options ask for it. */
+export function show(run: FinishedRun, options: OutputOptions): void {
   const { release } = run.result;
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify({ release, receipt: run.receipt }, undefined, 2)}\n`);
@@ -191,7 +192,8 @@ export function collect(value: string, before: string[]): string[] {
   return [...before, value];
 }
 
-function idOf(text: string): ReturnType<typeof ContractIdSchema.parse> {
+/** @throws InputError `parameter-invalid` */
+export function idOf(text: string): ReturnType<typeof ContractIdSchema.parse> {
   const parsed = ContractIdSchema.safeParse(text);
   if (parsed.success) return parsed.data;
   throw new InputError('parameter-invalid', `${text} is not a contract’s id.`, {

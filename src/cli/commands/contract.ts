@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import type { ContractBody } from '../../contracts/api.ts';
-import { ContractSchema, LimitsSchema } from '../../contracts/contract.ts';
+import { type Contract, ContractSchema, LimitsSchema } from '../../contracts/contract.ts';
 import { DominanceTermsSchema } from '../../contracts/dominance-terms.ts';
-import { ParameterSchema, PlanSchema } from '../../contracts/plan.ts';
+import { ParameterSchema, type Plan, PlanSchema } from '../../contracts/plan.ts';
 import { RoundingTermsSchema } from '../../contracts/rounding-terms.ts';
 import { adminClient } from '../../domain/admin-client.ts';
 import type { OfficerActions } from '../../domain/admin-server.ts';
@@ -20,6 +20,7 @@ import {
   type PartyId,
   PartyIdSchema,
 } from '../../system/ids.ts';
+import type { Analyst, StatedTerms } from '../analyst.ts';
 import { parseJsonFile } from '../directories.ts';
 import { asSealed } from '../sealing.ts';
 import { table } from '../terminal.ts';
@@ -42,7 +43,7 @@ const DraftFileSchema = z.strictObject({
   limits: LimitsSchema.partial().default({}).transform(definedOf),
   minimumParties: z.int().min(2).optional(),
   validDays: z.int().min(1).max(3660).optional(),
-  /** A match only: the dataset that each of its two holders takes part with. */
+  /** Matches only: the dataset that each holder takes part with. */
   datasets: z.record(PartyIdSchema, NameSchema).optional(),
   /** Sums that are mostly a few contributors' are withheld; figures rounded to multiples. */
   dominance: DominanceTermsSchema.exactOptional(),
@@ -76,15 +77,16 @@ function analystSide(contract: Command): void {
         '   "datasets":{"north":"visits","south":"sales"},\n' +
         '   "plan":{"kind":"match","ask":"cardinality","receiver":"north","duplicates":"distinct",\n' +
         '           "key":[{"as":"person","type":"text","columns":[\n' +
-        '             {"holder":"north","column":"id"},{"holder":"south","column":"buyer"}]}]}}',
+        '             {"holder":"north","column":"id"},{"holder":"south","column":"buyer"}]}]}}\n' +
+        'or, to count how many ids of your own one holder has (run it with `weir match`):\n' +
+        '  {"title":{"zh":"名单核对","en":"Known patients"}, "datasets":{"north":"visits"},\n' +
+        '   "plan":{"kind":"own-set","setSizeMax":65536,\n' +
+        '           "key":{"as":"person","type":"text","column":"id"}}}',
     )
     .action(async (file: string, options: { dir: string; url?: string; out?: string }) => {
       const { plan, sealed, datasets, ...terms } = parseJsonFile(file, DraftFileSchema);
       await withAnalyst(options, async (analyst) => {
-        const plain =
-          plan.kind === 'match'
-            ? await analyst.draftMatch(plan, tablesOf(datasets), definedOf(terms))
-            : await analyst.draft(plan, definedOf(terms));
+        const plain = await draftOf(analyst, plan, datasets, definedOf(terms));
         const drafted = sealed ? asSealed(options.dir, plain) : plain;
         const text = `${JSON.stringify(drafted, undefined, 2)}\n`;
         if (options.out === undefined) process.stdout.write(text);
@@ -106,14 +108,34 @@ function analystSide(contract: Command): void {
   });
 }
 
+function draftOf(
+  analyst: Analyst,
+  plan: Plan,
+  datasets: Readonly<Record<PartyId, string>> | undefined,
+  terms: StatedTerms,
+): Promise<Contract> {
+  switch (plan.kind) {
+    case 'match':
+      return analyst.draftMatch(plan, tablesOf(datasets), terms);
+    case 'own-set':
+      return analyst.draftOwnSet(plan, tablesOf(datasets), terms);
+    case 'aggregate':
+      return analyst.draft(plan, terms);
+  }
+}
+
 /** @throws InputError `malformed-message` where the file names none */
 function tablesOf(
   datasets: Readonly<Record<PartyId, string>> | undefined,
 ): ReadonlyMap<PartyId, string> {
   if (datasets === undefined) {
-    throw new InputError('malformed-message', 'A match needs `datasets`: one of each holder.', {
-      remedy: 'Add "datasets":{"<holder>":"<dataset>", …} to the file.',
-    });
+    throw new InputError(
+      'malformed-message',
+      'A match needs `datasets`: one of each holder that takes part.',
+      {
+        remedy: 'Add "datasets":{"<holder>":"<dataset>", …} to the file.',
+      },
+    );
   }
   return new Map(
     Object.entries(datasets).map(([holder, table]) => [PartyIdSchema.parse(holder), table]),

@@ -1,6 +1,7 @@
 /** The heavy steps of a PSI on the pool's threads. */
 import type { PsiEngine } from '../../../protocols/psi/blind.ts';
 import type { Pool } from '../../pool/pool.ts';
+import type { ProbeEngine } from '../../../protocols/psi/probes.ts';
 import type { BlindArgument } from '../../../workers/psi.ts';
 
 /**
@@ -25,4 +26,9 @@ export function poolEngine(pool: Pool, threads: number, signal?: AbortSignal): P
     // Received points lie in a frame that is not this function's to give away: they are copied.
     evaluate: (points, secret) => run('evaluateTask', { batch: points, secret }),
   };
+}
+
+/** Probes on whichever thread is free. */
+export function poolProbes(pool: Pool, signal?: AbortSignal): ProbeEngine {
+  return (range) => pool.run('psi', 'probeTask', range, signal === undefined ? {} : { signal });
 }

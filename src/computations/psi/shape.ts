@@ -250,12 +250,13 @@ export function keyColumnsOf(
         party: holder,
       });
     }
-    return { name: entry.column, form: formOf(type, entry.dateFormat) };
+    return { name: entry.column, form: keyForm(type, entry.dateFormat) };
   });
   return { names: own.map(({ name }) => name), forms: own.map(({ form }) => form) };
 }
 
-function formOf(
+/** How a key column of a plan is read. */
+export function keyForm(
   type: MatchPlan['key'][number]['type'],
   format: MatchPlan['key'][number]['columns'][number]['dateFormat'],
 ): KeyColumn {

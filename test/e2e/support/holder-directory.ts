@@ -1,7 +1,8 @@
 /** A holder's data and registrations on disk, and its domain's directory, enrolled. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { writePrivateFile } from '../../../src/cli/directories.ts';
 import { initDomain } from '../../../src/cli/init.ts';
 import type { WeirClient } from '../../../src/client/weir-client.ts';
 import { PartyIdSchema } from '../../../src/system/ids.ts';
@@ -53,4 +54,11 @@ async function toParquet(csvFile: string, types: Record<string, string>): Promis
     connection.closeSync();
     instance.closeSync();
   }
+}
+
+/** Changes members of a party's configuration before it starts. */
+export function reconfigure(directory: string, changes: object = {}): void {
+  const file = join(directory, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writePrivateFile(file, JSON.stringify({ ...config, ...changes }));
 }

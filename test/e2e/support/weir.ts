@@ -30,7 +30,7 @@ import { PartyIdSchema } from '../../../src/system/ids.ts';
 import { readKeyFile } from '../../../src/system/key-file.ts';
 import { systemRandom } from '../../../src/system/random.ts';
 import { CONTROLLED, type Program, requireBuild, startProgram, WEIR } from './child.ts';
-import { setUpHolder } from './holder-directory.ts';
+import { reconfigure, setUpHolder } from './holder-directory.ts';
 
 const POLL_MS = 30;
 const PATIENCE_MS = 45_000;
@@ -60,6 +60,8 @@ export interface WeirOptions {
    * Goes with `controlled`.
    */
   readonly lateStore?: boolean;
+  /** Members of the configurations to change. */
+  readonly config?: { readonly gateway?: object; readonly domain?: object };
   /** Puts something between the gateway's port and everybody who dials it; answers its port. */
   readonly through?: (port: number) => Promise<number>;
 }
@@ -262,6 +264,7 @@ async function startAll(
     port: 0,
     ...(postgres === undefined ? {} : { postgres }),
   });
+  reconfigure(gatewayDirectory, options.config?.gateway);
   const gateway = await launch(directory, 'gateway', 0, options);
   programs.set('gateway', gateway);
   const own = new URL(String(gateway.facts['url']));
@@ -272,6 +275,7 @@ async function startAll(
   await Promise.all(
     options.holders.map(async (holder) => {
       await setUpHolder(directory, holder, url, operator);
+      reconfigure(join(directory, holder.party), options.config?.domain);
       programs.set(holder.party, await launch(directory, holder.party, 0, options));
     }),
   );

@@ -1,0 +1,105 @@
+/** An analyst counts how many ids of a file of its own a holder has. */
+import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { ContractBody } from '../../contracts/api.ts';
+import type { OwnSet } from '../../client/own-set.ts';
+import { InputError } from '../../errors.ts';
+import { DATE_FORMATS, type DateFormat } from '../../../protocols/psi/join-key.ts';
+import { countCsvColumn, csvColumn } from '../csv-ids.ts';
+import { ProgressLine } from '../terminal.ts';
+import {
+  type AnalystOptions,
+  asAnalyst,
+  idOf,
+  type OutputOptions,
+  show,
+  withAnalyst,
+} from './analyst.ts';
+
+interface MatchOptions extends AnalystOptions, OutputOptions {
+  readonly file: string;
+  readonly column: string;
+  readonly dateFormat?: string;
+}
+
+export function matchCommand(program: Command): void {
+  asAnalyst(
+    program
+      .command('match')
+      .description('how many ids of a file of your own a holder has, noised · 以自带名单匹配计数')
+      .argument('<contract>', 'the contract’s id, of a plan of kind own-set'),
+  )
+    .requiredOption('--file <csv>', 'your ids: CSV in UTF-8 with a header')
+    .requiredOption('--column <name>', 'the column that holds them')
+    .option('--date-format <format>', `where the ids are dates: ${DATE_FORMATS.join(', ')}`)
+    .option('--json', 'result and receipt as JSON')
+    .option('--csv', 'the result as CSV')
+    .addHelpText(
+      'after',
+      '\nThe ids stay here: only blinded points leave, sealed to the holder.\n' +
+        'Each run costs privacy budget, the same file again too.\n' +
+        'Example: weir match --dir me 0199… --file ids.csv --column id',
+    )
+    .action(async (id: string, options: MatchOptions) => {
+      await withAnalyst(options, async (analyst) => {
+        const contract = await analyst.client.contract(idOf(id));
+        const ids = await ownSetOf(contract, options);
+        const progress = new ProgressLine();
+        try {
+          const run = await analyst.match(
+            contract,
+            ids,
+            (event) => progress.show(`${event.state}: ${event.note}`),
+            (step, done, total = ids.count) =>
+              progress.show(
+                step === 'blind' ? 'your ids are blinded' : 'the holder’s points are answered',
+                Math.min(1, done / total),
+              ),
+          );
+          progress.done();
+          const { rows, keys } = run.tally;
+          if (keys < rows)
+            process.stderr.write(
+              `${rows - keys} of ${rows} ids were no ${asked(contract)}: left out\n`,
+            );
+          show(run, options);
+        } finally {
+          progress.done();
+        }
+      });
+    });
+}
+
+async function ownSetOf(contract: ContractBody, options: MatchOptions): Promise<OwnSet> {
+  const { file, column, dateFormat } = options;
+  if (contract.contract.plan.kind !== 'own-set') {
+    throw new InputError('query-not-supported', 'This contract takes no set of yours.', {
+      rule: `plan ${contract.contract.plan.kind}`,
+      remedy: '`weir run` runs it.',
+    });
+  }
+  if (!existsSync(file)) {
+    throw new InputError('parameter-invalid', `There is no file ${file}.`, { path: file });
+  }
+  const count = await countCsvColumn(file, column);
+  if (count === 0) {
+    throw new InputError('malformed-message', `${file} has a header and no ids.`, { path: file });
+  }
+  return {
+    count,
+    read: () => csvColumn(file, column),
+    ...(dateFormat === undefined ? {} : { dateFormat: formatOf(dateFormat) }),
+  };
+}
+
+function formatOf(text: string): DateFormat {
+  const found = DATE_FORMATS.find((format) => format === text);
+  if (found !== undefined) return found;
+  throw new InputError('parameter-invalid', `${text} is no way to write dates known here.`, {
+    remedy: `One of ${DATE_FORMATS.join(', ')}.`,
+  });
+}
+
+function asked({ contract: { plan } }: ContractBody): string {
+  return plan.kind === 'own-set' ? plan.key.type : plan.kind;
+}
