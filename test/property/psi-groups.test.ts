@@ -210,6 +210,25 @@ describe('a match by groups', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
+  it('has the receiver compare its groups with earlier matches, and the sender its whole set', async () => {
+    const asked = new Map<PartyId, unknown>();
+    const sources = new Map([
+      [EAST, rowSource(['flight', 'delay'], [], directory)],
+      [WEST, rowSource(['flight', 'distance'], WEST_ROWS, directory)],
+    ]);
+    await runMatch(groupedContract(), sources, pool, cast, {
+      admit: (party, { groups, radices, selected, matchedWith }) =>
+        asked.set(party, { groups, radices, cells: selected.length, matchedWith }),
+    });
+    expect(asked.get(EAST)).toEqual({ groups: [], radices: [], cells: 1, matchedWith: WEST });
+    expect(asked.get(WEST)).toEqual({
+      groups: [{ column: 'distance', labels: LABELS }],
+      radices: [4],
+      cells: 4,
+      matchedWith: EAST,
+    });
+  });
+
   it('tells the sender sizes of the receiver’s groups by buckets alone', async () => {
     const frames = async (west: Rows): Promise<string[]> => {
       const sources = new Map([

@@ -57,6 +57,15 @@ const STORED_COLUMNS = [
   },
 ];
 
+/** A flight's distance in bands of miles. */
+export const DISTANCE_BAND = {
+  name: 'distanceBand',
+  title: { zh: '航程区间（英里）', en: 'Distance band (miles)' },
+  type: 'text',
+  derived: { derive: 'band', from: 'distance', edges: DISTANCE_EDGES },
+  labels: bandLabels(DISTANCE_EDGES),
+} as const;
+
 const DERIVED_COLUMNS = [
   {
     name: 'hour',
@@ -82,14 +91,7 @@ const DERIVED_COLUMNS = [
     usage: PARTITION,
     labels: monthLabels('2001-01', '2001-06'),
   },
-  {
-    name: 'distanceBand',
-    title: { zh: '航程区间（英里）', en: 'Distance band (miles)' },
-    type: 'text',
-    derived: { derive: 'band', from: 'distance', edges: DISTANCE_EDGES },
-    usage: PARTITION,
-    labels: bandLabels(DISTANCE_EDGES),
-  },
+  { ...DISTANCE_BAND, usage: PARTITION },
 ];
 
 /** The registration of one table; it lies next to `<table>.parquet`. */

@@ -14,7 +14,7 @@ import type { FlightsManifest, FlightsProgress } from './flights-data.ts';
 import { WEEK_TABLES, weekRegistration, type WeekHolder } from './week-registration.ts';
 
 /** Raised whenever the files or registrations made here would differ. */
-const RECIPE = 'weir-week/2';
+const RECIPE = 'weir-week/3';
 const MANIFEST = 'week.manifest.json';
 const HOLDERS: readonly WeekHolder[] = ['west', 'east'];
 const SOURCES: Record<WeekHolder, string> = { west: 'departures', east: 'arrivals' };
@@ -114,7 +114,7 @@ async function writeWeek(folder: string, holder: WeekHolder): Promise<void> {
 }
 
 function statementOf(holder: WeekHolder, path: string): string {
-  const week = `SELECT date, delay, origin, destination, row_number() OVER (
+  const week = `SELECT date, delay, distance, origin, destination, row_number() OVER (
       PARTITION BY date, origin, destination ORDER BY delay, distance) AS nth
     FROM read_parquet(${quoted(path)}) WHERE date < TIMESTAMP '2001-01-08 00:00:00'`;
   const order = 'ORDER BY date, origin, destination, nth';
@@ -123,7 +123,7 @@ function statementOf(holder: WeekHolder, path: string): string {
       destination, nth)) % 100 AS percent FROM (${week})`;
   const late = MISSING_PERCENT + SHIFTED_PERCENT;
   return `SELECT CASE WHEN percent < ${late} THEN date + INTERVAL 1 DAY ELSE date END AS date,
-      origin, destination FROM (${drawn}) WHERE percent >= ${MISSING_PERCENT} ${order}`;
+      distance, origin, destination FROM (${drawn}) WHERE percent >= ${MISSING_PERCENT} ${order}`;
 }
 
 function quoted(text: string): string {

@@ -1,5 +1,6 @@
-/** What two of the demo's data officers register for matching: a week of flights, key columns only. */
+/** What two of the demo's data officers register for matching: a week of flights, for that alone. */
 import { DatasetRegistrationSchema, type DatasetRegistration } from '../../catalog/dataset.ts';
+import { DISTANCE_BAND } from './flights-registration.ts';
 
 /** The holder that saw its flights leave, and the one that saw them come. */
 export const WEEK_TABLES = {
@@ -25,6 +26,18 @@ const DELAY = {
   bounds: { minimum: '-1440', maximum: '2880', scale: 0 },
 };
 
+/** Who saw flights come groups them by distance, and no finer. */
+const DISTANCE = [
+  {
+    name: 'distance',
+    title: { zh: '航程（英里）', en: 'Distance (miles)' },
+    type: 'integer',
+    usage: [],
+  },
+  { ...DISTANCE_BAND, usage: ['group'] },
+];
+const OWN_COLUMNS: Record<WeekHolder, readonly object[]> = { west: [DELAY], east: DISTANCE };
+
 /** The registration of one holder's week; it lies next to `<table>.parquet`. */
 export function weekRegistration(holder: WeekHolder): DatasetRegistration {
   const table = WEEK_TABLES[holder];
@@ -36,9 +49,9 @@ export function weekRegistration(holder: WeekHolder): DatasetRegistration {
     personalInformation: 'none',
     legalBasis: 'Published flight statistics of the first half of 2001; no personal information.',
     source: { kind: 'duckdb', format: 'parquet', files: [`${table}.parquet`] },
-    partitions: [],
+    partitions: holder === 'east' ? [[DISTANCE_BAND.name]] : [],
     columns: [
-      ...(holder === 'west' ? [DELAY] : []),
+      ...OWN_COLUMNS[holder],
       {
         name: 'date',
         title: { zh: '起飞时间', en: 'Departure time' },

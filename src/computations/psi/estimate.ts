@@ -8,7 +8,8 @@
  *     match = Σ over holders of bucket(rowsMax) · (40 µs hash and blind + 34 µs evaluate + 6 µs sort)
  *
  * Bytes are what both send: a point for every item of either, a comparable value for every item of
- * the receiver's, and the sum's ciphertexts.
+ * the receiver's, and the sum's ciphertexts; by groups a byte more either way for every item of the
+ * receiver's, and a ciphertext back for each group.
  */
 import type { Contract } from '../../contracts/contract.ts';
 import type { Arguments } from '../../contracts/plan.ts';
@@ -61,9 +62,14 @@ function computeMilliUnits(shape: MatchShape): bigint {
 }
 
 function sentBytes(shape: MatchShape): number {
-  const compared = (shape.itemsMax.get(shape.receiver) ?? 0) * EVALUATED_BYTES;
+  const isGrouped = shape.groups !== undefined;
+  const received = shape.itemsMax.get(shape.receiver) ?? 0;
+  const compared = received * EVALUATED_BYTES;
   const points = shape.itemsMaxTotal * POINT_BYTES;
-  return points + compared + ciphertextsOf(shape) * SUM_CIPHERTEXT_BYTES;
+  const tags = isGrouped ? 2 * received : 0;
+  const ciphertexts = ciphertextsOf(shape);
+  const answers = isGrouped && ciphertexts > 0 ? shape.cells : 0;
+  return points + compared + tags + (ciphertexts + answers) * SUM_CIPHERTEXT_BYTES;
 }
 
 function ciphertextsOf(shape: MatchShape): number {

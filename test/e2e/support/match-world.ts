@@ -59,15 +59,16 @@ export const guestPlan = (changes: Partial<MatchPlan> = {}): MatchPlan => ({
   ...changes,
 });
 
-/** A contract for the plan that everybody has signed. */
+/** A contract for the plan that everybody has signed; over the guests unless other tables are named. */
 export async function agreeOn(
   weir: TestWeir,
   plan: MatchPlan,
   stated: Partial<StatedTerms> = {},
   change: (drafted: Contract) => Contract = (drafted) => drafted,
+  tables: ReadonlyMap<PartyId, string> = TABLES,
 ): Promise<ContractBody> {
   const title = { zh: '测试', en: 'Test' };
-  const drafted = change(await weir.analyst.draftMatch(plan, TABLES, { title, ...stated }));
+  const drafted = change(await weir.analyst.draftMatch(plan, tables, { title, ...stated }));
   await weir.analyst.propose(drafted);
   const hash = contractHash(drafted);
   await Promise.all(weir.parties.map((party) => weir.officer(party).sign(drafted.id, { hash })));
