@@ -113,6 +113,12 @@ export function encodePublicBundle(
   return concatBytes([header, ...parts]);
 }
 
+/** Bytes of a bundle with so many keys. */
+export function publicBundleSizeBytes(residues: number, kind: KeyKind): number {
+  const keyBytes = publicKeySizeBytes(kind.parameters(0));
+  return PUBLIC_HEADER_BYTES + residues * (PARAMETERS_ID_BYTES + keyBytes);
+}
+
 /**
  * Accepts the recipient's public bundle, before anything native sees it.
  * @throws ProtocolError `message-malformed` for other parameters, another length, residues out of

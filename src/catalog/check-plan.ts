@@ -136,7 +136,7 @@ function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyEr
         party,
         rule: 'grade important',
         remedy:
-          'A secure sum, sealed sum or match with disclosure.noise: terms that every holder signs.',
+          'A secure, sealed or weighted sum or a match with disclosure.noise: terms all holders sign.',
       },
     );
   }

@@ -15,7 +15,9 @@ import { draftMatch } from '../client/draft-match.ts';
 import { draftOwnSet } from '../client/draft-own-set.ts';
 import { openMatch } from '../client/match-opener.ts';
 import { type FinishedOwnSet, type OwnSet, runOwnSet } from '../client/own-set.ts';
+import { countingFailures } from '../client/failed-openings.ts';
 import { openSealedSum } from '../client/sealed-opener.ts';
+import { openWeightedSum } from '../client/weights-opener.ts';
 import type { SealingKey } from '../client/sealing-key.ts';
 import { WeirClient } from '../client/weir-client.ts';
 import type { Release } from '../computations/computation.ts';
@@ -41,7 +43,7 @@ import {
 import { readKeyFile } from '../system/key-file.ts';
 import { systemRandom, uuidV7 } from '../system/random.ts';
 import type { PsiMachine } from '../../protocols/psi/blinded-set.ts';
-import { parseJsonFile, readConfig, writePrivateFile } from './directories.ts';
+import { keyDirectory, parseJsonFile, readConfig, writePrivateFile } from './directories.ts';
 
 export const AnalystConfigSchema = z.strictObject({
   format: z.literal('weir-analyst/1'),
@@ -169,14 +171,25 @@ export class Analyst {
     return this.client.explain({ contractId: ContractIdSchema.parse(contractId), arguments: args });
   }
 
-  /** Runs a contract once: verified receipt, opened result. The signed request is kept. */
+  /**
+   * Runs a contract once: verified receipt, opened result. The signed request is kept.
+   * @param weights - encrypted, where the contract has secret weights.
+   */
   async run(
     contract: ContractBody,
     args: Arguments,
     onEvent: (event: RunEventBody) => void,
+    weights?: Uint8Array,
   ): Promise<FinishedRun> {
     const at = { nowMs: systemClock.now() };
-    const prepared = prepareRun(contract.contract, args, this.#keys, at, systemRandom);
+    const prepared = prepareRun(
+      contract.contract,
+      args,
+      this.#keys,
+      at,
+      systemRandom,
+      weights === undefined ? {} : { weights },
+    );
     let kept = false;
     return runToEnd(this.client, {
       contract,
@@ -247,7 +260,32 @@ export class Analyst {
         recipient: this.#keys.encryption,
         sealingKey,
         openFrames: (task) =>
-          pool.run('homomorphic', 'openFramesTask', task, { transfer: [task.secretKey.buffer] }),
+          countingFailures(keyDirectory(this.#directory, 'sealing'), () =>
+            pool.run('homomorphic', 'openFramesTask', task, { transfer: [task.secretKey.buffer] }),
+          ),
+      });
+    } finally {
+      await pool.close();
+    }
+  }
+
+  /** Opens a weighted sum of this analyst in a thread of this process. @throws as `openWeightedSum` */
+  async openWeighted(
+    contract: Contract,
+    run: FinishedRun,
+    weighingKey: SealingKey,
+  ): Promise<Release> {
+    const pool = openPool({ threadsMax: 1 });
+    try {
+      return await openWeightedSum(run.result.release, {
+        contract,
+        requestHash: run.receipt.receipt.requestHash,
+        recipient: this.#keys.encryption,
+        weighingKey,
+        open: (task) =>
+          countingFailures(keyDirectory(this.#directory, 'weighing'), () =>
+            pool.run('weights', 'openWeightedTask', task, { transfer: [task.secretKey.buffer] }),
+          ),
       });
     } finally {
       await pool.close();

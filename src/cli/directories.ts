@@ -74,3 +74,8 @@ export function makeDirectory(directory: string): string {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   return path;
 }
+
+/** Where an analyst keeps a key pair that opens sums: sealed ones, or weighted ones. */
+export function keyDirectory(directory: string, name: 'sealing' | 'weighing'): string {
+  return join(directory, 'keys', name);
+}

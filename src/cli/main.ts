@@ -12,6 +12,7 @@ import { meteringCommands } from './commands/metering.ts';
 import { mockCommands } from './commands/mock.ts';
 import { queryCommands } from './commands/query.ts';
 import { upCommand } from './commands/up.ts';
+import { weightsCommands } from './commands/weights.ts';
 import { exitCodeOf, sentenceOf } from './exit.ts';
 import { tellFailed } from './processes.ts';
 
@@ -33,6 +34,7 @@ for (const add of [
   contractCommands,
   analystCommands,
   queryCommands,
+  weightsCommands,
   mockCommands,
   matchCommand,
   meteringCommands,

@@ -1,6 +1,5 @@
 /** An analyst's sealing key: made once in its directory, its secret half under a passphrase. */
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   createSealingKey,
   readSealingKey,
@@ -12,6 +11,7 @@ import type { FinishedRun } from '../client/analyst.ts';
 import { isSealedMatch } from '../client/match-opener.ts';
 import { residuesNeeded } from '../computations/sealed-sum/shape.ts';
 import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
+import { isWeightedRelease } from '../computations/secret-weights/wire.ts';
 import { type Contract, ContractSchema } from '../contracts/contract.ts';
 import { SetupError } from '../errors.ts';
 import { openPool } from '../pool/piscina-pool.ts';
@@ -19,12 +19,13 @@ import { systemRandom } from '../system/random.ts';
 import type { SealingKeys } from '../../protocols/homomorphic/keys.ts';
 import { RESIDUES_MAX } from '../../protocols/homomorphic/params.ts';
 import type { Analyst } from './analyst.ts';
+import { keyDirectory } from './directories.ts';
 
 /** The passphrase may come by the environment, never by the command line, which others can list. */
 export const PASSPHRASE_VARIABLE = 'WEIR_SEALING_PASSPHRASE';
 
 function sealingDirectory(directory: string): string {
-  return join(directory, 'keys', 'sealing');
+  return keyDirectory(directory, 'sealing');
 }
 
 export function hasSealingKey(directory: string): boolean {
@@ -76,7 +77,10 @@ export function asSealed(directory: string, contract: Contract): Contract {
   return ContractSchema.parse({ ...contract, protocol: { name: 'sealed-sum', sealingKey } });
 }
 
-/** The run with its table opened where the result is a sealed sum; else as it is. */
+/**
+ * The run with its table opened where only its recipient can; else as it is.
+ * @param key - the sealing key, or the weighing key where the result is a weighted sum.
+ */
 export async function openedRun(
   analyst: Analyst,
   contract: Contract,
@@ -84,10 +88,15 @@ export async function openedRun(
   key: () => SealingKey,
 ): Promise<FinishedRun> {
   const { release } = run.result;
-  if (!isSealedRelease(release) && !isSealedMatch(release)) return run;
+  const isWeighted = isWeightedRelease(release);
+  if (!isSealedRelease(release) && !isSealedMatch(release) && !isWeighted) return run;
   const { columns, rows, ...cells } = isSealedMatch(release)
     ? await analyst.openMatch(contract, run)
-    : await withKey(key(), (own) => analyst.openSealed(contract, run, own));
+    : await withKey(key(), (own) =>
+        isWeighted
+          ? analyst.openWeighted(contract, run, own)
+          : analyst.openSealed(contract, run, own),
+      );
   const opened = { columns: [...columns], rows: rows.map((row) => [...row]), ...cells };
   return { ...run, result: { ...run.result, release: opened } };
 }

@@ -2,7 +2,7 @@
  * An analyst's side of a run: keys, a fresh signed request, the wait, and then the checks that make
  * the answer trustworthy (the receipt, offline, before the result is opened).
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { RunEventBody } from '../contracts/api.ts';
 import type { Contract, SignedContract } from '../contracts/contract.ts';
 import type { Arguments } from '../contracts/plan.ts';
@@ -13,7 +13,7 @@ import { contractHash, requestHash, signRequest } from '../contracts/signed-docu
 import { StateError } from '../errors.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import { createExchangeKeys } from '../system/exchange-keys.ts';
-import type { RunId } from '../system/ids.ts';
+import { type Hash, HashSchema, type RunId } from '../system/ids.ts';
 import type { Random } from '../system/random.ts';
 import { eddsaSuite, type KeyPair } from '../system/signature-suite.ts';
 import type { WeirClient } from './weir-client.ts';
@@ -40,6 +40,8 @@ export function generateAnalystKeys(random: Random): AnalystKeys {
 export interface PreparedRun {
   readonly request: SignedRequest;
   readonly idempotencyKey: string;
+  /** The encrypted weights that the request names. */
+  readonly weights?: Uint8Array;
 }
 
 export interface RunCommand {
@@ -64,7 +66,8 @@ export interface FinishedRun {
 
 /**
  * A request for one run of the contract, with a fresh nonce, signed; good for ten minutes.
- * @param own - the analyst's key of the run, where it takes part in it.
+ * @param own - the analyst's key of the run, where it takes part in it; its encrypted weights, where
+ *   the contract has them.
  */
 export function prepareRun(
   contract: Contract,
@@ -72,21 +75,25 @@ export function prepareRun(
   keys: AnalystKeys,
   at: { readonly nowMs: number },
   random: Random,
-  own: Pick<RunRequest, 'analystKey'> = {},
+  own: Pick<RunRequest, 'analystKey'> & { readonly weights?: Uint8Array } = {},
 ): PreparedRun {
+  const { weights, ...members } = own;
+  const weightsHash = weights === undefined ? {} : { weightsHash: sha256Of(weights) };
   const request = signRequest(
     {
       format: 'weir-request/1',
       contractId: contract.id,
       contractHash: contractHash(contract),
       arguments: args,
+      ...weightsHash,
       nonce: encodeBase64url(random.bytes(32)),
       expiresAt: new Date(at.nowMs + REQUEST_TTL_MS).toISOString(),
-      ...own,
+      ...members,
     },
     keys.signing,
   );
-  return { request, idempotencyKey: randomUUID() };
+  const prepared = { request, idempotencyKey: randomUUID() };
+  return weights === undefined ? prepared : { ...prepared, weights };
 }
 
 /**
@@ -100,10 +107,11 @@ export async function runToEnd(client: WeirClient, command: RunCommand): Promise
   const at = { nowMs: client.clock.now() };
   const prepared =
     command.prepared ?? prepareRun(contract.contract, command.arguments, keys, at, client.random);
-  const { runId } = await client.startRun(prepared.request, prepared.idempotencyKey);
+  const { request, idempotencyKey, weights } = prepared;
+  const { runId } = await client.startRun(request, idempotencyKey, weights);
   for await (const event of client.follow(runId, 0, signal)) command.onEvent?.(event);
   signal?.throwIfAborted();
-  return fetchResult(client, runId, prepared.request, command);
+  return fetchResult(client, runId, request, command);
 }
 
 /** Fetches, verifies and opens the result of a run that has ended. @throws as `runToEnd` */
@@ -151,4 +159,8 @@ async function countersigned(
     if (isWhole || signal?.aborted || client.clock.monotonic() >= untilMs) return answer;
     await client.clock.sleep(COUNTERSIGN_POLL_MS, signal);
   }
+}
+
+function sha256Of(bytes: Uint8Array): Hash {
+  return HashSchema.parse(createHash('sha256').update(bytes).digest('hex'));
 }

@@ -3,15 +3,15 @@
  * the gateway handed over is taken as hostile until it is verified.
  */
 import type { Contract } from '../contracts/contract.ts';
-import { DescriptorSchema, type Descriptor } from '../contracts/descriptor.ts';
-import { contractHash, descriptorHash, signKeyOf } from '../contracts/signed-documents.ts';
+import type { Descriptor } from '../contracts/descriptor.ts';
+import { descriptorHash, signKeyOf } from '../contracts/signed-documents.ts';
 import type { Release } from '../computations/computation.ts';
 import { finalize } from '../computations/secure-sum/finalize.ts';
 import { ENGINE } from '../computations/sealed-sum/estimate.ts';
 import { sealedShapeOf, type SealedShape } from '../computations/sealed-sum/shape.ts';
-import { openStatement } from '../computations/sealed-sum/statement.ts';
+import { openStatement, SEALED_STATEMENT } from '../computations/sealed-sum/statement.ts';
 import { asSealedAbort, isSealedRelease } from '../computations/sealed-sum/wire.ts';
-import { AbortError, StateError } from '../errors.ts';
+import { AbortError } from '../errors.ts';
 import { decodeBase64url } from '../system/base64url.ts';
 import type { Hash } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
@@ -19,6 +19,7 @@ import type { OpenInput } from '../../protocols/homomorphic/opener.ts';
 import { frameCount } from '../../protocols/homomorphic/params.ts';
 import { lanesOfFrame } from '../../protocols/homomorphic/party.ts';
 import type { OpenFramesArgument } from '../../workers/homomorphic.ts';
+import { otherThan, verifiedDescriptor } from './released-descriptor.ts';
 import { sealingKeyText, type SealingKey } from './sealing-key.ts';
 
 /** What the recipient has besides the result. */
@@ -47,7 +48,7 @@ export interface Opener {
  */
 export async function openSealedSum(release: Release, opener: Opener): Promise<Release> {
   const [statement = '', descriptorText = '', ...frames] = textsOf(release);
-  const descriptor = verifiedDescriptor(descriptorText, opener);
+  const descriptor = verifiedDescriptor(descriptorText, opener.contract, opener.requestHash);
   const { contract, sealingKey } = opener;
   const shape = sealedShapeOf(contract, descriptor.arguments);
   checkShape(descriptor, shape, frames);
@@ -56,7 +57,9 @@ export async function openSealedSum(release: Release, opener: Opener): Promise<R
   const [first] = descriptor.parties;
   if (first === undefined) throw otherThan('parties');
   const signKey = signKeyOf(contract, first.id);
-  const tagKey = await openStatement(statement, hash, signKey, opener.recipient);
+  const { recipient } = opener;
+  const told = await openStatement(SEALED_STATEMENT, statement, hash, signKey, recipient);
+  const { tagKey } = told;
   try {
     const inputs = inputsOf(shape, frames, tagKey, new Uint8Array(Buffer.from(hash, 'hex')));
     const totals = await asSealedAbort(() => openTotals(shape, inputs, opener));
@@ -70,31 +73,6 @@ function textsOf(release: Release): readonly string[] {
   const texts = release.rows.map(([text]) => (typeof text === 'string' ? text : ''));
   if (!isSealedRelease(release) || texts.length < 3) throw otherThan('sealed release');
   return texts;
-}
-
-/** A gateway may hand over any run's result: it must be of this contract, request and its parties. */
-function verifiedDescriptor(text: string, { contract, requestHash }: Opener): Descriptor {
-  const descriptor = parseDescriptor(text);
-  const holders = new Set(contract.holders.map(({ id }) => id));
-  const parties = new Set(descriptor.parties.map(({ id }) => id));
-  if (descriptor.contractHash !== contractHash(contract)) throw otherThan('contractHash');
-  if (requestHash !== undefined && descriptor.requestHash !== requestHash) {
-    throw otherThan('requestHash');
-  }
-  const isComplete =
-    parties.size === descriptor.parties.length &&
-    parties.size >= contract.minimumParties &&
-    [...parties].every((party) => holders.has(party));
-  if (!isComplete) throw otherThan('parties');
-  return descriptor;
-}
-
-function parseDescriptor(text: string): Descriptor {
-  try {
-    return DescriptorSchema.parse(JSON.parse(text));
-  } catch {
-    throw otherThan('descriptor');
-  }
 }
 
 function checkShape(descriptor: Descriptor, shape: SealedShape, frames: readonly string[]): void {
@@ -161,11 +139,4 @@ async function openTotals(
     totals[vector.vector]?.set(opened[index] ?? [], start);
   }
   return totals;
-}
-
-function otherThan(rule: string): StateError {
-  return new StateError('descriptor-mismatch', 'The result is not of the run it was asked for.', {
-    rule,
-    remedy: 'Ask the gateway for the result of this very run.',
-  });
 }

@@ -23,7 +23,9 @@ import {
   parsePublicBundle,
   parseSecretKey,
   publicBundleHash,
+  type KeyKind,
   SCRYPT_LOG_COST,
+  SEALING_KEYS,
   type SealingKeys,
   type Stretch,
 } from '../../protocols/homomorphic/keys.ts';
@@ -63,13 +65,14 @@ export function createSealingKey(
   keys: SealingKeys,
   passphrase: string,
   random: Random,
+  kind: KeyKind = SEALING_KEYS,
 ): void {
-  const secret = encrypted(keys, passphrase, random);
+  const secret = encrypted(keys, passphrase, random, kind);
   const beside = `${directory}.${Buffer.from(random.bytes(8)).toString('hex')}.tmp`;
   try {
     mkdirSync(beside, { mode: 0o700 });
     writeSynced(join(beside, SECRET_FILE), secret);
-    writeSynced(join(beside, PUBLIC_FILE), encodePublicBundle(keys.publicKeys));
+    writeSynced(join(beside, PUBLIC_FILE), encodePublicBundle(keys.publicKeys, kind));
     sync(beside);
     renameSync(beside, directory);
     sync(dirname(directory));
@@ -85,8 +88,11 @@ export function createSealingKey(
 }
 
 /** The public keys alone: no passphrase is needed to draft a contract. @throws as `readSealingKey` */
-export function readSealingPublicKeys(directory: string): SealingKeys['publicKeys'] {
-  return publicKeysIn(join(directory, PUBLIC_FILE)).publicKeys;
+export function readSealingPublicKeys(
+  directory: string,
+  kind: KeyKind = SEALING_KEYS,
+): SealingKeys['publicKeys'] {
+  return publicKeysIn(join(directory, PUBLIC_FILE), kind).publicKeys;
 }
 
 /**
@@ -94,13 +100,17 @@ export function readSealingPublicKeys(directory: string): SealingKeys['publicKey
  * @throws SetupError `key-unreadable` where a file is missing, malformed or readable by others, or
  *   the two are not of one key; AbortError `decryption-failed` for a wrong passphrase.
  */
-export function readSealingKey(directory: string, passphrase: string): SealingKey {
+export function readSealingKey(
+  directory: string,
+  passphrase: string,
+  kind: KeyKind = SEALING_KEYS,
+): SealingKey {
   const secretPath = join(directory, SECRET_FILE);
   const publicPath = join(directory, PUBLIC_FILE);
   const file = readOwn(secretPath);
-  const { bundle, publicKeys } = publicKeysIn(publicPath);
+  const { bundle, publicKeys } = publicKeysIn(publicPath, kind);
   try {
-    const { secretKey, bundleHash } = parseSecretKey(file, passphrase, nativeStretch);
+    const { secretKey, bundleHash } = parseSecretKey(file, passphrase, nativeStretch, kind);
     if (equalBytes(bundleHash, publicBundleHash(bundle))) {
       return { publicKeys, secretKey };
     }
@@ -114,20 +124,28 @@ export function readSealingKey(directory: string, passphrase: string): SealingKe
   throw unreadable(publicPath, 'it belongs to another secret key');
 }
 
-function publicKeysIn(path: string): {
+function publicKeysIn(
+  path: string,
+  kind: KeyKind,
+): {
   readonly bundle: Uint8Array;
   readonly publicKeys: SealingKeys['publicKeys'];
 } {
   const bundle = readOwn(path);
   try {
-    return { bundle, publicKeys: parsePublicBundle(bundle) };
+    return { bundle, publicKeys: parsePublicBundle(bundle, kind) };
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     throw unreadable(path, 'it is not a public bundle');
   }
 }
 
-function encrypted(keys: SealingKeys, passphrase: string, random: Random): Uint8Array {
+function encrypted(
+  keys: SealingKeys,
+  passphrase: string,
+  random: Random,
+  kind: KeyKind,
+): Uint8Array {
   try {
     return encodeSecretKey(
       keys,
@@ -135,6 +153,7 @@ function encrypted(keys: SealingKeys, passphrase: string, random: Random): Uint8
       random.bytes(SALT_AND_NONCE_BYTES),
       SCRYPT_LOG_COST,
       nativeStretch,
+      kind,
     );
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;

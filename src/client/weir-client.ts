@@ -15,6 +15,7 @@ import {
 } from '../contracts/enrolment.ts';
 import { encodeGuestFrames, parseGuestFrames, type GuestFrame } from '../contracts/guest-frames.ts';
 import type { SignedRequest } from '../contracts/request.ts';
+import { encodeBase64url } from '../system/base64url.ts';
 import { systemClock, type Clock } from '../system/clock.ts';
 import type { ContractId, RunId } from '../system/ids.ts';
 import { systemRandom, type Random } from '../system/random.ts';
@@ -62,13 +63,17 @@ export class WeirClient {
   /**
    * Starts a run. The same key with the same request is the same run, however often it is sent:
    * keep the key where a crash must not run twice.
+   * @param weights - the encrypted weights that the request names.
    */
   startRun(
     request: SignedRequest,
     idempotencyKey: string = randomUUID(),
+    weights?: Uint8Array,
   ): Promise<api.StartedRunBody> {
     const headers = { 'idempotency-key': idempotencyKey };
-    const call = { method: 'POST', path: '/v1/runs', headers, json: request } as const;
+    const json =
+      weights === undefined ? request : { ...request, weights: encodeBase64url(weights) };
+    const call = { method: 'POST', path: '/v1/runs', headers, json } as const;
     return this.#again(call, api.StartedRunSchema);
   }
 

@@ -14,7 +14,7 @@ import type { DisclosureStage } from '../disclosure/stage.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
 import type { RunChannel, SealedChannel } from '../link/channel.ts';
 import type { Pool } from '../pool/pool.ts';
-import type { PartyId } from '../system/ids.ts';
+import type { Hash, PartyId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { Random } from '../system/random.ts';
 
@@ -73,6 +73,8 @@ export interface GatewayRole {
   /** Present where the computation `hasGuest`. */
   readonly guest?: GuestEnd;
   readonly pool: Pool;
+  /** What came with the request, of the length and hash that are due; where the computation has any. */
+  readonly attachment?: Uint8Array | undefined;
   progress(fraction: number, note: string): void;
 }
 
@@ -102,6 +104,8 @@ export interface DomainRole {
   readonly contract: Contract;
   readonly descriptor: Descriptor;
   readonly descriptorHash: Uint8Array;
+  /** Hash of what came with the request, as the analyst signed it. */
+  readonly attachmentHash?: Hash | undefined;
   readonly channel: RunChannel;
   sealedTo(peer: PartyId): SealedChannel;
   /** Present where the request has the analyst's key: it takes part in the run itself. */
@@ -129,6 +133,8 @@ export interface Computation {
   readonly hasGuest?: true;
   /** @throws InputError or PolicyError where plan and contract do not fit this computation. */
   estimate(contract: Contract, args: Arguments): Estimate;
+  /** Bytes that come with each request; absent where none do. @throws as `estimate` */
+  attachmentSizeBytes?(contract: Contract, args: Arguments): number;
   runGateway(role: GatewayRole): Promise<Release>;
   runDomain(role: DomainRole): Promise<void>;
 }

@@ -22,6 +22,7 @@ import {
 import { DominanceTermsSchema } from './dominance-terms.ts';
 import { ArgumentsSchema, ParameterSchema, PlanSchema } from './plan.ts';
 import { SignedReceiptSchema } from './receipt.ts';
+import { SignedRequestSchema } from './request.ts';
 import { RoundingTermsSchema } from './rounding-terms.ts';
 
 export const PAGE_DEFAULT = 100;
@@ -48,6 +49,18 @@ export const RunStateSchema = z.enum([
   'voided',
   'expired',
 ]);
+
+/** Public keys and ciphertexts of 7 MiB in base64url: what planning allows is less. */
+export const WEIGHTS_TEXT_MAX: number = Math.ceil((7 * 1024 * 1024 * 4) / 3);
+
+/** Asks for a run: the signed request, and the encrypted weights that it names by their hash. */
+export const StartRunRequestSchema = SignedRequestSchema.extend({
+  weights: z
+    .string()
+    .max(WEIGHTS_TEXT_MAX)
+    .regex(/^[A-Za-z0-9_-]+$/)
+    .exactOptional(),
+});
 
 export const StartedRunSchema = z.object({
   runId: RunIdSchema,

@@ -5,6 +5,7 @@
 import { InputError } from '../errors.ts';
 import type { ErrorFacts } from '../errors.ts';
 import { type Contract, CONTRACT_BYTES_MAX } from './contract.ts';
+import { checkWeighted } from './check-weighted.ts';
 import { isStrongEncryptionKey, isStrongSignKey } from './key-strength.ts';
 import { checkMatch } from './check-match.ts';
 import { checkOwnSet } from './check-own-set.ts';
@@ -37,7 +38,7 @@ export function checkPlanned(contract: Contract): void {
   checkDatasets(contract);
   const { plan } = contract;
   if (contract.disclosure.noise !== undefined && !addsNoise(contract.protocol.name)) {
-    refuse('only a secure sum, a sealed sum or a match is noised as the contract says');
+    refuse('only a secure, sealed or weighted sum or a match is noised as the contract says');
   }
   checkRounding(contract);
   if (plan.kind === 'own-set') return checkOwnSet(contract, plan);
@@ -50,6 +51,7 @@ export function checkPlanned(contract: Contract): void {
     refuse(`the protocol ${name} is for plans that match`);
   checkColumns(contract, plan);
   checkSelections(contract, plan);
+  if (name === 'secret-weights') checkWeighted(contract, plan);
 }
 
 function checkSize(contract: Contract): void {

@@ -98,6 +98,20 @@ export const ProtocolSchema = z.discriminatedUnion('name', [
       .max(SEALING_KEY_LENGTH_MAX)
       .regex(/^[A-Za-z0-9_-]+$/),
   }),
+  z.strictObject({
+    name: z.literal('secret-weights'),
+    /**
+     * SHA-256 of the recipient's public keys: whoever holds their secret opens the weighted sums. The
+     * keys themselves come with each request, since they are longer than a contract may be.
+     */
+    weighingKeyHash: HashSchema,
+    /** What the recipient's secret weights are bounded by; in units of 10^−scale. */
+    weights: z.strictObject({
+      /** Absolute value at most. */
+      maximum: z.string().regex(/^[1-9]\d{0,17}$/),
+      scale: z.int().min(0).max(9),
+    }),
+  }),
 ]);
 
 export const PRICE_TIERS_MAX = 16;

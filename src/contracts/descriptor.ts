@@ -23,7 +23,7 @@ export const DescriptorSchema = z.strictObject({
   attempt: z.int().min(1).max(ATTEMPTS_MAX),
   contractHash: HashSchema,
   requestHash: HashSchema,
-  protocol: z.enum(['secure-sum', 'sealed-sum', 'psi', 'psi-own-set']),
+  protocol: z.enum(['secure-sum', 'sealed-sum', 'secret-weights', 'psi', 'psi-own-set']),
   arguments: ArgumentsSchema,
   /** Exactly the parties of this run, sorted by id. */
   parties: z.array(DescriptorPartySchema).min(1).max(HOLDERS_MAX),

@@ -29,7 +29,13 @@ export function noiseOf(contract: {
   return contract.disclosure.noise ?? 'none';
 }
 
-const NOISED: ReadonlySet<string> = new Set(['secure-sum', 'sealed-sum', 'psi', 'psi-own-set']);
+const NOISED: ReadonlySet<string> = new Set([
+  'secure-sum',
+  'sealed-sum',
+  'secret-weights',
+  'psi',
+  'psi-own-set',
+]);
 
 /** Protocols whose domains add the agreed noise to what they count and sum. */
 export function addsNoise(protocol: string): boolean {

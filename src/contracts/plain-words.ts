@@ -10,6 +10,7 @@ import type { Hash } from '../system/ids.ts';
 import type { ColumnBounds, Contract, Dictionary, Party } from './contract.ts';
 import type { AggregatePlan, MatchPlan, Measure, Parameter } from './plan.ts';
 import { ownSetLines } from './plain-own-set.ts';
+import { weightsLines } from './plain-weights.ts';
 import { decimal, keyFingerprint, labelList, quoted } from './plain-text.ts';
 import { contractHash } from './signed-documents.ts';
 
@@ -101,6 +102,7 @@ function planLines(contract: Contract): PlainLine[] {
       `协议 ${protocol.name}${sealing === undefined ? '' : `，接收方加密公钥 ${sealing}`}`,
       `Protocol ${protocol.name}${sealing === undefined ? '' : `, recipient’s sealing key ${sealing}`}`,
     ),
+    ...weightsLines(contract),
     ...planKindLines(plan),
     ...Object.keys(parameters)
       .toSorted()

@@ -15,6 +15,8 @@ export const RunRequestSchema = z.strictObject({
   contractId: ContractIdSchema,
   contractHash: HashSchema,
   arguments: ArgumentsSchema,
+  /** SHA-256 of the encrypted weights that come with it, where the contract has them. */
+  weightsHash: HashSchema.exactOptional(),
   /** 32 random bytes in base64url: every domain remembers it durably until the request expires. */
   nonce: Bytes32Schema,
   expiresAt: InstantSchema,

@@ -5,6 +5,7 @@ import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash, PartyId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import { checkAnalystKey } from './check-own-set.ts';
+import { checkWeightsHash } from './check-weighted.ts';
 import type { Contract, ContractSignature, Party, SignedContract } from './contract.ts';
 import type { Descriptor, DescriptorSignature, RunKey, SignedRunKey } from './descriptor.ts';
 import { REQUEST_LIFETIME_MAX_MS } from './request.ts';
@@ -118,6 +119,7 @@ export function verifyRequest(
   const key = signKeyOf(contract, contract.analyst.id);
   verifyDocument('weir/request/v1', request, jws, key, contract.analyst.id);
   checkAnalystKey(contract, request);
+  checkWeightsHash(contract, request);
   checkRequestTime(request, contract, at);
   return requestHash(request);
 }

@@ -288,6 +288,7 @@ export class RunSessions {
       contract: prepared.contract,
       descriptor,
       descriptorHash: hashBytes,
+      attachmentHash: prepared.request.weightsHash,
       channel: marking,
       sealedTo: sealedChannels(sealing),
       sealedToAnalyst: sealedGuest(sealing, {

@@ -40,6 +40,8 @@ export interface StartCommand {
   /** 1..128 characters, printable ASCII; scoped to the analyst by the service. */
   readonly idempotencyKey: string;
   readonly request: SignedRequest;
+  /** What came with the request, where the contract has secret weights. */
+  readonly attachment?: Uint8Array | undefined;
 }
 
 export interface StartedRun {

@@ -5,6 +5,7 @@
  * settled one, whose result can be fetched.
  */
 import type { Computation, Estimate, Release } from '../computations/computation.ts';
+import { isWeightedRelease } from '../computations/secret-weights/wire.ts';
 import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
 import type { SignedContract } from '../contracts/contract.ts';
 import { RUN_METHODS, type Start } from '../contracts/run-messages.ts';
@@ -72,6 +73,8 @@ export interface RunJob {
   readonly units: UnitsByDimension;
   /** The analyst's end, where it takes part in the run itself. */
   readonly guest?: GuestLine | undefined;
+  /** What came with the request; checked. */
+  readonly attachment?: Uint8Array | undefined;
   /** Aborts with a WeirError: cancelled, revoked, out of time, shutting down. */
   readonly signal: AbortSignal;
 }
@@ -257,6 +260,7 @@ async function compute(
       channel,
       ...(job.guest === undefined ? {} : { guest: job.guest }),
       pool: deps.pool,
+      attachment: job.attachment,
       progress: (fraction, told) => publish(deps, runId, 'computing', told, fraction),
     });
     advance(deps, job, notes, { ...progress, note, spends: await witnessing });
@@ -356,6 +360,7 @@ export function asWeirError(error: unknown): WeirError {
 }
 
 function releasedNote(release: Release): string {
-  if (isSealedRelease(release)) return 'The sum is sealed; what is in it only its recipient sees.';
+  if (isSealedRelease(release) || isWeightedRelease(release))
+    return 'The sum is sealed; what is in it only its recipient sees.';
   return `${release.releasedCells} cells released, ${release.suppressedCells} suppressed.`;
 }

@@ -15,6 +15,7 @@ import { uuidV7 } from '../system/random.ts';
 import { GuestLine } from './guest-line.ts';
 import type { RunEvent } from './run-events.ts';
 import { TERMINAL_STATES } from './run-events.ts';
+import { checkAttachment } from './attachment.ts';
 import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
 import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
 import type { ActiveContracts } from './active-contracts.ts';
@@ -38,6 +39,8 @@ export interface StartCommand {
   readonly analyst: PartyId;
   readonly idempotencyKey: string;
   readonly request: SignedRequest;
+  /** What comes with the request, where the computation has any. */
+  readonly attachment?: Uint8Array | undefined;
 }
 
 /** The reservation outlives the run's own time limit by this much, so that only a crash lets it expire. */
@@ -244,10 +247,10 @@ export class RunService {
     const contract = await this.#contracts.forRun(request.contractId, command.analyst, nowMs);
     verifyRequest(command.request, contract.contract, { nowMs });
     checkArguments(contract.contract, request.arguments);
-    const estimate = this.#computation(contract.contract).estimate(
-      contract.contract,
-      request.arguments,
-    );
+    const computation = this.#computation(contract.contract);
+    const estimate = computation.estimate(contract.contract, request.arguments);
+    const { attachment } = command;
+    checkAttachment(computation, contract.contract, request, attachment);
     const run = {
       runId,
       instance: this.#deps.instance,
@@ -284,7 +287,8 @@ export class RunService {
     const row = await readRun(this.#deps.store, runId);
     if (row === undefined) throw unknownRun();
     const objection = await this.#objection(command);
-    this.#launch({ run: row, contract, estimate, units: estimate.units }, objection);
+    const job = { run: row, contract, estimate, units: estimate.units, attachment };
+    this.#launch(job, objection);
     const quota = await quotaLeft(this.#deps.ledger, accounts);
     return { runId, state: row.state, repeated: false, quota };
   }

@@ -17,6 +17,7 @@ export type SignatureContext =
   | 'weir/descriptor/v1'
   | 'weir/suppression/v1'
   | 'weir/sealed-sum/v1'
+  | 'weir/secret-weights/v1'
   | 'weir/match/v1'
   | 'weir/spend/v1'
   | 'weir/receipt/v1'

@@ -331,7 +331,7 @@ describe('a body', () => {
     expect(await codeOf('/v1/runs', `${'['.repeat(99)}${']'.repeat(99)}`)).toBe(
       'malformed-message',
     );
-    const big = JSON.stringify({ ...request(), pad: 'x'.repeat(4 * 1024 * 1024) });
+    const big = JSON.stringify({ ...request(), pad: 'x'.repeat(12 * 1024 * 1024) });
     expect(await codeOf('/v1/runs', big)).toBe('body-too-large');
   });
 

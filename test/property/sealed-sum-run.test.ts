@@ -3,11 +3,11 @@ import { sealingKeyText } from '../../src/client/sealing-key.ts';
 import type { GatewayRole, Release } from '../../src/computations/computation.ts';
 import { residuesNeeded, sealedShapeOf } from '../../src/computations/sealed-sum/shape.ts';
 import { estimateSealedSum } from '../../src/computations/sealed-sum/estimate.ts';
-import { encodeStatement } from '../../src/computations/sealed-sum/statement.ts';
+import { encodeStatement, SEALED_STATEMENT } from '../../src/computations/sealed-sum/statement.ts';
 import { SEALED_KINDS } from '../../src/computations/sealed-sum/wire.ts';
 import { KINDS } from '../../src/computations/secure-sum/wire.ts';
 import type { NoiseTerms } from '../../src/contracts/noise.ts';
-import { descriptorHash, requestHash } from '../../src/contracts/signed-documents.ts';
+import { requestHash } from '../../src/contracts/signed-documents.ts';
 import type { Frame } from '../../src/link/channel.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { decodeBase64url, encodeBase64url } from '../../src/system/base64url.ts';
@@ -331,8 +331,8 @@ describe('the opener', () => {
       });
     });
     const releaseBy = async (identity = eddsaSuite.generate(systemRandom)): Promise<Release> => {
-      const hash = descriptorHash(descriptor);
-      const statement = await encodeStatement(hash, tagKey, contract.recipient, identity);
+      const role = { contract, descriptorHash: prepared.descriptorHash, identity };
+      const statement = await encodeStatement(SEALED_STATEMENT, role, tagKey);
       const texts = [
         new TextDecoder().decode(statement),
         JSON.stringify(descriptor),

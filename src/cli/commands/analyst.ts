@@ -1,9 +1,12 @@
 /** What an analyst does: look at the catalog, ask what a run costs, run, fetch, verify. */
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ContractIdSchema } from '../../system/ids.ts';
 import { type Arguments, ArgumentsSchema } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
 import type { FinishedRun } from '../../client/analyst.ts';
+import { isWeightedRelease } from '../../computations/secret-weights/wire.ts';
+import type { RunEventBody } from '../../contracts/api.ts';
 import type { Contract } from '../../contracts/contract.ts';
 import { Analyst } from '../analyst.ts';
 import {
@@ -13,6 +16,7 @@ import {
   PASSPHRASE_VARIABLE,
   passphraseFrom,
 } from '../sealing.ts';
+import { loadWeighingKey, weightsFor } from '../weighing.ts';
 import { receiptLines, releaseCsv, releaseTable } from '../show-run.ts';
 import { ProgressLine, table } from '../terminal.ts';
 
@@ -25,6 +29,11 @@ export interface OutputOptions {
   readonly csv?: boolean;
   readonly bar?: string;
   readonly passphraseFile?: string;
+}
+
+interface RunOptions extends AnalystOptions, OutputOptions {
+  readonly arg: string[];
+  readonly weights?: string;
 }
 
 const PASSPHRASE_HELP = `the sealing key’s passphrase, if not in ${PASSPHRASE_VARIABLE}`;
@@ -57,41 +66,7 @@ export function analystCommands(program: Command): void {
       });
     });
 
-  output(
-    asAnalyst(
-      program
-        .command('run')
-        .description('run a signed contract once · 运行')
-        .argument('<contract>', 'the contract’s id'),
-    ).option('--arg <name=labels>', 'a parameter’s labels, comma separated', collect, []),
-  )
-    .addHelpText('after', '\nExample: weir run --dir me 0199… --arg hours=7,8,9')
-    .action(async (id: string, options: AnalystOptions & OutputOptions & { arg: string[] }) => {
-      await withAnalyst(options, async (analyst) => {
-        const contract = await analyst.client.contract(idOf(id));
-        const progress = new ProgressLine();
-        const run = await analyst.run(contract, argumentsOf(options.arg), (event) =>
-          progress.show(`${event.state}: ${event.note}`, event.progress),
-        );
-        progress.done();
-        show(await opened(analyst, contract.contract, run, options), options);
-      });
-    });
-
-  output(
-    asAnalyst(
-      program
-        .command('result')
-        .description('fetch a run’s result again, while it is kept · 取回结果')
-        .argument('<run>', 'the run’s id'),
-    ),
-  ).action(async (id: string, options: AnalystOptions & OutputOptions) => {
-    await withAnalyst(options, async (analyst) => {
-      const run = await analyst.result(id);
-      const { contract } = await analyst.client.contract(run.receipt.receipt.contractId);
-      show(await opened(analyst, contract, run, options), options);
-    });
-  });
+  runCommands(program);
 
   program
     .command('sealing-key')
@@ -106,15 +81,87 @@ export function analystCommands(program: Command): void {
     });
 }
 
-function opened(
+/** Runs and their results, opened where only their recipient can. */
+function runCommands(program: Command): void {
+  output(
+    asAnalyst(
+      program
+        .command('run')
+        .description('run a signed contract once · 运行')
+        .argument('<contract>', 'the contract’s id'),
+    )
+      .option('--arg <name=labels>', 'a parameter’s labels, comma separated', collect, [])
+      .option('--weights <file>', 'secret weights as CSV: encrypted here, seen by nobody else'),
+  )
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  weir run --dir me 0199… --arg hours=7,8,9\n' +
+        '  weir run --dir me 0199… --weights weights.csv --passphrase-file passphrase',
+    )
+    .action(async (id: string, options: RunOptions) => {
+      await withAnalyst(options, async (analyst) => {
+        const contract = await analyst.client.contract(idOf(id));
+        const weights = await weightsOf(contract.contract, options);
+        const progress = new ProgressLine();
+        const args = argumentsOf(options.arg);
+        const told = (event: RunEventBody): void =>
+          progress.show(`${event.state}: ${event.note}`, event.progress);
+        const run = await analyst.run(contract, args, told, weights);
+        progress.done();
+        await showOpened(analyst, contract.contract, run, options);
+      });
+    });
+
+  output(
+    asAnalyst(
+      program
+        .command('result')
+        .description('fetch a run’s result again, while it is kept · 取回结果')
+        .argument('<run>', 'the run’s id'),
+    ),
+  ).action(async (id: string, options: AnalystOptions & OutputOptions) => {
+    await withAnalyst(options, async (analyst) => {
+      const run = await analyst.result(id);
+      const { contract } = await analyst.client.contract(run.receipt.receipt.contractId);
+      await showOpened(analyst, contract, run, options);
+    });
+  });
+}
+
+/**
+ * Opened after the last byte to or from the gateway: whether it opened, or how soon it did not, is
+ * nothing that a gateway could see.
+ */
+async function showOpened(
   analyst: Analyst,
   contract: Contract,
   run: FinishedRun,
   options: AnalystOptions & OutputOptions,
-): Promise<FinishedRun> {
-  return openedRun(analyst, contract, run, () =>
-    loadSealingKey(options.dir, passphraseFrom(options.passphraseFile)),
+): Promise<void> {
+  analyst.close();
+  const load = isWeightedRelease(run.result.release) ? loadWeighingKey : loadSealingKey;
+  const opened = await openedRun(analyst, contract, run, () =>
+    load(options.dir, passphraseFrom(options.passphraseFile)),
   );
+  show(opened, options);
+}
+
+/** Encrypted in this process. @throws InputError, SetupError */
+async function weightsOf(
+  contract: Contract,
+  { dir, weights }: RunOptions,
+): Promise<Uint8Array | undefined> {
+  if (weights === undefined) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(weights, 'utf8');
+  } catch {
+    throw new InputError('parameter-invalid', `There are no weights in ${weights}.`, {
+      remedy: '`weir weights template` writes a file to fill in.',
+    });
+  }
+  return weightsFor(dir, contract, text);
 }
 
 function output(command: Command): Command {
@@ -122,7 +169,7 @@ function output(command: Command): Command {
     .option('--json', 'result and receipt as JSON')
     .option('--csv', 'the result as CSV')
     .option('--bar <column>', 'draw this column as bars')
-    .option('--passphrase-file <file>', `for a sealed sum: ${PASSPHRASE_HELP}`);
+    .option('--passphrase-file <file>', `for a sealed or weighted sum: ${PASSPHRASE_HELP}`);
 }
 
 /** A finished run as its options ask for it. */

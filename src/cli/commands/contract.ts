@@ -23,6 +23,7 @@ import {
 import type { Analyst, StatedTerms } from '../analyst.ts';
 import { parseJsonFile } from '../directories.ts';
 import { asSealed } from '../sealing.ts';
+import { asWeighted } from '../weighing.ts';
 import { table } from '../terminal.ts';
 import { operatorTokenFile } from '../init.ts';
 import { asAnalyst, withAnalyst } from './analyst.ts';
@@ -50,6 +51,13 @@ const DraftFileSchema = z.strictObject({
   rounding: RoundingTermsSchema.exactOptional(),
   /** A sealed sum to the analyst's sealing key: not even the gateway sees a total. */
   sealed: z.boolean().default(false),
+  /** Weights that only the analyst knows: their largest absolute value, in units of 10^−scale. */
+  weights: z
+    .strictObject({
+      maximum: z.string().regex(/^[1-9]\d{0,17}$/),
+      scale: z.int().min(0).max(9),
+    })
+    .optional(),
 });
 
 export function contractCommands(program: Command): void {
@@ -84,10 +92,16 @@ function analystSide(contract: Command): void {
         '           "key":{"as":"person","type":"text","column":"id"}}}',
     )
     .action(async (file: string, options: { dir: string; url?: string; out?: string }) => {
-      const { plan, sealed, datasets, ...terms } = parseJsonFile(file, DraftFileSchema);
+      const { plan, sealed, weights, datasets, ...terms } = parseJsonFile(file, DraftFileSchema);
+      if (sealed && weights !== undefined) {
+        throw new InputError('malformed-message', 'A contract is `sealed` or has `weights`.', {
+          remedy: 'Leave one of them out; a weighted sum is sealed as it is.',
+        });
+      }
       await withAnalyst(options, async (analyst) => {
         const plain = await draftOf(analyst, plan, datasets, definedOf(terms));
-        const drafted = sealed ? asSealed(options.dir, plain) : plain;
+        const weighted = weights === undefined ? plain : asWeighted(options.dir, plain, weights);
+        const drafted = sealed ? asSealed(options.dir, weighted) : weighted;
         const text = `${JSON.stringify(drafted, undefined, 2)}\n`;
         if (options.out === undefined) process.stdout.write(text);
         else writeFileSync(options.out, text);

@@ -72,7 +72,8 @@ interface Player {
 export async function mockRun(options: MockRunOptions): Promise<Release> {
   const { planned, pool } = options;
   const computation = options.computations.find(({ name }) => name === planned.protocol.name);
-  if (computation === undefined || planned.protocol.name === 'sealed-sum') {
+  const hasNone = ['sealed-sum', 'secret-weights'].includes(planned.protocol.name);
+  if (computation === undefined || hasNone) {
     throw new PolicyError('plan-outside-contract', 'This protocol has no mock run.', {
       rule: `protocol ${planned.protocol.name}`,
       remedy: 'Try the plan as a secure sum: cells and thresholds are the same.',

@@ -1,17 +1,17 @@
 /** The domain's part of a sealed sum: the counting round, then its cells, zeroed, masked, sealed. */
 import { StateError } from '../../errors.ts';
-import { decodeBase64url } from '../../system/base64url.ts';
-import { GATEWAY, HashSchema } from '../../system/ids.ts';
+import { GATEWAY } from '../../system/ids.ts';
 import type { FramePlace } from '../../../protocols/homomorphic/messages.ts';
 import type { MaskPeer } from '../../../protocols/homomorphic/masks.ts';
 import { lanesOfFrame } from '../../../protocols/homomorphic/party.ts';
-import type { MaskPeersArgument, SealFrameArgument } from '../../../workers/homomorphic.ts';
+import type { SealFrameArgument } from '../../../workers/homomorphic.ts';
 import type { DomainRole } from '../computation.ts';
 import { countFirst, SECURE_SUM_STEPS, type Counted } from '../secure-sum/domain.ts';
 import { measuredLanes, measuredMaps } from '../secure-sum/lanes.ts';
 import { ENGINE } from './estimate.ts';
 import { sealedShapeOf, type SealedShape } from './shape.ts';
-import { encodeStatement, tagKeyOf } from './statement.ts';
+import { maskPeers } from './mask-peers.ts';
+import { encodeStatement, SEALED_STATEMENT, tagKeyOf } from './statement.ts';
 import { asSealedAbort, SEALED_KINDS } from './wire.ts';
 
 /** Reached, in this order, before the first message of each kind that depends on data leaves. */
@@ -62,7 +62,7 @@ function verifiedShape(role: DomainRole): SealedShape {
 /** Only after every party has signed the same suppression maps: nothing withheld is in a sum. */
 async function sealingRound(role: DomainRole, shape: SealedShape, counted: Counted): Promise<void> {
   const peers = await maskPeers(role, counted.order);
-  const tagKey = tagKeyOf(counted.seed, role.descriptorHash);
+  const tagKey = tagKeyOf(counted.seed, role.descriptorHash, SEALED_STATEMENT);
   const vectors = measuredLanes(counted.answer);
   const maps = measuredMaps(shape.base, counted.maps);
   try {
@@ -75,28 +75,8 @@ async function sealingRound(role: DomainRole, shape: SealedShape, counted: Count
   }
 }
 
-function maskPeers(
-  role: DomainRole,
-  graphSeed: Uint8Array | undefined,
-): Promise<readonly MaskPeer[]> {
-  const { parties } = role.descriptor;
-  const argument: MaskPeersArgument = {
-    descriptorHash: role.descriptorHash,
-    parties: parties.map(({ id, ephemeralKey }) => ({
-      id,
-      ephemeralKey: decodeBase64url(ephemeralKey, 32),
-    })),
-    selfIndex: parties.findIndex((party) => party.id === role.self),
-    ephemeralSecret: role.ephemeralSecret,
-    graphSeed,
-  };
-  return role.pool.run(WORKER, 'maskPeersTask', argument, { signal: role.channel.signal });
-}
-
 async function sendStatement(role: DomainRole, tagKey: Uint8Array): Promise<void> {
-  const hash = HashSchema.parse(Buffer.from(role.descriptorHash).toString('hex'));
-  const { recipient } = role.contract;
-  const statement = await encodeStatement(hash, tagKey, recipient, role.identity);
+  const statement = await encodeStatement(SEALED_STATEMENT, role, tagKey);
   await role.channel.send(GATEWAY, SEALED_KINDS.statement, statement);
 }
 

@@ -7,7 +7,7 @@ import type { AddFramesArgument } from '../../../workers/homomorphic.ts';
 import type { GatewayRole, Release } from '../computation.ts';
 import { relayCounting } from '../secure-sum/gateway.ts';
 import { sealedShapeOf } from './shape.ts';
-import { STATEMENT_BYTES_MAX } from './statement.ts';
+import { statementText } from './statement.ts';
 import { asSealedAbort, SEALED_COLUMN, SEALED_KINDS } from './wire.ts';
 
 /** Frames added at a time: what bounds the gateway's memory however many parties there are. */
@@ -24,7 +24,7 @@ export async function runSealedSumGateway(role: GatewayRole): Promise<Release> {
     await relayCounting(role, shape.base, parties);
     const [first] = descriptor.parties;
     if (first === undefined) throw malformed();
-    const statement = textOf(await channel.receive(first.id, SEALED_KINDS.statement));
+    const statement = statementText(await channel.receive(first.id, SEALED_KINDS.statement));
     const rows = [[statement], [JSON.stringify(descriptor)]];
     for (const [index, place] of shape.places.entries()) {
       rows.push([encodeBase64url(await sumAt(role, place, parties))]);
@@ -56,16 +56,6 @@ async function sumAt(
   }
   if (sum === undefined) throw malformed();
   return sum;
-}
-
-/** Passed on unread: the recipient verifies it. */
-function textOf(bytes: Uint8Array): string {
-  if (bytes.length > STATEMENT_BYTES_MAX) throw malformed();
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw malformed();
-  }
 }
 
 function malformed(): AbortError {

@@ -37,7 +37,7 @@ export async function asSealedAbort<Answer>(work: () => Promise<Answer>): Promis
     if (error instanceof WeirError || !(error instanceof ProtocolError)) throw error;
     throw new AbortError(
       CODES[error.code] ?? 'transcript-mismatch',
-      'A message of the sealed sum did not pass its checks.',
+      'A message of the run did not pass its checks.',
       { rule: error.code },
       { cause: error },
     );

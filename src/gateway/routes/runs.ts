@@ -5,15 +5,18 @@ import {
   RunBodySchema,
   RunResultBodySchema,
   StartedRunSchema,
+  StartRunRequestSchema,
+  WEIGHTS_TEXT_MAX,
 } from '../../contracts/api.ts';
-import { SignedRequestSchema } from '../../contracts/request.ts';
 import { InputError } from '../../errors.ts';
+import { decodeBase64url } from '../../system/base64url.ts';
 import { RunIdSchema } from '../../system/ids.ts';
 import { json, mountGuarded, type Gate, type HttpApp } from '../endpoint.ts';
 import type { RunService } from '../services.ts';
 import { runBody } from '../wire.ts';
 
-const REQUEST_MAX_BYTES = 1024 * 1024;
+/** A request, and beside it the longest encrypted weights there can be, in base64url. */
+const START_MAX_BYTES = 1024 * 1024 + WEIGHTS_TEXT_MAX;
 export const RunParams = z.strictObject({ runId: RunIdSchema });
 
 export function mountRuns(app: HttpApp, gate: Gate, runs: RunService): void {
@@ -76,7 +79,7 @@ function mountStart(app: HttpApp, gate: Gate, runs: RunService): void {
       summary: 'Reserves quota and starts a run, which goes on whether or not the caller stays.',
       roles: ['analyst'],
       headers: z.object({ 'idempotency-key': z.string().regex(IDEMPOTENCY_KEY) }),
-      body: { schema: SignedRequestSchema, bytesMax: REQUEST_MAX_BYTES },
+      body: { schema: StartRunRequestSchema, bytesMax: START_MAX_BYTES },
       contractOf: (body) => body.request.contractId,
       answers: {
         202: { description: 'Reserved; follow the Location.', schema: StartedRunSchema },
@@ -105,7 +108,8 @@ function mountStart(app: HttpApp, gate: Gate, runs: RunService): void {
       const started = await runs.start({
         analyst: caller.party,
         idempotencyKey: idempotencyKeyOf(context.env.incoming.headers['idempotency-key']),
-        request: body,
+        request: { request: body.request, jws: body.jws },
+        attachment: body.weights === undefined ? undefined : decodeBase64url(body.weights),
       });
       const { runId, state, repeated, quota } = started;
       return {
