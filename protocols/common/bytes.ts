@@ -51,6 +51,16 @@ export function xorInto(target: Uint8Array, source: Uint8Array): void {
   for (; at < target.length; at++) target[at] = (target[at] ?? 0) ^ (source[at] ?? 0);
 }
 
+/** The sum (⊕) of all blocks of a vector, the last of which may be shorter. */
+export function sumBlocks(vector: Uint8Array, blockBytes: number): Uint8Array {
+  const sum = new Uint8Array(blockBytes);
+  for (let at = 0; at < vector.length; at += blockBytes) {
+    const block = vector.subarray(at, at + blockBytes);
+    xorInto(sum.subarray(0, block.length), block);
+  }
+  return sum;
+}
+
 /**
  * Gives the memory of a buffer back at once; no view of it can be used any more. Only for buffers
  * that nobody else holds: without it, tens of megabytes of used buffers wait for the collector.

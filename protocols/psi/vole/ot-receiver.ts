@@ -1,11 +1,11 @@
 /** The side of the engine without LPN that brings P: the PSI receiver. */
-import { concatBytes, xorInto } from '../../common/bytes.ts';
+import { concatBytes, sumBlocks, xorInto } from '../../common/bytes.ts';
 import { ProtocolError } from '../../common/protocol-error.ts';
 import type { PsiChannel } from '../exchange.ts';
 import { deriveTransfers, offerTransfers } from './base-ot.ts';
 import type { OtReceiverCorrelation, VoleMachine, VoleParams } from './correlation.ts';
 import {
-  CHECKED_ROWS,
+  CHECKED_SUMS,
   ROWS,
   WIDTH,
   WORD_BYTES,
@@ -51,14 +51,13 @@ export async function runOtReceiver(
   if (elements.length !== params.size * ELEMENT_BYTES) {
     throw new ProtocolError('length-wrong', `P has ${params.size} elements`);
   }
-  const checked = randomBytes(CHECKED_ROWS * ELEMENT_BYTES);
-  const all = concatBytes([elements, checked]);
+  const all = concatBytes([elements, randomBytes(CHECKED_SUMS * ELEMENT_BYTES)]);
   const message = await session.receive(CHOICES, terms.choicesBytes);
   const keys = deriveTransfers(primitives, session.id, offer, message, WIDTH);
   const [zeros, ones] = keys.map((list) => keyStreams(primitives.stream, list));
   const encode = primitives.vole.openMap(codeGenerator(session, primitives.stream));
-  const t = new Uint8Array((params.size + CHECKED_ROWS) * WORD_BYTES);
-  for (const { first, count } of rowChunks(params.size + CHECKED_ROWS)) {
+  const t = new Uint8Array((params.size + CHECKED_SUMS) * WORD_BYTES);
+  for (const { first, count } of rowChunks(params.size + CHECKED_SUMS)) {
     const sizeBytes = count * WORD_BYTES;
     const own = streamRows(primitives.vole, zeros ?? [], count).subarray(0, sizeBytes);
     const rows = streamRows(primitives.vole, ones ?? [], count).subarray(0, sizeBytes);
@@ -67,7 +66,10 @@ export async function runOtReceiver(
     t.set(own, first * WORD_BYTES);
     await session.send(ROWS, rows);
   }
-  const split = params.size * WORD_BYTES;
-  await session.sendSealed(CHECK, concatBytes([t.subarray(split), checked]));
-  return { t: t.subarray(0, split) };
+  const sums = [
+    sumBlocks(t, CHECKED_SUMS * WORD_BYTES),
+    sumBlocks(all, CHECKED_SUMS * ELEMENT_BYTES),
+  ];
+  await session.sendSealed(CHECK, concatBytes(sums));
+  return { t: t.subarray(0, params.size * WORD_BYTES) };
 }

@@ -1,11 +1,11 @@
 /** The side of the engine without LPN that holds the secret map: the PSI sender. */
-import { equalBytes, xorInto } from '../../common/bytes.ts';
+import { equalBytes, sumBlocks, xorInto } from '../../common/bytes.ts';
 import { ProtocolError } from '../../common/protocol-error.ts';
 import type { PsiChannel } from '../exchange.ts';
 import { chooseTransfers } from './base-ot.ts';
 import type { OtSenderCorrelation, VoleMachine, VoleParams } from './correlation.ts';
 import {
-  CHECKED_ROWS,
+  CHECKED_SUMS,
   ROWS,
   WORD_BYTES,
   codeGenerator,
@@ -45,31 +45,30 @@ export async function runOtSender(
   const map = codeGenerator(session, primitives.stream);
   maskWords(map, choices);
   const streams = keyStreams(primitives.stream, base.keys);
-  const q = new Uint8Array((params.size + CHECKED_ROWS) * WORD_BYTES);
-  for (const { first, count } of rowChunks(params.size + CHECKED_ROWS)) {
+  const q = new Uint8Array((params.size + CHECKED_SUMS) * WORD_BYTES);
+  for (const { first, count } of rowChunks(params.size + CHECKED_SUMS)) {
     const sizeBytes = count * WORD_BYTES;
     const rows = new Uint8Array(await session.receive(ROWS, sizeBytes));
     maskWords(rows, choices);
     xorInto(rows, streamRows(primitives.vole, streams, count).subarray(0, sizeBytes));
     q.set(rows, first * WORD_BYTES);
   }
-  const split = params.size * WORD_BYTES;
-  await checkRows(session, machine, map, q.subarray(split));
-  return { map, q: q.subarray(0, split) };
+  await checkRows(session, machine, map, q);
+  return { map, q: q.subarray(0, params.size * WORD_BYTES) };
 }
 
-/** The peer opens a few rows made for it. */
+/** The peer opens sums of its rows and of P, each hidden by a row that is used for nothing else. */
 async function checkRows(
   session: VoleSession,
   machine: VoleMachine,
   map: Uint8Array,
   q: Uint8Array,
 ): Promise<void> {
-  const rowBytes = CHECKED_ROWS * WORD_BYTES;
-  const opened = await session.receiveSealed(CHECK, rowBytes + CHECKED_ROWS * ELEMENT_BYTES);
-  const expected = new Uint8Array(opened.subarray(0, rowBytes));
-  machine.primitives.vole.openMap(map).addTo(expected, opened.subarray(rowBytes));
-  if (!equalBytes(expected, q)) {
+  const sumBytes = CHECKED_SUMS * WORD_BYTES;
+  const opened = await session.receiveSealed(CHECK, sumBytes + CHECKED_SUMS * ELEMENT_BYTES);
+  const expected = new Uint8Array(opened.subarray(0, sumBytes));
+  machine.primitives.vole.openMap(map).addTo(expected, opened.subarray(sumBytes));
+  if (!equalBytes(expected, sumBlocks(q, sumBytes))) {
     throw new ProtocolError('transcript-mismatch', 'the OT correlation does not hold');
   }
 }

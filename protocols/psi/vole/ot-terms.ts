@@ -17,8 +17,8 @@ export const WORD_BYTES = WIDTH / 8;
 export const ELEMENT_BITS = 128;
 /** Rows of a message at most; a multiple of 128, so that columns are whole blocks of a stream. */
 export const CHUNK_ROWS = 65_536;
-/** Rows beyond those asked for, opened to see that the correlation holds. */
-export const CHECKED_ROWS = 8;
+/** Sums that are opened to check the correlation, and rows beyond those asked for that hide them. */
+export const CHECKED_SUMS = 40;
 export const ROWS = 'vole.rows';
 
 /** @throws ProtocolError `parameter-invalid` */

@@ -1,5 +1,5 @@
 /** The side of a VOLE session without Δ: the PSI receiver. It chooses the noise. */
-import { concatBytes, viewOf, xorInto } from '../../common/bytes.ts';
+import { concatBytes, sumBlocks, viewOf, xorInto } from '../../common/bytes.ts';
 import type { LeafStore } from '../../common/primitives.ts';
 import type { PsiChannel } from '../exchange.ts';
 import { deriveTransfers, offerTransfers, type OtOffer } from './base-ot.ts';
@@ -10,7 +10,7 @@ import { CHECK, CHOICES, EXTENSION, NOISE, openSession, type VoleSession } from 
 import { openSums, sideChoices } from './tree-sums.ts';
 import {
   BASE_TRANSFERS,
-  CHECKED,
+  CHECKED_SUMS,
   CHOICE_SEGMENT,
   ELEMENT_BYTES,
   VALUE_SEGMENT,
@@ -53,7 +53,9 @@ export async function runVoleReceiver(
     await placeNoise(session, terms, machine, keys, leaves, offer);
     const { leaves: c, noise: a } = leaves.compress(keys.code);
     const split = params.size * ELEMENT_BYTES;
-    await session.sendSealed(CHECK, interleave(a.subarray(split), c.subarray(split)));
+    const sumBytes = CHECKED_SUMS * ELEMENT_BYTES;
+    const sums = [sumBlocks(a, sumBytes), sumBlocks(c, sumBytes)];
+    await session.sendSealed(CHECK, concatBytes(sums));
     return { a: a.subarray(0, split), c: c.subarray(0, split) };
   } finally {
     leaves.close();
@@ -104,14 +106,4 @@ function drawPlaces(
 ): Uint32Array {
   const view = viewOf(randomBytes(blocks * 4));
   return Uint32Array.from({ length: blocks }, (_, i) => view.getUint32(4 * i) >>> (32 - depth));
-}
-
-/** One of the left, one of the right, and so on. */
-function interleave(left: Uint8Array, right: Uint8Array): Uint8Array {
-  const out = new Uint8Array(CHECKED * 2 * ELEMENT_BYTES);
-  for (let at = 0; at < CHECKED * ELEMENT_BYTES; at += ELEMENT_BYTES) {
-    out.set(left.subarray(at, at + ELEMENT_BYTES), 2 * at);
-    out.set(right.subarray(at, at + ELEMENT_BYTES), 2 * at + ELEMENT_BYTES);
-  }
-  return out;
 }

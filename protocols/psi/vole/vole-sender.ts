@@ -1,17 +1,17 @@
 /** The side of a VOLE session that holds Δ: the PSI sender. */
-import { concatBytes, equalBytes, xorInto } from '../../common/bytes.ts';
+import { concatBytes, equalBytes, sumBlocks, xorInto } from '../../common/bytes.ts';
 import type { LeafStore } from '../../common/primitives.ts';
 import { ProtocolError } from '../../common/protocol-error.ts';
 import type { PsiChannel } from '../exchange.ts';
 import { chooseTransfers } from './base-ot.ts';
 import type { SenderCorrelation, VoleMachine } from './correlation.ts';
-import { multiplyGf128 } from './gf128.ts';
+
 import { noisyVoleSender } from './noisy-vole.ts';
 import { extendSender } from './ot-extension.ts';
 import { CHECK, CHOICES, EXTENSION, NOISE, openSession, type VoleSession } from './session.ts';
 import { maskSums } from './tree-sums.ts';
 import {
-  CHECKED,
+  CHECKED_SUMS,
   CHOICE_SEGMENT,
   ELEMENT_BYTES,
   VALUE_SEGMENT,
@@ -53,7 +53,7 @@ export async function runVoleSender(
   try {
     const delta = await shareNoise(session, terms, machine, keys, leaves);
     const all = leaves.compress(keys.code).leaves;
-    await checkCorrelation(session, delta, all.subarray(params.size * ELEMENT_BYTES));
+    await checkCorrelation(session, machine, delta, all);
     return { delta, b: all.subarray(0, params.size * ELEMENT_BYTES) };
   } finally {
     leaves.close();
@@ -92,21 +92,18 @@ async function shareNoise(
   return delta;
 }
 
-/** The peer opens a few elements made for it: every fault of the trees spreads over all of them. */
+/** The peer opens sums of its elements, each hidden by one that is used for nothing else. */
 async function checkCorrelation(
   session: VoleSession,
+  { primitives }: VoleMachine,
   delta: Uint8Array,
-  b: Uint8Array,
+  all: Uint8Array,
 ): Promise<void> {
-  const opened = await session.receiveSealed(CHECK, CHECKED * 2 * ELEMENT_BYTES);
-  for (let i = 0; i < CHECKED; i++) {
-    const at = i * ELEMENT_BYTES;
-    const a = opened.slice(2 * at, 2 * at + ELEMENT_BYTES);
-    const c = opened.subarray(2 * at + ELEMENT_BYTES, 2 * at + 2 * ELEMENT_BYTES);
-    const expected = multiplyGf128(delta, a);
-    xorInto(expected, b.subarray(at, at + ELEMENT_BYTES));
-    if (!equalBytes(expected, c)) {
-      throw new ProtocolError('transcript-mismatch', 'the VOLE correlation does not hold');
-    }
+  const sumBytes = CHECKED_SUMS * ELEMENT_BYTES;
+  const opened = await session.receiveSealed(CHECK, 2 * sumBytes);
+  const expected = sumBlocks(all, sumBytes);
+  primitives.gf128.accumulate(expected, delta, opened.subarray(0, sumBytes));
+  if (!equalBytes(expected, opened.subarray(sumBytes))) {
+    throw new ProtocolError('transcript-mismatch', 'the VOLE correlation does not hold');
   }
 }

@@ -7,8 +7,11 @@ import { CODE_21X24, lpnShape, type LpnCode, type LpnShape } from './lpn-params.
 import { noisyVoleBytes } from './noisy-vole.ts';
 import type { SessionTerms, VoleSession } from './session.ts';
 
-/** Elements beyond those asked for, opened to see that the correlation holds. */
-export const CHECKED = 8;
+/**
+ * Sums that are opened to check the correlation, of the elements i with one i mod 40 each; so many
+ * elements beyond those asked for hide them. A fault of a leaf enters each with chance one half.
+ */
+export const CHECKED_SUMS = 40;
 export const ELEMENT_BYTES = 16;
 /** Segments of the base transfers' streams. */
 export const CHOICE_SEGMENT = 0;
@@ -36,7 +39,7 @@ export interface VoleTerms {
 /** @throws ProtocolError `parameter-invalid` */
 export function voleTerms(params: LpnVoleParams): VoleTerms {
   const code = params.code ?? CODE_21X24;
-  const shape = lpnShape(params.size + CHECKED, code);
+  const shape = lpnShape(params.size + CHECKED_SUMS, code);
   const rows = extensionRows(shape.blocks * shape.depth);
   return {
     shape,
