@@ -53,6 +53,7 @@ function explanationTable(explained: ExplainBody, draft: PlanBody['draft']): str
   const { units, quota, currency, priceMicros } = explained;
   const rows: [string, string, string][] = [
     ['protocol', '协议', `${explained.protocol}, engine ${explained.engine}`],
+    ...engineRows(explained),
     ['answer', '结果', answerText(explained, draft)],
     ['cells', '单元格', String(explained.cells)],
     ...noiseRows(explained),
@@ -71,6 +72,16 @@ function explanationTable(explained: ExplainBody, draft: PlanBody['draft']): str
     ]),
   ];
   return table(['', '', 'a run of this plan · 试算'], rows);
+}
+
+/** What each engine would take, where there is a choice. */
+function engineRows({ engine: chosen, engines = [] }: ExplainBody): [string, string, string][] {
+  if (engines.length < 2) return [];
+  return engines.map(({ engine, computeMilliUnits, bytes }) => [
+    engine === chosen ? 'engine *' : 'engine',
+    engine === chosen ? '所选引擎' : '备选引擎',
+    `${engine}: ${Number(computeMilliUnits) / 1000} s of one core, ${(Number(bytes) / 1e6).toFixed(1)} MB`,
+  ]);
 }
 
 function answerText({ exact }: ExplainBody, draft: PlanBody['draft']): string {

@@ -33,6 +33,13 @@ export interface NoiseEstimate {
 export interface Estimate {
   readonly protocol: string;
   readonly engine: string;
+  /** Where several engines could answer: what a run by each would cost, the chosen one among them. */
+  readonly engines?: readonly {
+    readonly engine: string;
+    readonly computeMilliUnits: bigint;
+    /** That parties send to each other. */
+    readonly bytes: bigint;
+  }[];
   readonly exact: boolean;
   /** Of a noised answer alone. */
   readonly noise?: NoiseEstimate | undefined;

@@ -137,6 +137,10 @@ export type ExplainRequest = z.infer<typeof ExplainRequestSchema>;
 export const ExplainBodySchema = z.object({
   protocol: z.string(),
   engine: z.string(),
+  /** Where several engines could answer: what each would cost. */
+  engines: z
+    .array(z.object({ engine: z.string(), computeMilliUnits: Amount, bytes: Amount }))
+    .exactOptional(),
   exact: z.boolean(),
   /** Of a noised answer: its cost in privacy, and standard deviations of what is added. */
   noise: z

@@ -125,7 +125,7 @@ function planKindLines(plan: Contract['plan']): PlainLine[] {
 }
 
 function matchLines(plan: MatchPlan): PlainLine[] {
-  const { receiver, ask, duplicates, sum, group } = plan;
+  const { receiver, ask, duplicates, sum, group, engine } = plan;
   const isCount = ask !== 'intersection';
   const isOnce = duplicates === 'distinct';
   return [
@@ -147,6 +147,9 @@ function matchLines(plan: MatchPlan): PlainLine[] {
         ? 'A repeated key counts once'
         : 'A repeated key counts as often as it occurs on both sides',
     ),
+    ...(engine === undefined
+      ? []
+      : [line(`计算引擎：${engine}`, `Computed by the engine ${engine}`)]),
     ...(sum === undefined
       ? []
       : [

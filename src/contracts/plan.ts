@@ -77,6 +77,8 @@ export const MatchPlanSchema = z.strictObject({
   key: z.array(KeyColumnSchema).min(1).max(KEY_COLUMNS_MAX),
   /** Whether a key counts once, or as often as it occurs on both sides. */
   duplicates: z.enum(['multiplicity', 'distinct']),
+  /** How it is computed; `auto` where absent: what takes less compute at the contract's sizes. */
+  engine: z.enum(['auto', 'ecdh', 'vole']).optional(),
   /** With `sum`: whole numbers of the holder that is not the receiver. */
   sum: z.strictObject({ as: NameSchema, column: NameSchema }).optional(),
   /** By groups of the receiver's: a column of its own with a published dictionary. */

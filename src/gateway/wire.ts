@@ -91,6 +91,15 @@ export function explainBody(answer: ExplainAnswer): ExplainBody {
   return {
     protocol: answer.protocol,
     engine: answer.engine,
+    ...(answer.engines === undefined
+      ? {}
+      : {
+          engines: answer.engines.map(({ engine, computeMilliUnits, bytes }) => ({
+            engine,
+            computeMilliUnits: computeMilliUnits.toString(),
+            bytes: bytes.toString(),
+          })),
+        }),
     exact: answer.exact,
     ...(answer.noise === undefined
       ? {}

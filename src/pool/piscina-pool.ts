@@ -1,4 +1,5 @@
 /** `Pool` by Piscina: worker threads with a bounded queue. The only file that names Piscina. */
+import type { MessagePort } from 'node:worker_threads';
 import { Piscina, valueSymbol } from 'piscina';
 import { CapacityError, InvariantError, StateError, WeirError } from '../errors.ts';
 import { ProtocolError, type ProtocolErrorCode } from '../../protocols/common/protocol-error.ts';
@@ -9,6 +10,8 @@ import { workerUrl } from './worker-url.ts';
 export const QUEUE_MAX = 1024;
 const CLOSE_TIMEOUT_MS = 5_000;
 const THREAD_HEAP_MIB = 512;
+/** Tasks with a thread of their own: each can hold half a gigabyte. */
+const OWN_THREADS_MAX = 8;
 
 export interface PoolOptions {
   readonly threadsMax: number;
@@ -29,17 +32,29 @@ export function openPool(options: PoolOptions): Pool {
     closeTimeout: CLOSE_TIMEOUT_MS,
     resourceLimits: { maxOldGenerationSizeMb: options.threadHeapMiB ?? THREAD_HEAP_MIB },
   });
+  const ownThreads = new Piscina({
+    minThreads: 0,
+    maxThreads: OWN_THREADS_MAX,
+    // Counted below: two tasks that wait for each other's messages must never wait for a thread.
+    maxQueue: OWN_THREADS_MAX,
+    idleTimeout: 0,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+    resourceLimits: { maxOldGenerationSizeMb: options.threadHeapMiB ?? THREAD_HEAP_MIB },
+  });
   // A worker that dies between tasks is replaced by the next one; tasks report their own failure.
-  piscina.on('error', () => {});
+  for (const each of [piscina, ownThreads]) each.on('error', () => {});
+  let ownRunning = 0;
   return {
     async run(file, task, argument, runOptions = {}) {
-      const { transfer = [], signal, small = false } = runOptions;
+      const { transfer = [], signal, small = false, ownThread = false } = runOptions;
       if (signal?.aborted) throw abortReason(signal);
+      if (ownThread && ownRunning >= OWN_THREADS_MAX) throw queueFull(OWN_THREADS_MAX);
+      ownRunning += Number(ownThread);
       let answer: unknown;
       try {
         if (small) answer = await runHere(file, task, argument, transfer);
         else
-          answer = await piscina.run(argument, {
+          answer = await (ownThread ? ownThreads : piscina).run(argument, {
             filename: workerUrl(file).href,
             name: task,
             // Piscina's type follows the first overload of postMessage; it passes the list to the second.
@@ -48,13 +63,17 @@ export function openPool(options: PoolOptions): Pool {
           });
       } catch (error) {
         throw asPoolError(error, signal, queueMax);
+      } finally {
+        ownRunning -= Number(ownThread);
       }
       if (isTaskFailure(answer)) {
         throw new ProtocolError(answer.protocolError.code, answer.protocolError.message);
       }
       return answer as never;
     },
-    close: () => piscina.destroy(),
+    async close() {
+      await Promise.all([piscina.destroy(), ownThreads.destroy()]);
+    },
   };
 }
 
@@ -63,7 +82,7 @@ async function runHere(
   file: WorkerFile,
   task: string,
   argument: unknown,
-  transfer: readonly ArrayBuffer[],
+  transfer: readonly (ArrayBuffer | MessagePort)[],
 ): Promise<unknown> {
   const module = (await import(workerUrl(file).href)) as Readonly<
     Record<string, (argument: unknown) => unknown>
@@ -85,12 +104,7 @@ function isTaskFailure(
 function asPoolError(error: unknown, signal: AbortSignal | undefined, queueMax: number): WeirError {
   if (signal?.aborted) return abortReason(signal);
   const text = error instanceof Error ? error.message : '';
-  if (/queue is at limit|No task queue available/.test(text)) {
-    return new CapacityError('queue-full', `More than ${queueMax} tasks are waiting.`, {
-      retryAfterS: 1,
-      remedy: 'Try again in a moment.',
-    });
-  }
+  if (/queue is at limit|No task queue available/.test(text)) return queueFull(queueMax);
   return new InvariantError('internal', 'A worker thread failed.', {}, { cause: error });
 }
 
@@ -98,4 +112,11 @@ function abortReason(signal: AbortSignal): WeirError {
   const reason: unknown = signal.reason;
   if (reason instanceof WeirError) return reason;
   return new StateError('run-cancelled', 'The run was cancelled.');
+}
+
+function queueFull(tasksMax: number): CapacityError {
+  return new CapacityError('queue-full', `More than ${tasksMax} tasks are waiting.`, {
+    retryAfterS: 1,
+    remedy: 'Try again in a moment.',
+  });
 }

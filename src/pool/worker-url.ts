@@ -13,6 +13,7 @@ const WORKERS = {
   homomorphic: '../../workers/homomorphic',
   psi: '../../workers/psi',
   'psi-sum': '../../workers/psi-sum',
+  'psi-vole': '../../workers/psi-vole',
   'secure-sum': '../../workers/secure-sum',
   weights: '../../workers/weights',
 } as const;

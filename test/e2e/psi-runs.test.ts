@@ -241,12 +241,19 @@ describe('a match between two domains', () => {
   it('sums the other’s values over it, and reveals the keys where both let it', async () => {
     const summed = await agree(planOf({ ask: 'sum', sum: { as: 'cost', column: 'cost' } }));
     expect((await released(summed)).rows).toEqual([[SHARED.length, String(SUM)]]);
-    const revealed = await agree(planOf({ ask: 'intersection' }));
-    const { rows } = await released(revealed);
-    const expected = SHARED.map(([person, day]) => [String(person), String(day)]);
-    expect(rows).toEqual(
-      expected.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)),
+    const expected = SHARED.map(([person, day]) => [String(person), String(day)]).toSorted(
+      (a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1),
     );
+    for (const engine of ['ecdh', 'vole'] as const) {
+      const revealed = await agree(planOf({ ask: 'intersection', engine }));
+      expect((await released(revealed)).rows).toEqual(expected);
+      const explained = await weir.analyst.explain(revealed.contract.id, {});
+      expect(explained.engine).toMatch(new RegExp(`^psi-${engine}/`));
+      expect(explained.engines?.map((each) => each.engine.split('/')[0])).toEqual([
+        'psi-ecdh',
+        'psi-vole',
+      ]);
+    }
   });
 
   it('noises what is important, the same however often it is asked', async () => {

@@ -164,8 +164,12 @@ describe('a match of two holders', () => {
   });
 
   it('shows nothing of any key to the gateway', async () => {
-    for (const ask of ['cardinality', 'intersection'] as const) {
-      const { network, release } = await runMatch(contractOf({ ask }), sources(), pool, cast);
+    for (const plan of [
+      { ask: 'cardinality' },
+      { ask: 'intersection' },
+      { ask: 'intersection', engine: 'vole' },
+    ] as const) {
+      const { network, release } = await runMatch(contractOf(plan), sources(), pool, cast);
       const seen = Buffer.concat(network.transcript.map(({ payload }) => Buffer.from(payload)));
       const text = `${seen.toString('latin1')} ${JSON.stringify(release)}`.toLowerCase();
       // What the parties exchange is sealed and not of this channel.
@@ -191,12 +195,12 @@ async function openedRun(
   return { release: release.value, opened, place };
 }
 
-describe('an intersection', () => {
+describe.each(['ecdh', 'vole'] as const)('an intersection by %s', (engine) => {
   const EXPECTED = [1, 1, 3, 4, 5, 6].map((day) => [dashed(day), 'jfkennedy']);
 
   it('is the shared keys in canonical form, which only the recipient opens', async () => {
     for (const receiver of [EAST, WEST]) {
-      const contract = contractOf({ ask: 'intersection', receiver });
+      const contract = contractOf({ ask: 'intersection', engine, receiver });
       const { opened, release, place } = await openedRun(contract, sources());
       expect(release.columns).toEqual(['psi-keys/1']);
       expect(opened).toEqual({
@@ -216,12 +220,12 @@ describe('an intersection', () => {
     const turned = sources(EAST_ROWS, WEST_ROWS, (rows, reading) =>
       reading > 0 ? rows.toReversed() : rows,
     );
-    const { opened } = await openedRun(contractOf({ ask: 'intersection' }), turned);
+    const { opened } = await openedRun(contractOf({ ask: 'intersection', engine }), turned);
     expect(opened.rows).toEqual(EXPECTED);
   });
 
   it('of fewer keys than the smallest cell is sealed and empty', async () => {
-    const { opened } = await openedRun(contractOf({ ask: 'intersection' }, 7), sources());
+    const { opened } = await openedRun(contractOf({ ask: 'intersection', engine }, 7), sources());
     expect(opened).toMatchObject({ rows: [], suppressedCells: 1 });
   });
 });

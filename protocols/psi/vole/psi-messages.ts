@@ -19,6 +19,7 @@ const DUPLICATES: Readonly<Record<VolePsiParams['duplicates'], number>> = {
   multiplicity: 1,
   distinct: 2,
 };
+const PADDINGS: Readonly<Record<VolePsiParams['padding'], number>> = { bucket: 1, none: 2, cap: 3 };
 export const NONCE_BYTES = 32;
 /** version, role, duplicates, padding, chunk items, part items, own items, nonce, context */
 const HELLO_BYTES = 4 + 4 + 4 + 4 + NONCE_BYTES + CONTEXT_BYTES;
@@ -78,8 +79,7 @@ function encodeHello(
   nonce: Uint8Array,
 ): Uint8Array {
   const head = new Uint8Array(NONCE_AT);
-  const padding = params.padding === 'bucket' ? 1 : 2;
-  head.set([VERSION, ROLES[role], DUPLICATES[params.duplicates], padding]);
+  head.set([VERSION, ROLES[role], DUPLICATES[params.duplicates], PADDINGS[params.padding]]);
   viewOf(head).setUint32(4, params.chunkItems, true);
   viewOf(head).setUint32(8, params.partItemsMax, true);
   viewOf(head).setUint32(ITEMS_AT, items, true);

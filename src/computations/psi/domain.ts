@@ -13,6 +13,9 @@ import { digestKeys, type KeyTally } from '../../../protocols/psi/join-key.ts';
 import type { PsiParams } from '../../../protocols/psi/params.ts';
 import { prepareGroupedSet } from '../../../protocols/psi/grouped-set.ts';
 import { PieceLog } from '../../../protocols/psi/piece-log.ts';
+import { PART_ITEMS_MAX } from '../../../protocols/psi/vole/parts.ts';
+import { VOLE_CHUNK_ITEMS } from '../../../protocols/psi/vole/psi-params.ts';
+import { settleElements } from '../../../protocols/psi/vole/settled-elements.ts';
 import {
   runReceiver,
   type GroupOutcome,
@@ -22,6 +25,7 @@ import { runSender } from '../../../protocols/psi/sender.ts';
 import { slotOf } from '../../../protocols/psi/sum.ts';
 import { sendValues, sumShared, type SumEngine } from '../../../protocols/psi/sum-exchange.ts';
 import type { DomainRole, Release } from '../computation.ts';
+import { ENGINES } from './engine.ts';
 import { fileSpills } from './file-spill.ts';
 import { permittedCells } from './group-release.ts';
 import { groupPlanOf, groupsSizeBytes, releasedGroups } from './grouped.ts';
@@ -30,10 +34,11 @@ import { poolEngine } from './pool-engine.ts';
 import { progressTeller, type ProgressTeller } from './progress.ts';
 import { RowCells } from './row-cells.ts';
 import { RowValues } from './row-values.ts';
-import { ENGINE, keyColumnsOf, matchShapeOf, psiParams, type MatchShape } from './shape.ts';
+import { keyColumnsOf, matchShapeOf, psiParams, type MatchShape } from './shape.ts';
 import { KEY_HASH, READ_ROWS, sharedKeys } from './shared-keys.ts';
 import { encodeStatement } from './statement.ts';
 import { poolSumEngine } from './sum-engine.ts';
+import { runVoleThread, type VoleThread } from './vole-thread.ts';
 import { asPsiAbort, encodePsiResult, PSI_KINDS, type PsiResult } from './wire.ts';
 
 /** Reached, in this order, before the first message of each kind that depends on data leaves. */
@@ -79,6 +84,7 @@ interface Matching {
 async function match(matching: Matching): Promise<void> {
   const { role, shape, params, machine } = matching;
   await admitted(role, shape);
+  if (shape.engine === ENGINES.vole) return matchByVole(matching);
   const isSender = role.self === shape.sender;
   const values =
     isSender && shape.sumBounds !== undefined ? new RowValues(shape.sumBounds) : undefined;
@@ -104,6 +110,42 @@ async function match(matching: Matching): Promise<void> {
   } finally {
     await set.close();
   }
+}
+
+/** The same by the other engine: which keys are shared, and nothing beside. */
+async function matchByVole(matching: Matching): Promise<void> {
+  const { role, shape, machine, progress } = matching;
+  const params = { ...matching.params, chunkItems: VOLE_CHUNK_ITEMS, partItemsMax: PART_ITEMS_MAX };
+  const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
+  const read = digests(matching, tally, undefined);
+  const set = await settleElements(params, machine.randomBytes, read);
+  role.note?.({ ...tally, duplicates: set.items - set.distinct });
+  await role.step(PSI_STEPS[0]);
+  const isSender = role.self === shape.sender;
+  const thread: VoleThread = {
+    pool: role.pool,
+    channel: role.sealedTo(isSender ? shape.receiver : shape.sender),
+    signal: role.channel.signal,
+    onProgress: (done, total) => progress.tell('evaluate', done, total),
+  };
+  const { numbers, peerItems } = await runVoleThread(
+    thread,
+    isSender ? 'sender' : 'receiver',
+    params,
+    set,
+  );
+  if (numbers === undefined) return sendDone(matching, new Uint8Array(0));
+  const rows = numbers.map((number) => set.rows[number] ?? 0).sort();
+  const isTooMany = rows.length > (params.revealedMax ?? rows.length);
+  const outcome = { shared: rows.length, rows: isTooMany ? undefined : rows, peerItems };
+  await sendResult(
+    matching,
+    await receivedNumber(matching, thread.channel, {
+      ...outcome,
+      places: undefined,
+      groups: undefined,
+    }),
+  );
 }
 
 /**
@@ -135,7 +177,7 @@ function verifiedShape(role: DomainRole): MatchShape {
   const parties = descriptor.parties.map(({ id }) => id);
   const isPlanned =
     descriptor.protocol === 'psi' &&
-    descriptor.engine === ENGINE &&
+    descriptor.engine === shape.engine &&
     descriptor.shape.cells === shape.cells &&
     descriptor.shape.lanes === shape.itemsMaxTotal &&
     parties.length === 2 &&
@@ -174,10 +216,11 @@ async function* digests(
 }
 
 async function send(
-  { role, shape, params, machine, progress }: Matching,
+  matching: Matching,
   set: BlindedSet,
   values: RowValues | undefined,
 ): Promise<void> {
+  const { role, shape, params, machine } = matching;
   const channel = role.sealedTo(shape.receiver);
   await runSender(channel, params, machine, set);
   let done: Uint8Array = new Uint8Array(0);
@@ -189,12 +232,22 @@ async function send(
     const release: Release = { ...HALF, columns: ['half'], rows };
     done = encodePsiResult({ ask: 'sum', statement: await stated(role, release, shape.cells) });
   }
+  await sendDone(matching, done);
+}
+
+async function sendDone({ role, progress }: Matching, done: Uint8Array): Promise<void> {
   await progress.end();
   await role.channel.send(GATEWAY, PSI_KINDS.done, done);
 }
 
+async function sendResult({ role, progress }: Matching, result: PsiResult): Promise<void> {
+  await role.step(PSI_STEPS[1]);
+  await progress.end();
+  await role.channel.send(GATEWAY, PSI_KINDS.result, encodePsiResult(result));
+}
+
 async function receive(matching: Matching, set: BlindedSet): Promise<void> {
-  const { role, shape, params, machine, progress } = matching;
+  const { role, shape, params, machine } = matching;
   const channel = role.sealedTo(shape.sender);
   const outcome = await runReceiver(channel, params, machine, set);
   const { groups } = outcome;
@@ -202,9 +255,7 @@ async function receive(matching: Matching, set: BlindedSet): Promise<void> {
     groups === undefined
       ? await receivedNumber(matching, channel, outcome)
       : { ask: 'groups', statement: await receivedGroups(matching, channel, groups) };
-  await role.step(PSI_STEPS[1]);
-  await progress.end();
-  await role.channel.send(GATEWAY, PSI_KINDS.result, encodePsiResult(result));
+  await sendResult(matching, result);
 }
 
 async function receivedNumber(

@@ -16,9 +16,8 @@ import {
   type PsiGroups,
   type PsiParams,
 } from '../../../protocols/psi/params.ts';
+import { chosenEngine, engineCosts, type EngineCost, type MatchEngine } from './engine.ts';
 
-/** The engine a descriptor names: a change of the protocol's bytes changes it. */
-export const ENGINE = 'psi-ecdh/4';
 /** Keys that an intersection may reveal in one run: more are not a result to read, but a data set. */
 export const REVEALED_KEYS_MAX = 100_000;
 /** Keys whose values may be summed in one run: 8 bytes each are held in memory. */
@@ -52,6 +51,10 @@ export interface MatchShape {
   readonly cells: number;
   /** Both holders' buckets. */
   readonly itemsMaxTotal: number;
+  /** The one that answers. */
+  readonly engine: MatchEngine;
+  /** What each that could would cost. */
+  readonly engineCosts: readonly EngineCost[];
 }
 
 /**
@@ -100,8 +103,14 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
     proveNoOverflow(sumBounds, itemsMax.get(sender) ?? 0, noise);
     proveHidden(itemsMax.get(sender) ?? 0, cells);
   }
+  const costs = engineCosts(plan, {
+    senderItems: itemsMax.get(sender) ?? 1,
+    receiverItems: itemsMax.get(plan.receiver) ?? 1,
+  });
   return {
     plan,
+    engine: chosenEngine(plan, costs),
+    engineCosts: costs,
     groups,
     cells,
     sender,

@@ -1,0 +1,78 @@
+/**
+ * Which of two engines answers a match, and what either would cost. Compute by formula over public
+ * buckets, in nanoseconds of one core:
+ *
+ *     ecdh = Σ over holders of bucket(rowsMax) · (40 µs hash and blind + 34 µs evaluate + 6 µs sort)
+ *     vole = 300 ms + Σ over holders of bucket(rowsMax) · 2 µs
+ *
+ * Numbers and sums are the ECDH engine's: the VOLE engine tells its receiver which items are shared.
+ */
+import type { MatchPlan } from '../../contracts/plan.ts';
+import { InputError } from '../../errors.ts';
+import { EVALUATED_BYTES, POINT_BYTES } from '../../../protocols/psi/params.ts';
+import { bandShape } from '../../../protocols/psi/vole/band.ts';
+import { GF128_BYTES } from '../../../protocols/psi/vole/gf128.ts';
+import { partPlan, PART_ITEMS_MAX } from '../../../protocols/psi/vole/parts.ts';
+
+/** The engine a descriptor names: a change of the protocol's bytes changes it. */
+export const ENGINES = { ecdh: 'psi-ecdh/4', vole: 'psi-vole/1' } as const;
+export type MatchEngine = (typeof ENGINES)[keyof typeof ENGINES];
+
+/** Items of a holder at most: the VOLE engine has its elements in memory. */
+const VOLE_ITEMS_MAX = 2 ** 24;
+const ECDH_NS = 80_000n;
+const VOLE_NS = 2_000n;
+const VOLE_START_NS = 300_000_000n;
+/** A part's correlation, both ways. */
+const CORRELATION_BYTES = 1_600_000;
+
+/** What a match by one engine would take, without the reading of rows. */
+export interface EngineCost {
+  readonly engine: MatchEngine;
+  readonly computeNs: bigint;
+  /** Both ways. */
+  readonly bytes: number;
+}
+
+/** The padded sizes at most. */
+export interface MatchSizes {
+  readonly senderItems: number;
+  readonly receiverItems: number;
+}
+
+/** Of the engines that can answer the plan, at such sizes. */
+export function engineCosts(plan: MatchPlan, sizes: MatchSizes): readonly EngineCost[] {
+  const { senderItems, receiverItems } = sizes;
+  const items = senderItems + receiverItems;
+  const ecdh: EngineCost = {
+    engine: ENGINES.ecdh,
+    computeNs: BigInt(items) * ECDH_NS,
+    bytes: items * POINT_BYTES + receiverItems * EVALUATED_BYTES,
+  };
+  if (plan.ask !== 'intersection' || Math.max(senderItems, receiverItems) > VOLE_ITEMS_MAX) {
+    return [ecdh];
+  }
+  const parts = partPlan(senderItems, receiverItems, PART_ITEMS_MAX);
+  const vector = bandShape(parts.receiverItems).columns * GF128_BYTES;
+  const vole: EngineCost = {
+    engine: ENGINES.vole,
+    computeNs: VOLE_START_NS + BigInt(items) * VOLE_NS,
+    bytes: parts.parts * (vector + parts.senderItems * parts.outputBytes + CORRELATION_BYTES),
+  };
+  return [ecdh, vole];
+}
+
+/**
+ * The engine that the plan pins, or the one of less compute.
+ * @throws InputError `query-not-supported` where the pinned one cannot answer
+ */
+export function chosenEngine(plan: MatchPlan, costs: readonly EngineCost[]): MatchEngine {
+  const { engine: pinned = 'auto' } = plan;
+  const able = pinned === 'auto' ? costs : costs.filter(({ engine }) => engine === ENGINES[pinned]);
+  const [least] = able.toSorted((a, b) => Number(a.computeNs - b.computeNs));
+  if (least !== undefined) return least.engine;
+  throw new InputError('query-not-supported', 'The engine of the plan cannot answer it.', {
+    rule: `the VOLE engine reveals shared keys of at most ${VOLE_ITEMS_MAX} rows a holder`,
+    remedy: 'Leave the engine out, or choose ecdh.',
+  });
+}
