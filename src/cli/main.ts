@@ -11,6 +11,7 @@ import { matchCommand } from './commands/match.ts';
 import { meteringCommands } from './commands/metering.ts';
 import { mockCommands } from './commands/mock.ts';
 import { queryCommands } from './commands/query.ts';
+import { releaseCommands } from './commands/release.ts';
 import { upCommand } from './commands/up.ts';
 import { weightsCommands } from './commands/weights.ts';
 import { exitCodeOf, sentenceOf } from './exit.ts';
@@ -32,6 +33,7 @@ for (const add of [
   domainCommands,
   datasetCommands,
   contractCommands,
+  releaseCommands,
   analystCommands,
   queryCommands,
   weightsCommands,

@@ -58,6 +58,7 @@ function explanationTable(explained: ExplainBody, draft: PlanBody['draft']): str
     ['cells', '单元格', String(explained.cells)],
     ...noiseRows(explained),
     ...ruleRows(explained),
+    ...releaseRows(explained),
     ...(draft?.datasets ?? []).map(({ holder, dataset, rowsMax }): [string, string, string] => [
       'rows',
       '行数区间',
@@ -121,6 +122,11 @@ function ruleRows({ dominance, rounding = [] }: ExplainBody): [string, string, s
     ],
     ...rows,
   ];
+}
+
+function releaseRows({ release }: ExplainBody): [string, string, string][] {
+  if (release === undefined) return [];
+  return [['release', '放行', `an officer of each holder, within ${release.withinS} s`]];
 }
 
 /** Milli-units are thousandths of a second of one core. */

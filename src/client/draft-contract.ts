@@ -15,6 +15,7 @@ import { strictestDominance, type DominanceTerms } from '../contracts/dominance-
 import type { NoiseTerms } from '../contracts/noise.ts';
 import { aggregatePlanOf } from '../contracts/plan-fits.ts';
 import type { Parameter, Plan } from '../contracts/plan.ts';
+import type { ReleaseTerms } from '../contracts/release-terms.ts';
 import type { RoundingTerms } from '../contracts/rounding-terms.ts';
 import { InputError } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
@@ -36,6 +37,8 @@ export interface DraftTerms {
   /** An aggregate's alone; where datasets demand more, the strictest of all. */
   readonly dominance?: DominanceTerms;
   readonly rounding?: RoundingTerms;
+  /** Officers must release each result. */
+  readonly release?: ReleaseTerms;
   /** A secure sum unless stated otherwise. */
   readonly protocol?: Contract['protocol'];
 }
@@ -103,6 +106,7 @@ export function draftContract(input: DraftInput): Contract {
     protocol: terms.protocol ?? { name: 'secure-sum' },
     recipient: input.recipient,
     disclosure,
+    ...(terms.release === undefined ? {} : { release: terms.release }),
     limits: {
       ...DEFAULT_LIMITS,
       microRhoTotal: (disclosure.noise?.microRhoPerRun ?? 0) * DEFAULT_NOISED_RUNS,

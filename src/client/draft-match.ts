@@ -79,6 +79,7 @@ export function draftMatch(input: MatchDraftInput): Contract {
     protocol: { name: 'psi' },
     recipient: input.recipient,
     disclosure,
+    ...(terms.release === undefined ? {} : { release: terms.release }),
     limits: {
       ...MATCH_LIMITS,
       microRhoTotal: (disclosure.noise?.microRhoPerRun ?? 0) * DEFAULT_NOISED_RUNS,

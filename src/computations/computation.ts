@@ -103,6 +103,12 @@ export interface ReleaseCells {
   readonly matchedWith?: PartyId;
 }
 
+/** What an officer is shown of a result before it goes: of this domain's own and what the domains opened. */
+export interface ReleaseReview {
+  readonly lines: readonly { readonly zh: string; readonly en: string }[];
+  readonly table?: Pick<Release, 'columns' | 'rows'>;
+}
+
 export interface DomainRole {
   readonly self: PartyId;
   readonly identity: KeyPair;
@@ -128,6 +134,11 @@ export interface DomainRole {
   readonly admit: ((release: ReleaseCells) => Promise<void>) | undefined;
   readonly pool: Pool;
   readonly random: Random;
+  /**
+   * Called before this domain's part of the result is sent, where an officer must release it first.
+   * What is in it stays in the domain.
+   */
+  readonly review?: ((review: ReleaseReview) => void) | undefined;
   /** Counts for this domain's own log: they may depend on rows and go nowhere else. */
   note?(facts: Readonly<Record<string, number>>): void;
   /** Reached before each message derived from data leaves: a place for crash tests. */
@@ -144,4 +155,23 @@ export interface Computation {
   attachmentSizeBytes?(contract: Contract, args: Arguments): number;
   runGateway(role: GatewayRole): Promise<Release>;
   runDomain(role: DomainRole): Promise<void>;
+  /**
+   * `runGateway` in two parts, between which officers release the result, hours later and in another
+   * process perhaps. A computation without it has no contract that asks for an officer.
+   */
+  readonly held?: HeldComputation;
+}
+
+/**
+ * What a domain sends to the gateway by these message names is last and needs no answer. It is kept
+ * in the domain until every holder's officer has released it: a gateway cannot open a sum of which it
+ * lacks one part. (Of a match the receiver has the whole number: that it waits for the other
+ * holder's officer is its own word, as everything it does with that number is.)
+ */
+export interface HeldComputation {
+  readonly kinds: readonly string[];
+  /** Everything before those messages. */
+  relay(role: GatewayRole): Promise<void>;
+  /** From those messages to the release. */
+  finish(role: GatewayRole): Promise<Release>;
 }

@@ -22,6 +22,7 @@ import {
 import { DominanceTermsSchema } from './dominance-terms.ts';
 import { ArgumentsSchema, ParameterSchema, PlanSchema } from './plan.ts';
 import { SignedReceiptSchema } from './receipt.ts';
+import { ReleaseTermsSchema } from './release-terms.ts';
 import { SignedRequestSchema } from './request.ts';
 import { RoundingTermsSchema } from './rounding-terms.ts';
 
@@ -43,6 +44,7 @@ export const RunStateSchema = z.enum([
   'preparing',
   'agreed',
   'computing',
+  'awaiting-release',
   'releasing',
   'posted',
   'refused',
@@ -155,6 +157,8 @@ export const ExplainBodySchema = z.object({
   /** What sums of few contributors are withheld by, and to what figures are rounded. */
   dominance: DominanceTermsSchema.exactOptional(),
   rounding: RoundingTermsSchema.exactOptional(),
+  /** Where officers must release each result first. */
+  release: ReleaseTermsSchema.exactOptional(),
   cells: z.int(),
   lanes: z.int(),
   units: Units,

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ContractIdSchema, HashSchema, NameSchema, PartyIdSchema } from '../system/ids.ts';
 import { DominanceTermsSchema } from './dominance-terms.ts';
 import { NoiseTermsSchema } from './noise.ts';
+import { ReleaseTermsSchema } from './release-terms.ts';
 import { ParameterSchema, PlanSchema, DICTIONARY_MAX, GROUPS_MAX, MEASURES_MAX } from './plan.ts';
 import { RoundingTermsSchema } from './rounding-terms.ts';
 
@@ -152,6 +153,8 @@ export const ContractSchema = z.strictObject({
     /** To which multiples released figures are rounded, by whoever opens the result. */
     rounding: RoundingTermsSchema.exactOptional(),
   }),
+  /** Absent: results leave by themselves. */
+  release: ReleaseTermsSchema.exactOptional(),
   limits: LimitsSchema,
   /** Days and months of the limits are calendar ones in this IANA time zone. */
   timeZone: z.string().max(64),

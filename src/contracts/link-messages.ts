@@ -15,6 +15,7 @@ export const DOMAIN_ASKS = {
   refuse: 'contract.refuse',
   revoke: 'contract.revoke',
   pause: 'contract.pause',
+  decided: 'release.decided',
   witnessed: 'spend.witnessed',
   log: 'audit.extension',
 } as const;

@@ -9,6 +9,7 @@ import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash } from '../system/ids.ts';
 import type { ColumnBounds, Contract, Dictionary, Party } from './contract.ts';
 import type { AggregatePlan, MatchPlan, Measure, Parameter } from './plan.ts';
+import { dominanceLines, releaseLines, roundingLines } from './plain-disclosure.ts';
 import { ownSetLines } from './plain-own-set.ts';
 import { weightsLines } from './plain-weights.ts';
 import { decimal, keyFingerprint, labelList, quoted } from './plain-text.ts';
@@ -289,17 +290,6 @@ function noiseLines({ disclosure: { noise }, plan }: Contract): PlainLine[] {
   ];
 }
 
-function dominanceLines(terms: Contract['disclosure']['dominance']): PlainLine[] {
-  if (terms === undefined) return [];
-  const { percent, largest, share } = terms;
-  return [
-    line(
-      `某持有方的一个格子中，最大的 ${largest} 个贡献者超过合计的 ${share}%，或第二大贡献者能把最大者估计到 ${percent}% 以内时，该格子的合计不公布`,
-      `A sum is withheld where at some holder the ${largest} largest contributors have over ${share}% of it, or the second largest could estimate the largest within ${percent}%`,
-    ),
-  ];
-}
-
 function outcomeLines(contract: Contract): PlainLine[] {
   const { recipient, disclosure, resultRetentionS, price } = contract;
   const key = keyFingerprint(recipient.encryptionKey);
@@ -329,9 +319,8 @@ function outcomeLines(contract: Contract): PlainLine[] {
       : []),
     ...dominanceLines(disclosure.dominance),
     ...noiseLines(contract),
-    ...(disclosure.rounding ?? []).map(({ as, base }) =>
-      line(`${as} 取整为 ${base} 的倍数`, `${as} is rounded to multiples of ${base}`),
-    ),
+    ...roundingLines(disclosure.rounding),
+    ...releaseLines(contract.release),
     line(
       `加密的结果保存 ${resultRetentionS} 秒，之后删除`,
       `The encrypted result is kept for ${resultRetentionS} seconds, then deleted`,

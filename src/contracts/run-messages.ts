@@ -1,6 +1,6 @@
 /**
  * What a gateway asks of the domains of a run, before data moves and after it: prepare, agree,
- * start, countersign. Parsed once at each end; every domain verifies every signature itself.
+ * start, deliver (`officer-release.ts`), countersign. Parsed once at each end; every domain verifies every signature itself.
  */
 import { z } from 'zod';
 import { PartyIdSchema, RunIdSchema } from '../system/ids.ts';
@@ -20,6 +20,7 @@ export const RUN_METHODS = {
   prepare: 'run.prepare',
   agree: 'run.agree',
   start: 'run.start',
+  deliver: 'run.deliver',
   countersign: 'run.countersign',
 } as const;
 

@@ -21,6 +21,10 @@ import {
   type Status,
   StatusSchema,
   type Trust,
+  type WaitingRelease,
+  WaitingReleaseListSchema,
+  type WaitingReleaseReview,
+  WaitingReleaseReviewSchema,
 } from './admin-messages.ts';
 import type { OfficerActions } from './admin-server.ts';
 
@@ -65,6 +69,13 @@ export function adminClient(directory: string): OfficerActions {
       RegradedSchema.parse(await call('POST', `/datasets/${dataset}/regrade`, request)),
     withdrawRegrade: async (dataset): Promise<void> => {
       await call('DELETE', `/datasets/${dataset}/regrade`);
+    },
+    releases: async (): Promise<readonly WaitingRelease[]> =>
+      WaitingReleaseListSchema.parse(await call('GET', '/releases')).releases,
+    reviewRelease: async (runId): Promise<WaitingReleaseReview> =>
+      WaitingReleaseReviewSchema.parse(await call('GET', `/releases/${runId}`)),
+    decideRelease: async (runId, request): Promise<void> => {
+      await call('POST', `/releases/${runId}`, request);
     },
     trust: async (pin: Trust): Promise<void> => {
       await call('POST', '/trust', pin);

@@ -5,8 +5,21 @@ import {
   AnonymityFiguresSchema,
   AnonymityQuestionSchema,
 } from '../catalog/anonymity.ts';
-import { ContractSchema, ContractSignatureSchema, PublicKeySchema } from '../contracts/contract.ts';
-import { ContractIdSchema, HashSchema, NameSchema, PartyIdSchema } from '../system/ids.ts';
+import {
+  ContractSchema,
+  ContractSignatureSchema,
+  InstantSchema,
+  PublicKeySchema,
+} from '../contracts/contract.ts';
+import { ArgumentsSchema } from '../contracts/plan.ts';
+import {
+  ContractIdSchema,
+  HashSchema,
+  NameSchema,
+  PartyIdSchema,
+  RunIdSchema,
+} from '../system/ids.ts';
+import { HeldReviewSchema } from './held-results.ts';
 
 export const ADMIN_SOCKET = 'admin.sock';
 /** Longest path a Unix socket can have on Linux and macOS alike. */
@@ -42,6 +55,38 @@ export const DecisionSchema = z.strictObject({
 export type Decision = z.infer<typeof DecisionSchema>;
 
 export const ReasonSchema = z.strictObject({ reason: z.string().max(1000) });
+
+export const WaitingReleaseSchema = z.object({
+  runId: RunIdSchema,
+  contractId: ContractIdSchema,
+  title: z.object({ zh: z.string(), en: z.string() }),
+  analyst: PartyIdSchema,
+  since: InstantSchema,
+  until: InstantSchema,
+  decision: z.enum(['approved', 'refused']).nullable(),
+});
+export type WaitingRelease = z.infer<typeof WaitingReleaseSchema>;
+export const WaitingReleaseListSchema = z.object({ releases: z.array(WaitingReleaseSchema) });
+
+/** What an officer sees of a result before deciding; no sum is in it. */
+export const WaitingReleaseReviewSchema = z.object({
+  waiting: WaitingReleaseSchema,
+  hash: HashSchema,
+  parties: z.array(PartyIdSchema),
+  arguments: ArgumentsSchema,
+  ...HeldReviewSchema.shape,
+  /** The contract in plain words. */
+  zh: z.string(),
+  en: z.string(),
+});
+export type WaitingReleaseReview = z.infer<typeof WaitingReleaseReviewSchema>;
+
+export const ReleaseDecisionRequestSchema = z.strictObject({
+  decision: z.enum(['approved', 'refused']),
+  /** Of the review that the officer saw. */
+  hash: HashSchema,
+});
+export type ReleaseDecisionRequest = z.infer<typeof ReleaseDecisionRequestSchema>;
 
 /** How well a dataset hides people behind its quasi-identifiers. */
 export const ExaminationSchema = z.object({

@@ -11,7 +11,14 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { type AnonymityQuestion, AnonymityQuestionSchema } from '../catalog/anonymity.ts';
 import { InputError, SetupError, WeirError } from '../errors.ts';
-import { type ContractId, ContractIdSchema, NameSchema, type PartyId } from '../system/ids.ts';
+import {
+  type ContractId,
+  ContractIdSchema,
+  NameSchema,
+  type PartyId,
+  type RunId,
+  RunIdSchema,
+} from '../system/ids.ts';
 import {
   AcceptRollbackSchema,
   ADMIN_SOCKET,
@@ -24,6 +31,7 @@ import {
   type Regraded,
   type RegradeRequest,
   RegradeRequestSchema,
+  ReleaseDecisionRequestSchema,
   type Review,
   type Rollback,
   SOCKET_PATH_BYTES_MAX,
@@ -31,11 +39,12 @@ import {
   type Trust,
   TrustSchema,
 } from './admin-messages.ts';
+import type { ReleaseActions } from './officer-releases.ts';
 
 const BODY_BYTES_MAX = 64 * 1024;
 
 /** What an officer can do; the domain node implements it. */
-export interface OfficerActions {
+export interface OfficerActions extends ReleaseActions {
   status(): Promise<Status>;
   proposals(): Promise<readonly Proposal[]>;
   review(id: ContractId): Promise<Review>;
@@ -131,6 +140,7 @@ function adminApp(actions: OfficerActions, onBug: (error: unknown) => void): Hon
     });
   }
   datasetRoutes(app, actions);
+  releaseRoutes(app, actions);
   app.post('/trust', async (c) => {
     await actions.trust(await bodyOf(TrustSchema, c));
     return c.json({});
@@ -172,6 +182,19 @@ function datasetRoutes(app: Hono, actions: OfficerActions): void {
   });
   app.delete('/datasets/:name/regrade', async (c) => {
     await actions.withdrawRegrade(nameOf(c.req.param('name')));
+    return c.json({});
+  });
+}
+
+function releaseRoutes(app: Hono, actions: OfficerActions): void {
+  const runOf = (text: string): RunId => parse(RunIdSchema, text);
+  app.get('/releases', async (c) => c.json({ releases: await actions.releases() }));
+  app.get('/releases/:run', async (c) =>
+    c.json(await actions.reviewRelease(runOf(c.req.param('run')))),
+  );
+  app.post('/releases/:run', async (c) => {
+    const request = await bodyOf(ReleaseDecisionRequestSchema, c);
+    await actions.decideRelease(runOf(c.req.param('run')), request);
     return c.json({});
   });
 }

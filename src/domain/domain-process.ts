@@ -31,7 +31,9 @@ import { type DomainState, domainPaths, openDomainState } from './domain-state.t
 import { openFileArtifactStore } from './file-artifact-store.ts';
 import { type GatewayLinks, openGatewayLinks } from './gateway-links.ts';
 import { GatewayLog } from './gateway-log.ts';
+import { type HeldBook, openHeldBook } from './held-results.ts';
 import { officerActions } from './officer.ts';
+import { deliverer, type ReleaseParts, tellDecisions } from './officer-releases.ts';
 import { publishDatasets } from './publish.ts';
 import { openRunDisclosure } from './run-disclosure.ts';
 import { hearRevocation, tellNotices } from './revocations.ts';
@@ -76,15 +78,21 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const datasets = await openDatasets(options, state);
   const { pool, engine } = await openToldPool(options);
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
+  const held = await openHeldBook(join(directory, 'state', 'held'), state.store);
   const links = dial(options, state, gatewayKey);
-  const sessions = openSessions(options, state, { datasets, pool });
+  const sessions = openSessions(options, state, { datasets, held, pool });
   const gatewayLog = new GatewayLog(state.logWitness, gatewayKey);
-  for (const each of links.all) handleGateway(each, state, sessions, config, gatewayLog, clock);
+  const releases = { self: config.party, state, held, links, clock, log };
+  const deliveries = deliverer(releases);
+  for (const each of links.all) {
+    handleGateway(each, state, sessions, config, gatewayLog, releases);
+    each.handle(RUN_METHODS.deliver, (body) => deliveries.deliver(body, each));
+  }
   const life = new AbortController();
   const bell = makeBell();
   links.start();
   const keeping = Promise.all(
-    links.all.map((each) => keepPublished(options, each, state, datasets, bell, life.signal)),
+    links.all.map((each) => keepPublished(options, each, state, datasets, held, bell, life.signal)),
   );
   const officer = officerActions({
     self: config.party,
@@ -94,6 +102,8 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
     links,
     sessions,
     artifacts,
+    held,
+    log,
     clock,
     gatewayLog,
     engine,
@@ -111,6 +121,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
       await links.close();
       await keeping;
       await sessions.drain();
+      await deliveries.drain();
       await pool.close();
       await datasets.close();
       await state.close();
@@ -122,7 +133,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
 function openSessions(
   options: DomainOptions,
   state: DomainState,
-  opened: Pick<SessionParts, 'datasets' | 'pool'>,
+  opened: Pick<SessionParts, 'datasets' | 'held' | 'pool'>,
 ): RunSessions {
   const { config, clock, random, log } = options;
   const verified = new VerifiedContracts();
@@ -201,7 +212,7 @@ function handleGateway(
   sessions: RunSessions,
   config: DomainConfig,
   gatewayLog: GatewayLog,
-  clock: Clock,
+  { held, clock }: Pick<ReleaseParts, 'held' | 'clock'>,
 ): void {
   connection.handle(RUN_METHODS.prepare, async (body) => {
     await gatewayLog.ensure(linkOf(connection));
@@ -218,10 +229,15 @@ function handleGateway(
   );
   connection.handle(RUN_METHODS.countersign, async (body) => {
     const own = await countersign(body);
-    await state.evidence.receipt(CountersignSchema.parse(body).receipt, own, clock.now());
+    const { receipt } = CountersignSchema.parse(body);
+    await state.evidence.receipt(receipt, own, clock.now());
+    // A run with a receipt is over, whatever its officers said.
+    await held.end(receipt.receipt.runId, clock.now());
     return own;
   });
-  connection.handle(GATEWAY_ASKS.revoked, (body) => hearRevocation(state, sessions, body));
+  connection.handle(GATEWAY_ASKS.revoked, (body) =>
+    hearRevocation(state, sessions, (hash) => held.endContract(hash, clock.now()), body),
+  );
 }
 
 /** The link that the gateway asks over, to ask it back. */
@@ -237,6 +253,7 @@ async function keepPublished(
   connection: DomainConnection,
   state: DomainState,
   datasets: DatasetRegistry,
+  held: HeldBook,
   bell: Bell,
   signal: AbortSignal,
 ): Promise<void> {
@@ -252,6 +269,7 @@ async function keepPublished(
       if (greeted?.link !== link) {
         await tellNotices(link, state, config.party, clock.now(), log);
         await compareWitnessed(connection, state);
+        await tellDecisions(link, { held, clock, log });
         greeted = { link, ended: endOf(link) };
       }
       const current = await datasets.all();

@@ -12,6 +12,7 @@ import { type Counters, openCounters } from './counters.ts';
 import { NOISE_MIGRATIONS } from './noise-book.ts';
 import { EVIDENCE_MIGRATIONS, type EvidenceBook, openEvidenceBook } from './evidence.ts';
 import { RELEASE_MIGRATIONS } from './release-book.ts';
+import { HELD_MIGRATIONS } from './held-results.ts';
 import { openPins, type Pins } from './pins.ts';
 import { SIGNED_CONTRACT_MIGRATIONS } from './signed-contracts.ts';
 import { LOG_WITNESS_MIGRATIONS, openLogWitness, type LogWitness } from './log-witness.ts';
@@ -79,6 +80,7 @@ export function openDomainStore(directory: string): Promise<SqliteStore> {
       LOG_WITNESS_MIGRATIONS,
       EVIDENCE_MIGRATIONS,
       REGRADE_MIGRATIONS,
+      HELD_MIGRATIONS,
     ],
   });
 }

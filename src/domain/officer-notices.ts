@@ -14,6 +14,7 @@ import type { Decision } from './admin-messages.ts';
 import type { ArtifactStore } from './artifact-store.ts';
 import type { DomainState } from './domain-state.ts';
 import type { GatewayLinks } from './gateway-links.ts';
+import type { HeldBook } from './held-results.ts';
 import type { RunSessions } from './run-sessions.ts';
 import { findSigned, findSignedById, keepSigned } from './signed-contracts.ts';
 
@@ -23,6 +24,7 @@ export interface NoticeParts {
   readonly links: Pick<GatewayLinks, 'request' | 'tell'>;
   readonly sessions: Pick<RunSessions, 'abortContract'>;
   readonly artifacts: Pick<ArtifactStore, 'purgeContract'>;
+  readonly held: Pick<HeldBook, 'endContract'>;
   readonly clock: Clock;
 }
 
@@ -46,6 +48,7 @@ export async function revoke(
   });
   sessions.abortContract(decision.hash, reason);
   await artifacts.purgeContract(id);
+  await parts.held.endContract(decision.hash, parts.clock.now());
   try {
     await links.tell(DOMAIN_ASKS.revoke, { signed });
   } catch (error) {

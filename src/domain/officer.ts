@@ -20,6 +20,7 @@ import type { SignedSpend } from '../contracts/spend.ts';
 import { AbortError, InputError, StateError, WeirError } from '../errors.ts';
 import { canonicalBytes } from '../system/canonical-json.ts';
 import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
+import type { Log } from '../system/log.ts';
 import type { Clock } from '../system/clock.ts';
 import type { ContractId, PartyId } from '../system/ids.ts';
 import { fingerprintOf } from '../system/signature-suite.ts';
@@ -30,9 +31,11 @@ import type { DomainConfig } from './config.ts';
 import type { DatasetRegistry } from './dataset-registry.ts';
 import type { DomainState } from './domain-state.ts';
 import type { GatewayLinks } from './gateway-links.ts';
+import type { HeldBook } from './held-results.ts';
 import type { GatewayLog } from './gateway-log.ts';
 import { datasetActions } from './officer-datasets.ts';
 import { noticeOf, pause, revoke } from './officer-notices.ts';
+import { releaseActions } from './officer-releases.ts';
 import { lostCharges } from './noise-book.ts';
 import { lostReleases } from './release-book.ts';
 import type { RunSessions } from './run-sessions.ts';
@@ -56,6 +59,8 @@ export interface OfficerParts {
   readonly links: GatewayLinks;
   readonly sessions: RunSessions;
   readonly artifacts: ArtifactStore;
+  readonly held: HeldBook;
+  readonly log: Log;
   readonly clock: Clock;
   readonly gatewayLog: GatewayLog;
   readonly republish: () => void;
@@ -125,6 +130,7 @@ export function officerActions(parts: OfficerParts): OfficerActions {
       await acceptRollback(await rollbackOf(parts), lostRuns);
     },
     ...datasetActions(parts),
+    ...releaseActions(parts),
     acceptGatewayHistory: () => parts.gatewayLog.forget(),
   };
 }

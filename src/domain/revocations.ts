@@ -18,10 +18,15 @@ import { findSigned } from './signed-contracts.ts';
 
 const PAGE_MAX = 100;
 
-/** Answers `contract.revoked`. @throws InputError `malformed-message`; IdentityError */
+/**
+ * Answers `contract.revoked`.
+ * @param held - ends the results of a contract that wait for officers.
+ * @throws InputError `malformed-message`; IdentityError
+ */
 export async function hearRevocation(
   state: Pick<DomainState, 'store' | 'standing' | 'pins'>,
   sessions: Pick<RunSessions, 'abortContract'>,
+  held: (contractHash: Hash) => Promise<void>,
   body: unknown,
 ): Promise<null> {
   const parsed = RevokedSchema.safeParse(body);
@@ -40,6 +45,7 @@ export async function hearRevocation(
       party,
     }),
   );
+  await held(hash);
   return null;
 }
 

@@ -4,6 +4,7 @@
  * claimed, and the request is marked as sent before the first frame leaves.
  */
 import type { Computation } from '../computations/computation.ts';
+import { heldOf } from '../computations/held-release.ts';
 import type { DescriptorParty } from '../contracts/describe-run.ts';
 import type { Descriptor, DescriptorSignature, SignedRunKey } from '../contracts/descriptor.ts';
 import { AgreeSchema, PrepareSchema, StartSchema } from '../contracts/run-messages.ts';
@@ -33,6 +34,7 @@ import type { z } from 'zod';
 import { agreedSource } from './agreed-source.ts';
 import type { Counters } from './counters.ts';
 import type { RunDisclosure } from './run-disclosure.ts';
+import type { HeldBook } from './held-results.ts';
 import type { DatasetRegistry, RegisteredDataset } from './dataset-registry.ts';
 import {
   type DomainView,
@@ -45,6 +47,7 @@ import {
   verifyRunKeys,
   verifyStart,
 } from './verify-run.ts';
+import { holding } from './holding.ts';
 import { boundToPurpose } from './purpose-source.ts';
 import { markedChannel, sealedChannels, sealedGuest } from './run-frames.ts';
 import { during, endInTime, isAtWork, type Session } from './run-session.ts';
@@ -75,6 +78,8 @@ export interface SessionParts {
   readonly counters: Counters;
   readonly disclosure: RunDisclosure;
   readonly datasets: DatasetRegistry;
+  /** Where results wait for officers. */
+  readonly held: Pick<HeldBook, 'begin'>;
   readonly computations: ReadonlyMap<string, Computation>;
   readonly stages: readonly DisclosureStage[];
   readonly pool: Pool;
@@ -281,34 +286,42 @@ export class RunSessions {
       },
     });
     const agreed = { ...dataset, source };
-    await this.#computationOf(prepared).runDomain({
-      self,
-      identity,
-      ephemeralSecret,
-      contract: prepared.contract,
-      descriptor,
-      descriptorHash: hashBytes,
-      attachmentHash: prepared.request.weightsHash,
-      channel: marking,
-      sealedTo: sealedChannels(sealing),
-      sealedToAnalyst: sealedGuest(sealing, {
-        party: prepared.contract.analyst.id,
-        analystKey: prepared.request.analystKey,
+    const computation = this.#computationOf(prepared);
+    const { contract, contractHash } = prepared;
+    const run = { contract, contractHash, descriptor, descriptorHash, channel: marking };
+    await holding(this.#parts, computation, run, (own) =>
+      computation.runDomain({
+        self,
+        identity,
+        ephemeralSecret,
+        contract,
+        descriptor,
+        descriptorHash: hashBytes,
+        attachmentHash: prepared.request.weightsHash,
+        ...own,
+        sealedTo: sealedChannels(sealing),
+        sealedToAnalyst: sealedGuest(sealing, {
+          party: contract.analyst.id,
+          analystKey: prepared.request.analystKey,
+        }),
+        source,
+        stages,
+        ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, agreed, channel.signal),
+        pool,
+        random,
+        note: (facts) => log.info({ runId: prepared.runId, ...facts }, 'counts of the own data'),
+        step: (name) => this.#parts.step(name, prepared.runId),
       }),
-      source,
-      stages,
-      ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, agreed, channel.signal),
-      pool,
-      random,
-      note: (facts) => log.info({ runId: prepared.runId, ...facts }, 'counts of the own data'),
-      step: (name) => this.#parts.step(name, prepared.runId),
-    });
+    );
   }
 
   #computationOf(prepared: PreparedRun): Computation {
     const { name } = prepared.contract.protocol;
     const computation = this.#parts.computations.get(name);
-    if (computation !== undefined) return computation;
+    if (computation !== undefined) {
+      heldOf(computation, prepared.contract);
+      return computation;
+    }
     throw new PolicyError('plan-outside-contract', `This domain does not know ${name}.`, {
       party: this.#parts.self,
       rule: 'protocol.name',

@@ -19,6 +19,7 @@ import {
   SignSchema,
   WitnessedQuerySchema,
 } from '../contracts/link-messages.ts';
+import { DecidedSchema } from '../contracts/officer-release.ts';
 import { STATEMENTS_PAGE_MAX, type SpendWitness } from '../contracts/spend-witness.ts';
 import { IdentityError, InputError, StateError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
@@ -87,6 +88,11 @@ export function serveDomains(parts: DeskParts): void {
     refuseOthers(signed.pause.party, party);
     const filed = await contracts.pause(signed, clock.now());
     if (signed.pause.standing === 'suspended') await stopRuns(parts.runs, filed, party);
+    return null;
+  });
+  answer(DOMAIN_ASKS.decided, DecidedSchema, async ({ signed }, party) => {
+    refuseOthers(signed.release.party, party);
+    await parts.runs.waiting.decide(signed);
     return null;
   });
   answer(DOMAIN_ASKS.log, LogQuerySchema, async ({ fromSize }) => {

@@ -112,6 +112,7 @@ async function openAlone(options: GatewayOptions): Promise<Gateway> {
   const recovered = await recoverRuns(deps, active, receipts);
   if (recovered.voided + recovered.left > 0)
     log.warn(recovered, 'runs that a crash left were ended');
+  await runs.waiting.tellAll();
 
   const stopping = new AbortController();
   const closing = new AbortController();
@@ -140,13 +141,15 @@ async function openAlone(options: GatewayOptions): Promise<Gateway> {
         tellMissed({ ...parts, links: links.get(), clock, log }, status.party).catch(
           (error: unknown) => log.error({ err: error }, 'revocations could not be told'),
         );
+        runs.waiting
+          .tendAll()
+          .catch((error: unknown) => log.error({ err: error }, 'the sweeper will try again'));
       },
     }),
   );
   serveDomains({ ...parts, links: links.get(), clock, log });
   parts.webhooks.start();
-  const isLive = (runId: RunId): boolean => runs.isLive(runId);
-  const sweeping = sweep(deps, active, receipts, clock, isLive, stopping.signal);
+  const sweeping = sweep(deps, active, receipts, clock, runs, stopping.signal);
   log.info({ url: server.url, runs: config.runs.concurrentMax }, 'gateway ready');
   return {
     url: server.url,

@@ -18,6 +18,7 @@ import type { GuestFrame } from '../contracts/guest-frames.ts';
 import type { ContractState } from '../contracts/life-cycle.ts';
 import type { Arguments } from '../contracts/plan.ts';
 import type { ProvisionalPlan } from '../contracts/provisional.ts';
+import type { ReleaseTerms } from '../contracts/release-terms.ts';
 import type { RoundingTerms } from '../contracts/rounding-terms.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
@@ -275,6 +276,7 @@ export interface ExplainCommand {
 export interface ExplainAnswer extends Estimate {
   readonly dominance: DominanceTerms | undefined;
   readonly rounding: RoundingTerms | undefined;
+  readonly release: ReleaseTerms | undefined;
   readonly quota: readonly QuotaLeft[];
   readonly currency: string;
   readonly priceMicros: bigint;

@@ -106,6 +106,7 @@ export function explainBody(answer: ExplainAnswer): ExplainBody {
       : { noise: { ...answer.noise, deviations: [...answer.noise.deviations] } }),
     ...(answer.dominance === undefined ? {} : { dominance: answer.dominance }),
     ...(answer.rounding === undefined ? {} : { rounding: answer.rounding }),
+    ...(answer.release === undefined ? {} : { release: answer.release }),
     cells: answer.cells,
     lanes: answer.lanes,
     units: amounts(answer.units),

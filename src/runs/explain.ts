@@ -1,5 +1,6 @@
 /** What a run would cost and show, from plan, rules and published facts alone; nothing is reserved. */
 import type { Estimate } from '../computations/computation.ts';
+import { heldOf } from '../computations/held-release.ts';
 import { checkContract, checkPlanned } from '../contracts/check-contract.ts';
 import type { Contract } from '../contracts/contract.ts';
 import type { DominanceTerms } from '../contracts/dominance-terms.ts';
@@ -16,6 +17,7 @@ export interface Explanation extends Estimate {
   /** What the contract's terms withhold and round besides. */
   readonly dominance: DominanceTerms | undefined;
   readonly rounding: RoundingTerms | undefined;
+  readonly release: Contract['release'] | undefined;
   readonly quota: readonly QuotaLeft[];
   readonly currency: string;
   readonly priceMicros: bigint;
@@ -68,6 +70,7 @@ async function estimated(
       rule: 'protocol.name',
     });
   }
+  heldOf(computation, contract);
   const estimate = computation.estimate(contract, args);
   const nowMs = deps.clock.now();
   const nth = (await runsOfMonth(deps.ledger, contract, nowMs)) + 1n;
@@ -75,6 +78,7 @@ async function estimated(
     ...estimate,
     dominance: contract.disclosure.dominance,
     rounding: contract.disclosure.rounding,
+    release: contract.release,
     quota: await quotaLeft(deps.ledger, runs.accounts(contract, nowMs)),
     currency: contract.price.currency,
     priceMicros: chargeMicros(contract.price, estimate.units, nth),

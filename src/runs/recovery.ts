@@ -1,14 +1,16 @@
 /**
  * What a crash left behind, the gateway's or its store's. A run without an end is voided: its protocol
  * state died with the process, so nothing can be released and nothing is charged. A run that was
- * posted but has no receipt gets it from what is stored. The sweeper does the same for runs that a
- * store which was away for a while cut loose, and ends reservations nobody settled in time.
+ * posted but has no receipt gets it from what is stored; one whose result waits for officers waits on,
+ * since all that it needs is in the domains. The sweeper does the same for runs that a store which was
+ * away for a while cut loose, and ends reservations nobody settled in time.
  */
 import { AbortError, CapacityError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { SettleOutcome } from '../ledger/ledger-store.ts';
 import type { RunDependencies } from './run-machine.ts';
-import { settle } from './run-machine.ts';
+import { settle } from './run-ending.ts';
+import type { RunService } from './run-service.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { TERMINAL_STATES } from './run-events.ts';
 import { dropExpiredResults, readRun, readUnfinished, type RunRow } from './run-rows.ts';
@@ -45,6 +47,8 @@ export async function recoverRuns(
     for (const run of fresh) {
       tried.add(run.runId);
       if (isLive(run.runId)) continue;
+      // Read anew: work that ended between the listing and this look may have left it waiting.
+      if ((await readRun(deps.store, run.runId))?.state === 'awaiting-release') continue;
       const isEnded = TERMINAL_STATES.includes(run.state);
       const isThrough = await alone(deps, run, async () => {
         if (isEnded) await receipts.receiptOf(run);
@@ -83,7 +87,7 @@ export async function sweep(
   contracts: ActiveContracts,
   receipts: ReceiptIssuer,
   clock: Clock,
-  isLive: (runId: RunRow['runId']) => boolean,
+  runs: Pick<RunService, 'isLive' | 'waiting'>,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
@@ -91,13 +95,14 @@ export async function sweep(
     if (signal.aborted) return;
     try {
       const nowMs = clock.now();
-      await recoverRuns(deps, contracts, receipts, isLive);
+      await recoverRuns(deps, contracts, receipts, (runId) => runs.isLive(runId));
       for (const runId of await deps.ledger.overdue(nowMs, SWEPT_MAX)) {
         const run = await readRun(deps.store, runId);
-        if (run !== undefined && !isLive(runId)) {
+        if (run !== undefined && !runs.isLive(runId)) {
           await alone(deps, run, () => endAbandoned(deps, contracts, run, 'expired'));
         }
       }
+      await runs.waiting.tendAll();
       await deps.store.execute([dropExpiredResults(nowMs)]);
     } catch (error) {
       deps.log.error({ err: error }, 'the sweeper will try again');

@@ -41,6 +41,10 @@ export function unknownRun(): StateError {
   return new StateError('run-unknown', 'There is no such run.');
 }
 
+export function cancelled(): StateError {
+  return new StateError('run-cancelled', 'The run was cancelled by its analyst.');
+}
+
 /** The same key came before with another request. */
 export function conflict(): StateError {
   return new StateError(

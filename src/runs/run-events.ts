@@ -6,6 +6,7 @@ export const RUN_STATES = [
   'preparing',
   'agreed',
   'computing',
+  'awaiting-release',
   'releasing',
   'posted',
   'refused',

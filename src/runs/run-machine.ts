@@ -4,29 +4,27 @@
  * one transaction; so a crash anywhere leaves either a live row, which recovery voids, or a
  * settled one, whose result can be fetched.
  */
-import type { Computation, Estimate, Release } from '../computations/computation.ts';
-import { isWeightedRelease } from '../computations/secret-weights/wire.ts';
-import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
+import type { Computation, Estimate, GatewayRole, Release } from '../computations/computation.ts';
+import { heldOf } from '../computations/held-release.ts';
 import type { SignedContract } from '../contracts/contract.ts';
+import { HELD_KIND } from '../contracts/officer-release.ts';
 import { RUN_METHODS, type Start } from '../contracts/run-messages.ts';
-import { ProtocolError } from '../../protocols/common/protocol-error.ts';
 import type { SignedSpend } from '../contracts/spend.ts';
-import { AbortError, CapacityError, InvariantError, WeirError } from '../errors.ts';
+import { AbortError, assertInvariant, InvariantError } from '../errors.ts';
 import type { LedgerStore, SettleOutcome } from '../ledger/ledger-store.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { PartyId, RunId } from '../system/ids.ts';
-import { type Random, uuidV7 } from '../system/random.ts';
+import type { Random } from '../system/random.ts';
 import type { Log } from '../system/log.ts';
 import { type Agreement, askAll, negotiate } from './negotiate.ts';
 import { inviteGuest, type GuestLine } from './guest-line.ts';
 import type { RunEvents, RunState } from './run-events.ts';
 import { advanceRun, type RunRow } from './run-rows.ts';
 import type { RunTransport } from './run-transport.ts';
-import { runsOfMonth } from './quota.ts';
-import { noteOf, type RunEnd, settlementOf, type UnitsByDimension } from './settlement.ts';
-import { sealRelease } from './sealing.ts';
+import { asWeirError, endOf, postedEnd, settlePatiently } from './run-ending.ts';
+import type { RunEnd, UnitsByDimension } from './settlement.ts';
 
 /** Where a crash test may end the process; reached in this order. */
 export const RUN_STEPS = [
@@ -40,10 +38,6 @@ export const RUN_STEPS = [
   'receipted',
 ] as const;
 export type RunStep = (typeof RUN_STEPS)[number];
-
-/** Less than a reservation outlives its run, so that no settlement comes after the expiry. */
-const SETTLE_PATIENCE_MS = 30_000;
-const SETTLE_PAUSE_MS = 500;
 
 export interface RunDependencies {
   readonly store: Store;
@@ -86,8 +80,14 @@ export interface EndedRun {
   readonly outcome: SettleOutcome;
 }
 
-/** Never throws for a run that fails: it settles it. Throws only where the ledger cannot write. */
-export async function executeRun(deps: RunDependencies, job: RunJob): Promise<EndedRun> {
+/**
+ * Never throws for a run that fails: it settles it. Throws only where the ledger cannot write.
+ * @returns undefined where the result waits for officers, durably: then `officer-releases.ts` goes on.
+ */
+export async function executeRun(
+  deps: RunDependencies,
+  job: RunJob,
+): Promise<EndedRun | undefined> {
   await deps.step('reserved', job.run.runId);
   const notes = new ProgressNotes();
   const endGuest = (): void => job.guest?.end(asWeirError(job.signal.reason));
@@ -99,10 +99,12 @@ export async function executeRun(deps: RunDependencies, job: RunJob): Promise<En
     if (job.guest !== undefined) await inviteGuest(job.guest, agreement);
     const release = await compute(deps, job, notes, agreement);
     job.signal.throwIfAborted();
-    await deps.step('released', job.run.runId);
+    if (release === undefined) {
+      await awaitRelease(deps, job, notes, agreement);
+      return undefined;
+    }
     await notes.written();
-    const sealedResult = await sealRelease(job.run, job.contract.contract, release);
-    end = { kind: 'posted', sealedResult, note: releasedNote(release) };
+    end = await postedEnd(deps, job, release);
   } catch (error) {
     end = endOf(deps, job, error);
     if ('error' in end) job.guest?.end(end.error);
@@ -114,29 +116,22 @@ export async function executeRun(deps: RunDependencies, job: RunJob): Promise<En
   return { end, agreement, outcome };
 }
 
-/**
- * A store that is away for a moment costs nobody the run. What is tried again may have been written
- * the first time: then the ledger says so. After that the sweeper voids the run.
- */
-async function settlePatiently(
+/** Every domain keeps its part: the run outlives this process, until its time is over. */
+async function awaitRelease(
   deps: RunDependencies,
   job: RunJob,
-  agreement: Agreement | undefined,
-  end: RunEnd,
-): Promise<SettleOutcome> {
-  const untilMs = deps.clock.monotonic() + SETTLE_PATIENCE_MS;
-  for (;;) {
-    try {
-      return await settle(deps, job, agreement, end);
-    } catch (error) {
-      const isStopping =
-        job.signal.reason instanceof CapacityError && job.signal.reason.code === 'shutting-down';
-      const isOver = isStopping || deps.clock.monotonic() >= untilMs;
-      if (!(error instanceof CapacityError) || isOver) throw error;
-      deps.log.warn({ runId: job.run.runId, err: error }, 'a run waits for the store');
-    }
-    await deps.clock.sleep(SETTLE_PAUSE_MS);
-  }
+  notes: ProgressNotes,
+  { descriptor }: Agreement,
+): Promise<void> {
+  const { release } = job.contract.contract;
+  assertInvariant(release !== undefined, 'a run waits where its contract says so');
+  advance(deps, job, notes, {
+    state: 'awaiting-release',
+    attempt: descriptor.attempt,
+    note: 'An officer of each holder is to release the result.',
+    releaseUntilMs: deps.clock.now() + release.withinS * 1000,
+  });
+  await notes.written();
 }
 
 /** Writes under way of one run. */
@@ -158,47 +153,6 @@ class ProgressNotes {
   async over(): Promise<void> {
     await Promise.allSettled(this.#writes);
   }
-}
-
-/** Writes the end of a run once; a second settlement reports the first and changes nothing. */
-export async function settle(
-  deps: RunDependencies,
-  job: Pick<RunJob, 'run' | 'contract' | 'units'>,
-  agreement: Agreement | undefined,
-  end: RunEnd,
-): Promise<SettleOutcome> {
-  const { runId } = job.run;
-  await deps.step('settling', runId);
-  const nowMs = deps.clock.now();
-  const { contract } = job.contract;
-  const monthRuns = await runsOfMonth(deps.ledger, contract, job.run.createdMs);
-  const command = settlementOf({
-    run: job.run,
-    contract,
-    descriptor: agreement?.descriptor,
-    descriptorHash: agreement?.descriptorHash,
-    units: job.units,
-    end,
-    monthRuns,
-    recordId: uuidV7(deps.clock, deps.random),
-    nowMs,
-  });
-  const outcome = await deps.ledger.settle(command);
-  await deps.step('settled', runId);
-  // A repeat after an unknown outcome tells the end that nobody was told.
-  if (outcome.kind === 'settled' || outcome.outcome === command.outcome) {
-    const code = 'error' in end ? end.error.code : undefined;
-    deps.events.publish({
-      runId,
-      atMs: nowMs,
-      state: end.kind,
-      progress: 1,
-      code,
-      note: noteOf(end),
-    });
-    deps.log.info({ runId, outcome: end.kind, code }, 'run ended');
-  }
-  return outcome;
 }
 
 async function agree(deps: RunDependencies, job: RunJob, notes: ProgressNotes): Promise<Agreement> {
@@ -237,11 +191,10 @@ async function compute(
   job: RunJob,
   notes: ProgressNotes,
   agreement: Agreement,
-): Promise<Release> {
+): Promise<Release | undefined> {
   const { runId } = job.run;
   const { descriptor } = agreement;
-  const computation = deps.computations.get(descriptor.protocol);
-  if (computation === undefined) throw new InvariantError('internal', 'no such computation');
+  const computation = computationOf(deps, descriptor.protocol);
   const parties = descriptor.parties.map((party) => party.id);
   const channel = deps.transport.openChannel(runId, descriptor.attempt, parties);
   const stop = (): void => channel.abort(asWeirError(job.signal.reason));
@@ -254,8 +207,9 @@ async function compute(
     const progress = { state: 'computing', attempt: descriptor.attempt } as const;
     const note = 'The protocol runs between the holders.';
     advance(deps, job, notes, { ...progress, note });
-    const release = await computation.runGateway({
-      contract: job.contract.contract,
+    const { contract } = job.contract;
+    const release = await unlessHeld(computation, {
+      contract,
       descriptor,
       channel,
       ...(job.guest === undefined ? {} : { guest: job.guest }),
@@ -274,6 +228,27 @@ async function compute(
     job.signal.removeEventListener('abort', stop);
     channel.close();
   }
+}
+
+/** The release; undefined once every domain has said that it keeps its part for officers. */
+async function unlessHeld(
+  computation: Computation,
+  role: GatewayRole,
+): Promise<Release | undefined> {
+  const held = heldOf(computation, role.contract);
+  if (held === undefined) return computation.runGateway(role);
+  await held.relay(role);
+  await Promise.all(role.descriptor.parties.map(({ id }) => role.channel.receive(id, HELD_KIND)));
+  return undefined;
+}
+
+export function computationOf(
+  { computations }: Pick<RunDependencies, 'computations'>,
+  protocol: string,
+): Computation {
+  const computation = computations.get(protocol);
+  if (computation === undefined) throw new InvariantError('internal', 'no such computation');
+  return computation;
 }
 
 /** From the first `run.start` on, a domain's counter may be spent: no other party set any more. */
@@ -329,38 +304,13 @@ function advance(
   publish(deps, runId, progress.state, progress.note, undefined);
 }
 
-function publish(
-  deps: RunDependencies,
+/** Tells followers, and writes nothing. */
+export function publish(
+  deps: Pick<RunDependencies, 'events' | 'clock'>,
   runId: RunId,
   state: RunState,
   note: string,
   progress: number | undefined,
 ): void {
   deps.events.publish({ runId, atMs: deps.clock.now(), state, progress, code: undefined, note });
-}
-
-function endOf(deps: RunDependencies, job: RunJob, error: unknown): RunEnd {
-  const known = asWeirError(error);
-  if (known.family === 'invariant') {
-    deps.log.error({ runId: job.run.runId, err: error }, 'run failed on a bug');
-  }
-  return { kind: known.facts.dependedOnRows === true ? 'refused' : 'voided', error: known };
-}
-
-/** What is not of the closed union is a bug: opaque outside, logged inside. */
-export function asWeirError(error: unknown): WeirError {
-  if (error instanceof WeirError) return error;
-  if (error instanceof ProtocolError) {
-    const code = error.code === 'tag-mismatch' ? 'tag-mismatch' : 'transcript-mismatch';
-    return new AbortError(code, `The protocol ended without a result: ${error.message}.`);
-  }
-  return new InvariantError('internal', 'The run failed on an internal error.', undefined, {
-    cause: error,
-  });
-}
-
-function releasedNote(release: Release): string {
-  if (isSealedRelease(release) || isWeightedRelease(release))
-    return 'The sum is sealed; what is in it only its recipient sees.';
-  return `${release.releasedCells} cells released, ${release.suppressedCells} suppressed.`;
 }

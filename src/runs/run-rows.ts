@@ -52,6 +52,16 @@ export const RUN_MIGRATIONS: MigrationList = {
      WHERE sealed_result IS NOT NULL;
    CREATE INDEX runs_without_receipt ON runs (created_ms) WHERE receipt_json IS NULL`,
     },
+    {
+      number: 3,
+      sql: `ALTER TABLE runs ADD COLUMN release_until_ms BIGINT;
+   CREATE TABLE run_release (
+     run_id TEXT NOT NULL,
+     party TEXT NOT NULL,
+     document TEXT NOT NULL,
+     PRIMARY KEY (run_id, party)
+   )`,
+    },
   ],
 };
 
@@ -72,6 +82,9 @@ export interface RunRow {
   readonly code: string | undefined;
   readonly note: string;
   readonly descriptorHash: Hash | undefined;
+  readonly descriptor: Descriptor | undefined;
+  /** Of a run whose result waits for officers: until when they may decide. */
+  readonly releaseUntilMs: number | undefined;
   /** The descriptor's parties, in its order; empty before they agreed. */
   readonly parties: readonly PartyId[];
   /** The domains' signed counts of this run. */
@@ -137,15 +150,17 @@ export function advanceRun(
     readonly note: string;
     readonly descriptor?: { readonly document: Descriptor; readonly hash: Hash };
     readonly spends?: readonly SignedSpend[];
+    readonly releaseUntilMs?: number;
   },
   nowMs: number,
 ): Statement {
-  const { state, attempt, note, descriptor, spends } = progress;
+  const { state, attempt, note, descriptor, spends, releaseUntilMs } = progress;
   assertInvariant(!TERMINAL_STATES.includes(state), 'a run ends by its settlement only');
   return {
     sql: `UPDATE runs SET state = ?, attempt = ?, note = ?, updated_ms = ?,
             descriptor_hash = COALESCE(?, descriptor_hash),
-            descriptor_json = COALESCE(?, descriptor_json), spends_json = COALESCE(?, spends_json)
+            descriptor_json = COALESCE(?, descriptor_json), spends_json = COALESCE(?, spends_json),
+            release_until_ms = COALESCE(?, release_until_ms)
           WHERE run_id = ? AND state IN (${LIVE_SQL})`,
     params: [
       state,
@@ -155,6 +170,7 @@ export function advanceRun(
       descriptor?.hash ?? null,
       descriptor === undefined ? null : JSON.stringify(descriptor.document),
       spends === undefined ? null : JSON.stringify(spends),
+      releaseUntilMs ?? null,
       runId,
     ],
     expectChanges: 1,
@@ -237,11 +253,14 @@ export async function readRunByKey(store: Store, requestKey: string): Promise<Ru
   return row === undefined ? undefined : parseRow(row);
 }
 
-/** Runs a crash of this gateway left without an end, and ended ones it left without a receipt. */
+/**
+ * Runs a crash of this gateway left without an end, and ended ones it left without a receipt; not those
+ * whose results wait for officers, which no crash ends.
+ */
 export async function readUnfinished(store: Store, instance: string): Promise<readonly RunRow[]> {
   const rows = await store.query(
     `SELECT ${COLUMNS} FROM runs WHERE instance = ?
-        AND (state IN (${LIVE_SQL}) OR receipt_json IS NULL)
+        AND (state IN (${LIVE_SQL}) OR receipt_json IS NULL) AND state <> 'awaiting-release'
       ORDER BY created_ms LIMIT ${RUNS_LISTED_MAX}`,
     [instance],
   );
@@ -288,6 +307,7 @@ const RowSchema = z.object({
   descriptor_hash: OptionalText,
   descriptor_json: OptionalText,
   spends_json: OptionalText,
+  release_until_ms: Count,
   receipt_json: OptionalText,
   record_seq: Count,
   created_ms: Count,
@@ -320,6 +340,8 @@ function parseRow(raw: Row): RunRow {
     code: row.code ?? undefined,
     note: row.note,
     descriptorHash: (row.descriptor_hash ?? undefined) as Hash | undefined,
+    descriptor,
+    releaseUntilMs: row.release_until_ms === null ? undefined : Number(row.release_until_ms),
     parties: descriptor?.parties.map((party) => party.id) ?? [],
     spends: SpendsSchema.parse(row.spends_json === null ? [] : JSON.parse(row.spends_json)),
     receiptJson: row.receipt_json ?? undefined,

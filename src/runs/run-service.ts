@@ -3,26 +3,38 @@
  * without an end. A run outlives its client, never its reservation.
  */
 import type { Computation } from '../computations/computation.ts';
+import { heldOf } from '../computations/held-release.ts';
 import type { Contract } from '../contracts/contract.ts';
+import { DELIVERY_GRACE_MS } from '../contracts/release-terms.ts';
 import { checkArguments } from '../contracts/plan-fits.ts';
 import type { SignedRequest } from '../contracts/request.ts';
 import { requestHash, verifyRequest } from '../contracts/signed-documents.ts';
-import { AbortError, CapacityError, PolicyError, StateError, type WeirError } from '../errors.ts';
+import { CapacityError, PolicyError, StateError, type WeirError } from '../errors.ts';
 import type { QuotaAccount } from '../ledger/ledger-store.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import { type ContractId, type PartyId, type RunId, RunIdSchema } from '../system/ids.ts';
 import { uuidV7 } from '../system/random.ts';
 import { GuestLine } from './guest-line.ts';
+import { LiveRuns } from './live-runs.ts';
 import type { RunEvent } from './run-events.ts';
 import { TERMINAL_STATES } from './run-events.ts';
 import { checkAttachment } from './attachment.ts';
+import { storedEnd, withStoredEnd } from './stored-end.ts';
+import { WaitingResults } from './waiting-results.ts';
 import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
 import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
 import type { ActiveContracts } from './active-contracts.ts';
 import { type OperatorQuota, operatorAccounts } from './operator-quotas.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { completeIfUsedUp } from './used-up.ts';
-import { conflict, endedWithout, exceeded, expiredResult, unknownRun } from './run-errors.ts';
+import {
+  cancelled,
+  conflict,
+  endedWithout,
+  exceeded,
+  expiredResult,
+  unknownRun,
+} from './run-errors.ts';
 import { insertRun, readRun, readRunByKey, readSealedResult, type RunRow } from './run-rows.ts';
 
 export interface RunServiceOptions {
@@ -46,32 +58,22 @@ export interface StartCommand {
 /** The reservation outlives the run's own time limit by this much, so that only a crash lets it expire. */
 const RESERVATION_MARGIN_MS = 60_000;
 
-/** The number of a stored end: after every live event, and in 15 digits, as `Last-Event-ID` takes. */
-const END_SEQ = 999_999_999_999_999;
-
 /** How often a follower here looks at a run that another gateway is at work on. */
 const LOOK_EVERY_MS = 500;
 
-interface LiveRun {
-  readonly contractId: ContractId;
-  readonly abort: AbortController;
-  readonly done: Promise<void>;
-  readonly guest: GuestLine | undefined;
-}
-
 /** Owns the runs at work in this process. */
 export class RunService {
+  /** Runs whose results wait for officers. */
+  readonly waiting: WaitingResults;
   readonly #deps: RunDependencies;
   readonly #contracts: ActiveContracts;
   readonly #receipts: ReceiptIssuer;
   readonly #options: RunServiceOptions;
-  readonly #live = new Map<RunId, LiveRun>();
+  readonly #live: LiveRuns;
   /** Being reserved: not at work yet, and nothing that a shutdown may forget. */
   readonly #starting = new Map<RunId, Promise<unknown>>();
   readonly #calendars = new Calendars();
   #closing = false;
-  /** Why a run that begins now ends at once: the shutdown's deadline has passed. */
-  #overdue: WeirError | undefined;
 
   constructor(
     deps: RunDependencies,
@@ -83,6 +85,11 @@ export class RunService {
     this.#contracts = contracts;
     this.#receipts = receipts;
     this.#options = options;
+    this.#live = new LiveRuns(options.timeoutMs, deps.log);
+    this.waiting = new WaitingResults(deps, contracts, receipts, {
+      isBusy: (runId) => this.#closing || this.#live.has(runId),
+      work: (run, work) => void this.#live.work(run, work),
+    });
   }
 
   /** At work here, or about to be. */
@@ -121,8 +128,12 @@ export class RunService {
   async cancel(runId: RunId, analyst: PartyId): Promise<RunRow> {
     const run = await this.get(runId, analyst);
     const live = this.#live.get(runId);
-    if (live === undefined) return run;
-    live.abort.abort(new StateError('run-cancelled', 'The run was cancelled by its analyst.'));
+    if (live === undefined && run.state !== 'awaiting-release') return run;
+    if (live === undefined) {
+      await this.waiting.end(run, cancelled());
+      return this.get(runId, analyst);
+    }
+    live.abort.abort(cancelled());
     await live.done;
     return this.get(runId, analyst);
   }
@@ -189,9 +200,8 @@ export class RunService {
 
   /** Ends a contract's runs at work: revocation, suspension. */
   async abortContract(contractId: ContractId, reason: WeirError): Promise<void> {
-    const ending = [...this.#live.values()].filter((live) => live.contractId === contractId);
-    for (const live of ending) live.abort.abort(reason);
-    await Promise.all(ending.map((live) => live.done));
+    await this.#live.abortContract(contractId, reason);
+    await this.waiting.endContract(contractId, reason);
   }
 
   /** Takes no new run; waits for those at work, then aborts what is left at the deadline. */
@@ -201,16 +211,14 @@ export class RunService {
     const stop = new AbortController();
     await Promise.race([everything, this.#deps.clock.sleep(deadlineMs, stop.signal)]);
     stop.abort();
-    this.#overdue = new CapacityError('shutting-down', 'The gateway is shutting down.');
-    for (const live of this.#live.values()) live.abort.abort(this.#overdue);
+    this.#live.abortAll(new CapacityError('shutting-down', 'The gateway is shutting down.'));
     await everything;
   }
 
   /** Resolves when nothing is at work or about to be; while closing, nothing new comes. */
   async #idle(): Promise<void> {
     while (this.#starting.size + this.#live.size > 0) {
-      const runs = [...this.#live.values()].map((live) => live.done);
-      await Promise.allSettled([...this.#starting.values(), ...runs]);
+      await Promise.allSettled([...this.#starting.values(), this.#live.idle()]);
     }
   }
 
@@ -271,7 +279,7 @@ export class RunService {
       runId,
       lines: reservationLines(contract.contract, accounts, estimate.units),
       nowMs,
-      expiresAtMs: nowMs + this.#options.timeoutMs + RESERVATION_MARGIN_MS,
+      expiresAtMs: nowMs + this.#longestMs(contract.contract) + RESERVATION_MARGIN_MS,
       alongside: [insertRun(run)],
     });
     if (outcome.kind === 'exceeded') {
@@ -293,6 +301,13 @@ export class RunService {
     return { runId, state: row.state, repeated: false, quota };
   }
 
+  /** How long a run of the contract may take: officers' time, and that of fetching the parts, included. */
+  #longestMs({ release }: Contract): number {
+    const { timeoutMs } = this.#options;
+    if (release === undefined) return timeoutMs;
+    return 2 * timeoutMs + release.withinS * 1000 + DELIVERY_GRACE_MS;
+  }
+
   /** Revoked or suspended while the reservation was written, when no run could be aborted yet. */
   async #objection({ analyst, request: { request } }: StartCommand): Promise<unknown> {
     try {
@@ -310,6 +325,7 @@ export class RunService {
         rule: 'protocol.name',
       });
     }
+    heldOf(computation, contract);
     return computation;
   }
 
@@ -334,38 +350,30 @@ export class RunService {
   }
 
   #launch(job: Omit<RunJob, 'signal' | 'guest'>, objection: unknown): void {
-    const { runId, contractId, analyst } = job.run;
-    const abort = new AbortController();
+    const { runId, analyst } = job.run;
     const guest =
       this.#computation(job.contract.contract).hasGuest === true
         ? new GuestLine(analyst, this.#deps.clock)
         : undefined;
     const over = new AbortController();
     void guest?.watch(this.#options.analystSilenceMs, over.signal);
-    const objected = objection ?? this.#overdue;
-    if (objected !== undefined) abort.abort(objected);
-    const timer = setTimeout(
-      () => abort.abort(new AbortError('run-timed-out', 'The run took longer than it may.')),
-      this.#options.timeoutMs,
-    );
-    const done = this.#execute({ ...job, guest, signal: abort.signal }).finally(() => {
-      clearTimeout(timer);
-      over.abort();
-      this.#live.delete(runId);
-    });
-    this.#live.set(runId, { contractId, abort, done, guest });
+    const work = (signal: AbortSignal): Promise<void> =>
+      this.#execute({ ...job, guest, signal }).finally(() => over.abort());
+    const done = this.#live.work(job.run, work, { objection, guest });
+    // Decisions may have come before the run was noted as waiting.
+    done
+      .then(() => this.waiting.tend(runId))
+      .catch((error: unknown) => {
+        this.#deps.log.error({ runId, err: error }, 'the sweeper will try again');
+      });
   }
 
   async #execute(job: RunJob): Promise<void> {
-    try {
-      await executeRun(this.#deps, job);
-      await this.#receipts.issue(job.run.runId);
-      await this.#deps.step('receipted', job.run.runId);
-      await this.#completeIfUsedUp(job.contract.contract, job.units);
-    } catch (error) {
-      // The ledger could not be written: the row stays live, and recovery or the sweeper ends it.
-      this.#deps.log.error({ runId: job.run.runId, err: error }, 'run could not be settled');
-    }
+    const ended = await executeRun(this.#deps, job);
+    if (ended === undefined) return;
+    await this.#receipts.issue(job.run.runId);
+    await this.#deps.step('receipted', job.run.runId);
+    await this.#completeIfUsedUp(job.contract.contract, job.units);
   }
 
   #completeIfUsedUp(contract: Contract, units: RunJob['units']): Promise<void> {
@@ -383,17 +391,4 @@ export class RunService {
     if (gone) throw expiredResult(run.receiptJson);
     return { runId: run.runId, state: run.state, repeated: true, quota: [] };
   }
-}
-
-async function* withStoredEnd(run: RunRow, live: AsyncIterable<RunEvent>): AsyncIterable<RunEvent> {
-  let told = false;
-  for await (const event of live) {
-    told = TERMINAL_STATES.includes(event.state);
-    yield event;
-  }
-  if (!told) yield storedEnd(run);
-}
-
-function storedEnd({ runId, updatedMs, state, code, note }: RunRow): RunEvent {
-  return { runId, seq: END_SEQ, atMs: updatedMs, state, progress: 1, code, note };
 }

@@ -12,6 +12,7 @@ export type SignatureContext =
   | 'weir/refusal/v1'
   | 'weir/revocation/v1'
   | 'weir/pause/v1'
+  | 'weir/release/v1'
   | 'weir/request/v1'
   | 'weir/run-key/v1'
   | 'weir/descriptor/v1'

@@ -7,6 +7,7 @@ import type { ContractBody } from '../../contracts/api.ts';
 import { type Contract, ContractSchema, LimitsSchema } from '../../contracts/contract.ts';
 import { DominanceTermsSchema } from '../../contracts/dominance-terms.ts';
 import { ParameterSchema, type Plan, PlanSchema } from '../../contracts/plan.ts';
+import { ReleaseTermsSchema } from '../../contracts/release-terms.ts';
 import { RoundingTermsSchema } from '../../contracts/rounding-terms.ts';
 import { adminClient } from '../../domain/admin-client.ts';
 import type { OfficerActions } from '../../domain/admin-server.ts';
@@ -49,6 +50,8 @@ const DraftFileSchema = z.strictObject({
   /** Sums that are mostly a few contributors' are withheld; figures rounded to multiples. */
   dominance: DominanceTermsSchema.exactOptional(),
   rounding: RoundingTermsSchema.exactOptional(),
+  /** An officer of each holder is to release every result. */
+  release: ReleaseTermsSchema.exactOptional(),
   /** A sealed sum to the analyst's sealing key: not even the gateway sees a total. */
   sealed: z.boolean().default(false),
   /** Weights that only the analyst knows: their largest absolute value, in units of 10^−scale. */

@@ -32,6 +32,7 @@ import { groupPlanOf, groupsSizeBytes, releasedGroups } from './grouped.ts';
 import { noisedNumbers, sharedDummiesOf, sumNoise } from './noise.ts';
 import { poolEngine } from './pool-engine.ts';
 import { progressTeller, type ProgressTeller } from './progress.ts';
+import { reviewOf } from './review.ts';
 import { RowCells } from './row-cells.ts';
 import { RowValues } from './row-values.ts';
 import { keyColumnsOf, matchShapeOf, psiParams, type MatchShape } from './shape.ts';
@@ -103,6 +104,7 @@ async function match(matching: Matching): Promise<void> {
           await groupPlanOf(role, shape, groups, cells),
         );
   role.note?.({ ...tally, duplicates: set.items - set.distinct });
+  role.review?.(reviewOf(set.items));
   try {
     await role.step(PSI_STEPS[0]);
     if (isSender) await send(matching, set, values);
@@ -120,6 +122,7 @@ async function matchByVole(matching: Matching): Promise<void> {
   const read = digests(matching, tally, undefined);
   const set = await settleElements(params, machine.randomBytes, read);
   role.note?.({ ...tally, duplicates: set.items - set.distinct });
+  role.review?.(reviewOf(set.items));
   await role.step(PSI_STEPS[0]);
   const isSender = role.self === shape.sender;
   const thread: VoleThread = {
@@ -140,11 +143,12 @@ async function matchByVole(matching: Matching): Promise<void> {
   const outcome = { shared: rows.length, rows: isTooMany ? undefined : rows, peerItems };
   await sendResult(
     matching,
-    await receivedNumber(matching, thread.channel, {
-      ...outcome,
-      places: undefined,
-      groups: undefined,
-    }),
+    await receivedNumber(
+      matching,
+      thread.channel,
+      { ...outcome, places: undefined, groups: undefined },
+      set.items,
+    ),
   );
 }
 
@@ -253,7 +257,7 @@ async function receive(matching: Matching, set: BlindedSet): Promise<void> {
   const { groups } = outcome;
   const result: PsiResult =
     groups === undefined
-      ? await receivedNumber(matching, channel, outcome)
+      ? await receivedNumber(matching, channel, outcome, set.items)
       : { ask: 'groups', statement: await receivedGroups(matching, channel, groups) };
   await sendResult(matching, result);
 }
@@ -262,11 +266,13 @@ async function receivedNumber(
   matching: Matching,
   channel: SealedChannel,
   outcome: ReceiverOutcome,
+  ownItems: number,
 ): Promise<PsiResult> {
   const { role, shape, machine } = matching;
   const { peerItems, places } = outcome;
   const [shared = 0] = await noisedNumbers(role, shape, [outcome.shared]);
   const isPermitted = permits(role, shared, shape.noise !== undefined);
+  role.review?.(reviewOf(ownItems, { number: shared, isPermitted }));
   // Answered in any case: the sender is not to know whether the number passed.
   const half =
     places === undefined

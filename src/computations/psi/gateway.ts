@@ -1,5 +1,5 @@
 /** The gateway's part of a match: it relays what it cannot read, and passes the release on. */
-import type { GatewayRole, Release } from '../computation.ts';
+import type { GatewayRole, HeldComputation, Release } from '../computation.ts';
 import { roundedRelease } from '../rounded-release.ts';
 import { followProgress } from './progress.ts';
 import { matchShapeOf } from './shape.ts';
@@ -14,9 +14,21 @@ import {
 
 /** @see Computation.runGateway */
 export async function runPsiGateway(role: GatewayRole): Promise<Release> {
+  await PSI_HELD.relay(role);
+  return PSI_HELD.finish(role);
+}
+
+/** The holders match over the link by themselves: the gateway hears how far they are, and the results. */
+export const PSI_HELD: HeldComputation = {
+  kinds: [PSI_KINDS.result, PSI_KINDS.done],
+  relay: (role) =>
+    asPsiAbort(() => followProgress(role, matchShapeOf(role.contract, role.descriptor.arguments))),
+  finish: takeResults,
+};
+
+async function takeResults(role: GatewayRole): Promise<Release> {
   return asPsiAbort(async () => {
     const shape = matchShapeOf(role.contract, role.descriptor.arguments);
-    await followProgress(role, shape);
     const [message, done] = await Promise.all([
       role.channel.receive(shape.receiver, PSI_KINDS.result),
       role.channel.receive(shape.sender, PSI_KINDS.done),

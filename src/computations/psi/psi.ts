@@ -2,7 +2,7 @@
 import type { Computation } from '../computation.ts';
 import { runPsiDomain } from './domain.ts';
 import { estimatePsi } from './estimate.ts';
-import { runPsiGateway } from './gateway.ts';
+import { PSI_HELD, runPsiGateway } from './gateway.ts';
 
 /** @see protocols/psi/README.md */
 export const psi: Computation = {
@@ -10,4 +10,5 @@ export const psi: Computation = {
   estimate: estimatePsi,
   runGateway: runPsiGateway,
   runDomain: runPsiDomain,
+  held: PSI_HELD,
 };

@@ -4,7 +4,7 @@ import { encodeBase64url } from '../../system/base64url.ts';
 import type { PartyId } from '../../system/ids.ts';
 import type { FramePlace } from '../../../protocols/homomorphic/messages.ts';
 import type { AddFramesArgument } from '../../../workers/homomorphic.ts';
-import type { GatewayRole, Release } from '../computation.ts';
+import type { GatewayRole, HeldComputation, Release } from '../computation.ts';
 import { relayCounting } from '../secure-sum/gateway.ts';
 import { sealedShapeOf } from './shape.ts';
 import { statementText } from './statement.ts';
@@ -17,11 +17,30 @@ const COUNTING_SHARE = 0.4;
 
 /** @see Computation.runGateway */
 export async function runSealedSumGateway(role: GatewayRole): Promise<Release> {
+  await SEALED_SUM_HELD.relay(role);
+  return SEALED_SUM_HELD.finish(role);
+}
+
+/** Without the masked ciphertexts of every domain the others' open to uniform residues. */
+export const SEALED_SUM_HELD: HeldComputation = {
+  kinds: [SEALED_KINDS.statement, SEALED_KINDS.sealed],
+  relay: (role) =>
+    asSealedAbort(() => {
+      const { base } = sealedShapeOf(role.contract, role.descriptor.arguments);
+      return relayCounting(
+        role,
+        base,
+        role.descriptor.parties.map(({ id }) => id),
+      );
+    }),
+  finish: (role) => addSealed(role),
+};
+
+async function addSealed(role: GatewayRole): Promise<Release> {
   return asSealedAbort(async () => {
     const { descriptor, channel } = role;
     const shape = sealedShapeOf(role.contract, descriptor.arguments);
     const parties = descriptor.parties.map(({ id }) => id);
-    await relayCounting(role, shape.base, parties);
     const [first] = descriptor.parties;
     if (first === undefined) throw malformed();
     const statement = statementText(await channel.receive(first.id, SEALED_KINDS.statement));

@@ -2,7 +2,7 @@
 import type { Computation } from '../computation.ts';
 import { runSealedSumDomain } from './domain.ts';
 import { estimateSealedSum } from './estimate.ts';
-import { runSealedSumGateway } from './gateway.ts';
+import { runSealedSumGateway, SEALED_SUM_HELD } from './gateway.ts';
 
 /** @see protocols/homomorphic/README.md */
 export const sealedSum: Computation = {
@@ -10,4 +10,5 @@ export const sealedSum: Computation = {
   estimate: estimateSealedSum,
   runGateway: runSealedSumGateway,
   runDomain: runSealedSumDomain,
+  held: SEALED_SUM_HELD,
 };

@@ -32,6 +32,7 @@ import { countedLanes, measuredLanes, measuredMaps, verifyAnswer } from './lanes
 import { objectionsOf, withObjections } from './objections.ts';
 import { noisedAnswer, offsetCountMax, offsetCounts, withoutOffsets } from './noised-answer.ts';
 import { agreeOnOrder } from './neighbour-round.ts';
+import { reviewOf } from './review.ts';
 import { shapeOf, type Shape } from './shape.ts';
 import { selectedCells, signMaps, suppressionMaps, verifyMaps } from './suppression.ts';
 import { asAbort, KINDS, receiveBody, sendBlocks, isSmall } from './wire.ts';
@@ -96,6 +97,7 @@ export async function countFirst(
     const maps = suppressionMaps(shape, opened, role.stages, role.contract.disclosure);
     if (shape.noise === undefined) await admitted(role, shape, opened, maps);
     await agreeOnMaps(session, maps);
+    role.review?.(reviewOf(shape, answer, opened, maps));
     await measure({ answer, maps, seed, order }, session);
   } finally {
     seed.fill(0);

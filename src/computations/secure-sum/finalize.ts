@@ -143,7 +143,8 @@ function noisedTotalOf(
   return { column, nonNull, sum, squares: (view.getBigInt64(cell * 16 + 8, true) << 64n) | low };
 }
 
-function labelsOf(shape: Shape, cell: number): string[] {
+/** The labels of a cell's groups, in their order. */
+export function labelsOf(shape: Shape, cell: number): string[] {
   const labels: string[] = [];
   let rest = cell;
   for (let group = shape.groups.length - 1; group >= 0; group--) {

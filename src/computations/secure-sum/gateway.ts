@@ -18,7 +18,7 @@ import {
   type Layout,
 } from '../../../protocols/secure-sum/params.ts';
 import type { AddBodiesArgument } from '../../../workers/secure-sum.ts';
-import type { GatewayRole, Release } from '../computation.ts';
+import type { GatewayRole, HeldComputation, Release } from '../computation.ts';
 import { finalize } from './finalize.ts';
 import { shapeOf, type Shape } from './shape.ts';
 import { asAbort, KINDS, receiveBody, isSmall } from './wire.ts';
@@ -30,14 +30,28 @@ const COUNTING_SHARE = 0.4;
 
 /** @see Computation.runGateway */
 export async function runSecureSumGateway(role: GatewayRole): Promise<Release> {
-  return asAbort(async () => {
-    const shape = shapeOf(role.contract, role.descriptor.arguments);
-    const parties = role.descriptor.parties.map(({ id }) => id);
-    await relayCounting(role, shape, parties);
-    const totals = await measuringRound(role, shape);
-    return finalize(role.contract, shape, totals);
-  });
+  await SECURE_SUM_HELD.relay(role);
+  return SECURE_SUM_HELD.finish(role);
 }
+
+/** Without the masked measures of every domain the others' are uniform words. */
+export const SECURE_SUM_HELD: HeldComputation = {
+  kinds: [KINDS.measures],
+  relay: (role) =>
+    asAbort(() => {
+      const shape = shapeOf(role.contract, role.descriptor.arguments);
+      return relayCounting(
+        role,
+        shape,
+        role.descriptor.parties.map(({ id }) => id),
+      );
+    }),
+  finish: (role) =>
+    asAbort(async () => {
+      const shape = shapeOf(role.contract, role.descriptor.arguments);
+      return finalize(role.contract, shape, await measuringRound(role, shape));
+    }),
+};
 
 /** The gateway's part of the counting round: it adds what it cannot open, and relays statements. */
 export async function relayCounting(

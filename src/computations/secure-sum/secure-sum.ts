@@ -2,7 +2,7 @@
 import type { Computation } from '../computation.ts';
 import { runSecureSumDomain } from './domain.ts';
 import { estimateSecureSum } from './estimate.ts';
-import { runSecureSumGateway } from './gateway.ts';
+import { runSecureSumGateway, SECURE_SUM_HELD } from './gateway.ts';
 
 /** @see protocols/secure-sum/README.md */
 export const secureSum: Computation = {
@@ -10,4 +10,5 @@ export const secureSum: Computation = {
   estimate: estimateSecureSum,
   runGateway: runSecureSumGateway,
   runDomain: runSecureSumDomain,
+  held: SECURE_SUM_HELD,
 };

@@ -1,0 +1,83 @@
+/** The runs that this process is at work on: each at most for its time, to be aborted and waited for. */
+import { AbortError, type WeirError } from '../errors.ts';
+import type { Log } from '../system/log.ts';
+import type { ContractId, RunId } from '../system/ids.ts';
+import type { GuestLine } from './guest-line.ts';
+import type { RunRow } from './run-rows.ts';
+
+interface LiveRun {
+  readonly contractId: ContractId;
+  readonly abort: AbortController;
+  readonly done: Promise<void>;
+  readonly guest: GuestLine | undefined;
+}
+
+export class LiveRuns {
+  readonly #runs = new Map<RunId, LiveRun>();
+  readonly #timeoutMs: number;
+  readonly #log: Log;
+  /** Why a run that begins now ends at once. */
+  #overdue: WeirError | undefined;
+
+  constructor(timeoutMs: number, log: Log) {
+    this.#timeoutMs = timeoutMs;
+    this.#log = log;
+  }
+
+  get size(): number {
+    return this.#runs.size;
+  }
+
+  has(runId: RunId): boolean {
+    return this.#runs.has(runId);
+  }
+
+  get(runId: RunId): LiveRun | undefined {
+    return this.#runs.get(runId);
+  }
+
+  /**
+   * Resolves once the work is over, however it went; errors are logged.
+   * @param more - `objection`: a reason to end at once.
+   */
+  work(
+    { runId, contractId }: Pick<RunRow, 'runId' | 'contractId'>,
+    work: (signal: AbortSignal) => Promise<void>,
+    more: { readonly objection?: unknown; readonly guest?: GuestLine | undefined } = {},
+  ): Promise<void> {
+    const abort = new AbortController();
+    const objected = more.objection ?? this.#overdue;
+    if (objected !== undefined) abort.abort(objected);
+    const timer = setTimeout(
+      () => abort.abort(new AbortError('run-timed-out', 'The run took longer than it may.')),
+      this.#timeoutMs,
+    );
+    const done = work(abort.signal)
+      .catch((error: unknown) => {
+        // The ledger could not be written: the row stays live, and recovery or the sweeper ends it.
+        this.#log.error({ runId, err: error }, 'run could not be settled');
+      })
+      .finally(() => {
+        clearTimeout(timer);
+        this.#runs.delete(runId);
+      });
+    this.#runs.set(runId, { contractId, abort, done, guest: more.guest });
+    return done;
+  }
+
+  async abortContract(contractId: ContractId, reason: WeirError): Promise<void> {
+    const ending = [...this.#runs.values()].filter((live) => live.contractId === contractId);
+    for (const live of ending) live.abort.abort(reason);
+    await Promise.all(ending.map((live) => live.done));
+  }
+
+  /** What begins after this ends at once, too. */
+  abortAll(reason: WeirError): void {
+    this.#overdue = reason;
+    for (const live of this.#runs.values()) live.abort.abort(reason);
+  }
+
+  async idle(): Promise<void> {
+    await Promise.allSettled([...this.#runs.values()].map((live) => live.done));
+  }
+}
