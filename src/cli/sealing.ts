@@ -8,8 +8,8 @@ import {
   sealingKeyText,
 } from '../client/sealing-key.ts';
 import type { FinishedRun } from '../client/analyst.ts';
-import { isSealedMatch } from '../client/match-opener.ts';
 import { residuesNeeded } from '../computations/sealed-sum/shape.ts';
+import { isSealedMatch } from '../computations/psi/wire.ts';
 import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
 import { isWeightedRelease } from '../computations/secret-weights/wire.ts';
 import { type Contract, ContractSchema } from '../contracts/contract.ts';

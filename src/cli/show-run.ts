@@ -23,11 +23,15 @@ export function releaseTable(release: Release, barOf?: string): string {
       ? [`… ${release.rows.length - shown.length} more rows`]
       : []),
     ...(release.suppressedCells > 0
-      ? [`${release.suppressedCells} cells suppressed (too small)`]
+      ? [`${counted(release.suppressedCells, 'cell')} suppressed (too small)`]
       : []),
     ...(release.rounding ?? []).map(({ as, base }) => `${as} in multiples of ${base}`),
   ];
   return [table(head, rows), ...notes].join('\n');
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 /** What the receipt says, and who vouches for it. */

@@ -40,7 +40,10 @@ export function bar(value: number, maximum: number, width: number = BAR_WIDTH): 
   return '█'.repeat(Math.floor(eighths / 8)) + (' ▏▎▍▌▋▊▉'[eighths % 8] ?? '').trim();
 }
 
-/** One line that is redrawn on a terminal, and written once per change of text elsewhere. */
+/**
+ * One line that is redrawn on a terminal, and elsewhere written once per change of its words: counts
+ * that go up are no news in a file.
+ */
 export class ProgressLine {
   readonly #out: NodeJS.WriteStream;
   #last = '';
@@ -52,7 +55,7 @@ export class ProgressLine {
   show(text: string, fraction?: number): void {
     const drawn = fraction === undefined ? text : `${meter(fraction)} ${text}`;
     if (this.#out.isTTY) this.#out.write(`\r\u001b[K${drawn}`);
-    else if (text !== this.#last) this.#out.write(`${text}\n`);
+    else if (wordsOf(text) !== wordsOf(this.#last)) this.#out.write(`${text}\n`);
     this.#last = text;
   }
 
@@ -60,6 +63,10 @@ export class ProgressLine {
     if (this.#out.isTTY && this.#last !== '') this.#out.write('\r\u001b[K');
     this.#last = '';
   }
+}
+
+function wordsOf(text: string): string {
+  return text.replaceAll(/\d+/g, '#');
 }
 
 function meter(fraction: number): string {

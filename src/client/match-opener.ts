@@ -6,23 +6,11 @@ import type { Contract } from '../contracts/contract.ts';
 import type { Release } from '../computations/computation.ts';
 import { matchShapeOf, type MatchShape } from '../computations/psi/shape.ts';
 import { openStatement, type AskedPlace, type Statement } from '../computations/psi/statement.ts';
-import {
-  SEALED_GROUPS_COLUMN,
-  SEALED_KEYS_COLUMN,
-  SEALED_SUM_COLUMN,
-} from '../computations/psi/wire.ts';
+import { SEALED_KEYS_COLUMN } from '../computations/psi/wire.ts';
 import { roundedRelease } from '../computations/rounded-release.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import { openGroups } from './group-opener.ts';
 import { malformedMatch, sumOfHalves } from './match-halves.ts';
-
-/** Whether a release is one that `openMatch` opens. */
-export function isSealedMatch(release: Pick<Release, 'columns'>): boolean {
-  const [column] = release.columns;
-  return (
-    column === SEALED_KEYS_COLUMN || column === SEALED_SUM_COLUMN || column === SEALED_GROUPS_COLUMN
-  );
-}
 
 /**
  * The table: shared keys, or number and sum, by groups where the plan has them.

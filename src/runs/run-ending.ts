@@ -1,6 +1,7 @@
 /** The end of a run: what it is, and its one settlement. */
 import type { Release } from '../computations/computation.ts';
 import { isWeightedRelease } from '../computations/secret-weights/wire.ts';
+import { isSealedMatch } from '../computations/psi/wire.ts';
 import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
 import type { SignedContract } from '../contracts/contract.ts';
 import { AbortError, CapacityError, InvariantError, WeirError } from '../errors.ts';
@@ -130,8 +131,9 @@ export function endOf(
 }
 
 function releasedNote(release: Release): string {
-  if (isSealedRelease(release) || isWeightedRelease(release))
-    return 'The sum is sealed; what is in it only its recipient sees.';
+  if (isSealedRelease(release) || isWeightedRelease(release) || isSealedMatch(release)) {
+    return 'The result is sealed; what is in it only its recipient sees.';
+  }
   return `${release.releasedCells} cells released, ${release.suppressedCells} suppressed.`;
 }
 

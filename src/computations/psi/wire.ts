@@ -21,6 +21,14 @@ export const SEALED_SUM_COLUMN = 'psi-sum/1';
 /** The release by groups: the receiver's statement; then the sender's, where values were summed. */
 export const SEALED_GROUPS_COLUMN = 'psi-groups/1';
 
+/** Whether a release is one that only its recipient opens. */
+export function isSealedMatch(release: { readonly columns: readonly string[] }): boolean {
+  const [column] = release.columns;
+  return (
+    column === SEALED_KEYS_COLUMN || column === SEALED_SUM_COLUMN || column === SEALED_GROUPS_COLUMN
+  );
+}
+
 /** `shared` is null where the number may not be released. */
 const ResultSchema = z.discriminatedUnion('ask', [
   z.strictObject({
