@@ -212,6 +212,7 @@ export class Analyst {
     ids: OwnSet,
     onEvent: (event: RunEventBody) => void,
     onProgress: NonNullable<PsiMachine['onProgress']>,
+    signal?: AbortSignal,
   ): Promise<FinishedOwnSet> {
     const threads = availableParallelism();
     const pool = openPool({ threadsMax: threads });
@@ -230,6 +231,7 @@ export class Analyst {
         onEvent,
         onStarted: (runId, request) =>
           writePrivateFile(this.#requestFile(runId), JSON.stringify(request)),
+        ...(signal === undefined ? {} : { signal }),
         ...this.#pinned(),
       });
     } finally {

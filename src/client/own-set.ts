@@ -112,12 +112,12 @@ class Part {
     const { contract } = command.contract;
     const channel = new GuestChannel(client, runId, contract.analyst.id, command.signal);
     this.#channel = channel;
-    const play = async (): Promise<KeyTally> => {
+    const play = async (): Promise<void> => {
       const { holder } = ownSetShapeOf(contract, request.arguments);
       const bytes = await channel.receive(holder, GUEST_DESCRIPTOR);
       const invitation = verifyInvitation(bytes, contract, request, runId);
       await channel.send(holder, GUEST_READY, invitation.descriptorHash);
-      const tally = await runOwnSetAnalyst({
+      await runOwnSetAnalyst({
         contract,
         invitation,
         ephemeralSecret,
@@ -125,21 +125,18 @@ class Part {
         machine: command.machine,
         ids: command.ids.read(),
         ...(command.ids.dateFormat === undefined ? {} : { dateFormat: command.ids.dateFormat }),
+        onRead: (tally) => {
+          this.#tally = tally;
+        },
         random: client.random,
       });
       await channel.flushed();
-      return tally;
     };
-    this.ended = play().then(
-      (tally) => {
-        this.#tally = tally;
-      },
-      async (error: unknown) => {
-        this.failure = error;
-        // It may have ended by itself; what it ended with is asked for in any case.
-        await client.cancelRun(runId).catch(() => undefined);
-      },
-    );
+    this.ended = play().catch(async (error: unknown) => {
+      this.failure = error;
+      // It may have ended by itself; what it ended with is asked for in any case.
+      await client.cancelRun(runId).catch(() => undefined);
+    });
   }
 
   /** The run has ended, or nobody waits for it any more. */
@@ -147,7 +144,7 @@ class Part {
     this.#channel.close(new StateError('run-cancelled', 'The run has ended.'));
   }
 
-  /** @throws why this side ended, where it did not get through */
+  /** @throws why this side ended, where it did not get as far */
   tally(): KeyTally {
     if (this.#tally !== undefined) return this.#tally;
     throw this.failure;

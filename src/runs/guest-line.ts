@@ -18,9 +18,9 @@ import type { PartyId } from '../system/ids.ts';
 import type { Agreement } from './negotiate.ts';
 
 /** Unread frames of one direction; above it writers wait. */
-const LINE_BYTES_MAX = 2 * GUEST_BATCH_BYTES_MAX;
+const LINE_BYTES_MAX = GUEST_BATCH_BYTES_MAX;
 /** How long a call waits for frames, or for room: shorter than any proxy's patience. */
-export const GUEST_POLL_MS = 20_000;
+const GUEST_POLL_MS = 20_000;
 const WATCH_MS_MIN = 50;
 
 /** Frames with the number of the first of them. */

@@ -22,7 +22,7 @@ import { startWeir, type Holder, type TestWeir } from './support/weir.ts';
 
 const CLINIC = PartyIdSchema.parse('clinic');
 const TITLE = { zh: '测试', en: 'Test' };
-const SILENCE_S = 2;
+const SILENCE_S = 3;
 const MARKS = ['patient-7c1f9e', 'outsider-a05b3d'];
 const PATIENTS = [...MARKS.slice(0, 1), ...Array.from({ length: 199 }, (_, i) => `patient ${i}`)];
 /** The marked patient and 99 others, some in another spelling; 40 that nobody holds. */
@@ -230,6 +230,9 @@ describe('a set of the analyst’s own', () => {
     const other = command(['match', ...common, id, '--file', file, '--column', 'person']);
     expect(await other.ended).toBe(65);
     expect(other.stderr()).toContain('no column person');
+    const plain = command(['run', ...common, id]);
+    expect(await plain.ended).toBe(65);
+    expect(plain.stderr()).toContain('weir match');
     const none = command(['match', ...common, id, '--file', `${file}.gone`, '--column', 'id']);
     expect(await none.ended).toBe(65);
   });

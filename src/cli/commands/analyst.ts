@@ -102,6 +102,7 @@ function runCommands(program: Command): void {
     .action(async (id: string, options: RunOptions) => {
       await withAnalyst(options, async (analyst) => {
         const contract = await analyst.client.contract(idOf(id));
+        requireNoSet(contract.contract);
         const weights = await weightsOf(contract.contract, options);
         const progress = new ProgressLine();
         const args = argumentsOf(options.arg);
@@ -145,6 +146,15 @@ async function showOpened(
     load(options.dir, passphraseFrom(options.passphraseFile)),
   );
   show(opened, options);
+}
+
+/** @throws InputError `query-not-supported` */
+function requireNoSet({ plan }: Contract): void {
+  if (plan.kind !== 'own-set') return;
+  throw new InputError('query-not-supported', 'This contract needs a set of yours.', {
+    rule: `plan ${plan.kind}`,
+    remedy: 'Run it by `weir match` with a file of ids.',
+  });
 }
 
 /** Encrypted in this process. @throws InputError, SetupError */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { ContractBody } from '../../contracts/api.ts';
 import type { OwnSet } from '../../client/own-set.ts';
-import { InputError } from '../../errors.ts';
+import { InputError, StateError } from '../../errors.ts';
 import { DATE_FORMATS, type DateFormat } from '../../../protocols/psi/join-key.ts';
 import { countCsvColumn, csvColumn } from '../csv-ids.ts';
 import { ProgressLine } from '../terminal.ts';
@@ -45,16 +45,26 @@ export function matchCommand(program: Command): void {
         const contract = await analyst.client.contract(idOf(id));
         const ids = await ownSetOf(contract, options);
         const progress = new ProgressLine();
+        const stop = new AbortController();
+        const onInterrupt = (): void =>
+          stop.abort(
+            new StateError('run-cancelled', 'Cancelled; what the holder has spent stays spent.'),
+          );
+        process.once('SIGINT', onInterrupt);
         try {
           const run = await analyst.match(
             contract,
             ids,
-            (event) => progress.show(`${event.state}: ${event.note}`),
+            // While both compute, this side's own progress says more.
+            ({ state, note }) => {
+              if (state !== 'computing') progress.show(`${state}: ${note}`);
+            },
             (step, done, total = ids.count) =>
               progress.show(
                 step === 'blind' ? 'your ids are blinded' : 'the holder’s points are answered',
                 Math.min(1, done / total),
               ),
+            stop.signal,
           );
           progress.done();
           const { rows, keys } = run.tally;
@@ -64,6 +74,7 @@ export function matchCommand(program: Command): void {
             );
           show(run, options);
         } finally {
+          process.off('SIGINT', onInterrupt);
           progress.done();
         }
       });

@@ -80,6 +80,12 @@ export async function mockRun(options: MockRunOptions): Promise<Release> {
     });
   }
   const { plan } = planned;
+  if (plan.kind === 'own-set') {
+    throw new PolicyError('plan-outside-contract', 'A set of your own has no mock run.', {
+      rule: `plan ${plan.kind}`,
+      remedy: '`weir explain` tells what a run costs and how far off its answer is.',
+    });
+  }
   if (plan.kind === 'match' && (plan.ask !== 'cardinality' || plan.group !== undefined)) {
     throw new PolicyError('plan-outside-contract', 'A sealed result has no mock run.', {
       rule: plan.group === undefined ? `ask ${plan.ask}` : `group ${plan.group.column}`,

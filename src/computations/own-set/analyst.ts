@@ -75,15 +75,16 @@ export interface AnalystRole {
   readonly ids: AsyncIterable<readonly (string | null)[]>;
   /** How the ids write dates, where the key is one. */
   readonly dateFormat?: DateFormat;
+  /** Told once all ids were read: how many, and how many of them had no key. */
+  readonly onRead?: (tally: KeyTally) => void;
   readonly random: Random;
 }
 
 /**
  * Matches the set. The number comes with the run's result, not from here.
- * @returns how many ids were read, and how many had no key.
  * @throws AbortError `transcript-mismatch`, `decryption-failed`; how the run ended
  */
-export function runOwnSetAnalyst(role: AnalystRole): Promise<KeyTally> {
+export function runOwnSetAnalyst(role: AnalystRole): Promise<void> {
   return asPsiAbort(async () => {
     const { contract, invitation, machine } = role;
     const { descriptor, descriptorHash } = invitation;
@@ -108,12 +109,12 @@ export function runOwnSetAnalyst(role: AnalystRole): Promise<KeyTally> {
       }
     }
     const set = await prepareSet(params, machine, digests());
+    role.onRead?.(tally);
     try {
       await runAnalyst(sealed, params, machine, set, shape.sizes);
     } finally {
       await set.close();
     }
-    return tally;
   });
 }
 

@@ -16,7 +16,7 @@ import type { GuestService } from '../services.ts';
 import { RunParams } from './runs.ts';
 
 /** Calls of one token that may wait at a time: two directions of a few runs. */
-export const WAITING_OF_TOKEN_MAX = 32;
+const WAITING_OF_TOKEN_MAX = 16;
 const MEDIA_TYPE = 'application/octet-stream';
 const Numbered = z.string().regex(/^\d{1,9}$/);
 const PROBLEMS = ['run-unknown', 'round-mismatch', 'run-cancelled', 'analyst-left'] as const;

@@ -5,7 +5,6 @@ import { GuestChannel } from '../../../src/client/guest-channel.ts';
 import { prepareRun } from '../../../src/client/analyst.ts';
 import type { ContractBody } from '../../../src/contracts/api.ts';
 import { GUEST_DESCRIPTOR, GUEST_READY } from '../../../src/contracts/guest-frames.ts';
-import type { KeyTally } from '../../../protocols/psi/join-key.ts';
 import { memorySpill } from '../../../protocols/psi/spill.ts';
 import { inPlaceEngine } from '../../../protocols/psi/blind.ts';
 import { systemClock } from '../../../src/system/clock.ts';
@@ -22,7 +21,7 @@ export interface HandRun {
   invited(): Promise<AnalystRole>;
   /** Says that the descriptor is verified: the holder counts the run from here on. */
   ready(role: AnalystRole): Promise<void>;
-  play(role: AnalystRole): Promise<KeyTally>;
+  play(role: AnalystRole): Promise<void>;
 }
 
 /** A run of the contract with a set of 16, ids as given. */
@@ -69,9 +68,8 @@ export async function startByHand(
     },
     ready: ({ invitation }) => channel.send(holder.id, GUEST_READY, invitation.descriptorHash),
     async play(role) {
-      const tally = await runOwnSetAnalyst(role);
+      await runOwnSetAnalyst(role);
       await channel.flushed();
-      return tally;
     },
   };
 }
