@@ -8,6 +8,8 @@ import type { Store } from '../store/store.ts';
 /** What is kept in memory of sketches read before, in all. */
 export const KEPT_BYTES_MAX: number = 64 * 2 ** 20;
 const PAGE_ROWS = 4096;
+/** Tables that a start looks at; each is a query. */
+const WARMED_TABLES_MAX = 1000;
 
 /** A cell of an earlier release. */
 export interface EarlierCell {
@@ -20,6 +22,8 @@ export interface EarlierCell {
 export interface EarlierReleases {
   /** Every earlier cell of a table and kind, to `take` one by one. */
   each(partition: string, kind: string, take: (earlier: EarlierCell) => void): Promise<void>;
+  /** Reads what fits into memory, the tables of the latest releases first; nothing may be written meanwhile. */
+  warm(): Promise<void>;
   /** Cells that have been written since. */
   written(partition: string, kind: string, cells: readonly EarlierCell[]): void;
   /** A write failed, or may have: what is in memory may not be what is stored. */
@@ -35,26 +39,38 @@ export function earlierReleases(store: Store): EarlierReleases {
     kept.clear();
     keptBytes = 0;
   };
+  const each: EarlierReleases['each'] = async (partition, kind, take) => {
+    const name = nameOf(partition, kind);
+    const known = kept.get(name);
+    if (known !== undefined) {
+      for (const earlier of known) take(earlier);
+      return;
+    }
+    let read: EarlierCell[] | undefined = [];
+    let readBytes = 0;
+    await readAll(store, partition, kind, (earlier) => {
+      take(earlier);
+      readBytes += sizeOf(earlier);
+      if (readBytes > KEPT_BYTES_MAX) read = undefined;
+      else read?.push(earlier);
+    });
+    if (read === undefined) return;
+    if (keptBytes + readBytes > KEPT_BYTES_MAX) forget();
+    kept.set(name, read);
+    keptBytes += readBytes;
+  };
   return {
-    async each(partition, kind, take) {
-      const name = nameOf(partition, kind);
-      const known = kept.get(name);
-      if (known !== undefined) {
-        for (const earlier of known) take(earlier);
-        return;
+    each,
+    async warm() {
+      const tables = await store.query(
+        `SELECT partition_id, kind, SUM(64 + LENGTH(counters)) AS size_bytes FROM released_sketch
+         GROUP BY partition_id, kind ORDER BY MAX(at_ms) DESC LIMIT ?`,
+        [WARMED_TABLES_MAX],
+      );
+      for (const row of tables) {
+        const fits = keptBytes + Number(row['size_bytes']) <= KEPT_BYTES_MAX;
+        if (fits) await each(String(row['partition_id']), String(row['kind']), () => undefined);
       }
-      let read: EarlierCell[] | undefined = [];
-      let readBytes = 0;
-      await readAll(store, partition, kind, (earlier) => {
-        take(earlier);
-        readBytes += sizeOf(earlier);
-        if (readBytes > KEPT_BYTES_MAX) read = undefined;
-        else read?.push(earlier);
-      });
-      if (read === undefined) return;
-      if (keptBytes + readBytes > KEPT_BYTES_MAX) forget();
-      kept.set(name, read);
-      keptBytes += readBytes;
     },
     written(partition, kind, cells) {
       const known = kept.get(nameOf(partition, kind));

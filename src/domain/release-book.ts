@@ -71,6 +71,8 @@ export interface ReleaseBook {
    *   StateError `history-rolled-back` where releases may have been forgotten.
    */
   admit(sketches: readonly ReleaseSketches[], terms: ReleaseTerms): Promise<void>;
+  /** Reads earlier releases before the first is compared with them; a comparison waits for it. */
+  warm(): Promise<void>;
 }
 
 /**
@@ -80,21 +82,22 @@ export interface ReleaseBook {
 export function openReleaseBook(store: Store, lossesAccepted = 0): ReleaseBook {
   const earlier = earlierReleases(store);
   let last: Promise<unknown> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const mine = last.catch(() => undefined).then(work);
+    last = mine;
+    return mine;
+  };
   return {
-    admit(sketches, terms) {
-      const before = last;
-      const mine = (async (): Promise<void> => {
-        await before.catch(() => undefined);
+    admit: (sketches, terms) =>
+      inTurn(async () => {
         await refuseAfterLoss(store, lossesAccepted, terms.self);
         const known: ReadonlySet<number>[] = [];
         for (const one of sketches) known.push(await compared(earlier, one, terms));
         for (const [index, one] of sketches.entries()) {
           await remember(store, earlier, one, terms, known[index] ?? new Set());
         }
-      })();
-      last = mine;
-      return mine;
-    },
+      }),
+    warm: () => inTurn(() => earlier.warm()),
   };
 }
 

@@ -37,6 +37,8 @@ export function openRunDisclosure(
 ): RunDisclosure {
   const noise = openNoiseBook(state, BigInt(config.noiseBudgetMicroRho));
   const releases = openReleaseBook(state.store, config.releaseLossesAccepted);
+  // What cannot be read now is read, and told, with the first comparison.
+  releases.warm().catch(() => undefined);
   const key = noiseKey(state.noiseSecret, 'sketches', config.party);
   return {
     async charge(command, dataset) {

@@ -45,6 +45,30 @@ function countersOf(cells: readonly (readonly number[])[]): Int32Array {
 const people = (count: number, from = 0): number[] =>
   Array.from({ length: count }, (_, index) => from + index);
 
+describe('a start', () => {
+  it('reads earlier releases before the first comparison, which finds them all', async () => {
+    expect(await admit([people(50)])).toBe('accepted');
+    const asked: string[] = [];
+    const looking = {
+      ...store,
+      query: (sql: string, params?: Parameters<SqliteStore['query']>[1]) => {
+        asked.push(sql);
+        return store.query(sql, params);
+      },
+    };
+    book = openReleaseBook(looking);
+    const warming = book.warm();
+    // Asked before it is through: it waits.
+    const close = admit([people(49)]);
+    await warming;
+    const before = asked.filter((sql) => sql.includes('counters FROM')).length;
+    expect(before).toBe(1);
+    expect(await close).toBe('cell-too-small');
+    expect(await admit([people(50)])).toBe('accepted');
+    expect(asked.filter((sql) => sql.includes('counters FROM'))).toHaveLength(before);
+  });
+});
+
 async function admit(
   cells: readonly (readonly number[])[],
   { parties = 'a b c', released = cells.map(() => 1), threshold = 3 } = {},
