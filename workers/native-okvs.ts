@@ -2,14 +2,22 @@
  * The band OKVS by the WASM kernel. A table has an instance with a memory of its own: closing it
  * gives all of that back.
  */
-import type { BandShape, OkvsPrimitive, OkvsTable } from '../protocols/common/primitives.ts';
+import type {
+  BandShape,
+  LinearMap,
+  OkvsPrimitive,
+  OkvsTable,
+} from '../protocols/common/primitives.ts';
+import { xorInto } from '../protocols/common/bytes.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { startCount } from '../protocols/psi/vole/band.ts';
 import { GF128_BYTES } from '../protocols/psi/vole/gf128.ts';
 import {
+  WORD_BYTES,
   requireElements,
   requireShares,
   requireVector,
+  requireWords,
 } from '../protocols/psi/vole/okvs-checks.ts';
 import { OutputMatcher } from '../protocols/psi/vole/output-matcher.ts';
 import { portableOkvs } from '../protocols/psi/vole/portable-okvs.ts';
@@ -34,6 +42,11 @@ const SLACK_ITEMS = 4;
 const SHARE_SLACK_BYTES = 256;
 /** Zeros behind a vector, as wide as a band's groups. */
 const VECTOR_TAIL_BYTES = 65 * 64;
+
+/** A word is worked on by quarters, each a vector of field elements. */
+const QUARTERS = WORD_BYTES / GF128_BYTES;
+/** Images of items made at a time. */
+const IMAGE_ITEMS = 4096;
 
 const sharing = openOkvsKernel();
 
@@ -87,15 +100,16 @@ interface Layout {
   readonly sums: number;
   /** While it is encoded or decoded. */
   readonly vector: number;
-  /** From decoding on. */
+  /** From decoding on; each quarter of values of 64 bytes `valuesBytes` behind the one before. */
   readonly values: number;
+  readonly valuesBytes: number;
   readonly hashes: number;
   readonly outputs: number;
   readonly spareOutputs: number;
   readonly end: number;
 }
 
-function layoutOf(start: number, { itemsMax, columns }: BandShape): Layout {
+function layoutOf(start: number, { itemsMax, columns, valueBytes }: BandShape): Layout {
   const items = itemsMax + SLACK_ITEMS;
   const key = roundUp(start);
   const window = key + roundUp(KEY_BYTES);
@@ -109,7 +123,7 @@ function layoutOf(start: number, { itemsMax, columns }: BandShape): Layout {
   const values = free + vectorBytes;
   // A multiple of the group the kernel scales.
   const valuesBytes = roundUp(items * GF128_BYTES, SCALED_BYTES);
-  const outputs = values + valuesBytes;
+  const outputs = values + valuesBytes * ((valueBytes ?? GF128_BYTES) / GF128_BYTES);
   const spareOutputs = outputs + items * OUTPUT_RECORD_BYTES;
   const end = Math.max(
     spareEntries + items * ENTRY_BYTES,
@@ -117,7 +131,18 @@ function layoutOf(start: number, { itemsMax, columns }: BandShape): Layout {
     spareOutputs + items * OUTPUT_RECORD_BYTES,
     outputs + valuesBytes,
   );
-  const layout = { key, window, sorted, free, entries, spareEntries, rows, sums, values };
+  const layout = {
+    key,
+    window,
+    sorted,
+    free,
+    entries,
+    spareEntries,
+    rows,
+    sums,
+    values,
+    valuesBytes,
+  };
   return { ...layout, vector: free, hashes: outputs, outputs, spareOutputs, end };
 }
 
@@ -191,6 +216,34 @@ class WasmTable implements OkvsTable {
     this.#kernel.accumulateScaled(values, hashes, bytes);
   }
 
+  decodeWords(words: Uint8Array): void {
+    requireWords(this.#shape, words);
+    const { sorted, values, valuesBytes } = this.#at;
+    for (let quarter = 0; quarter < QUARTERS; quarter++) {
+      this.#putVector(quarterOf(words, quarter));
+      const to = values + quarter * valuesBytes;
+      this.#kernel.decode(sorted, this.#count, this.#at.vector, to, this.#shape.columns);
+    }
+    this.#isDecoded = true;
+  }
+
+  addImages(map: LinearMap): void {
+    this.#requireDecoded();
+    const { sorted, values, valuesBytes, hashes } = this.#at;
+    this.#kernel.gatherHashes(sorted, this.#count, hashes);
+    for (let first = 0; first < this.#count; first += IMAGE_ITEMS) {
+      const count = Math.min(IMAGE_ITEMS, this.#count - first);
+      const from = hashes + first * GF128_BYTES;
+      const images = new Uint8Array(count * WORD_BYTES);
+      map.addTo(images, this.#memory.subarray(from, from + count * GF128_BYTES));
+      for (let quarter = 0; quarter < QUARTERS; quarter++) {
+        const to = values + quarter * valuesBytes + first * GF128_BYTES;
+        const target = this.#memory.subarray(to, to + count * GF128_BYTES);
+        xorInto(target, quarterOf(images, quarter));
+      }
+    }
+  }
+
   outputs(key: Uint8Array, outputBytes: number): Uint8Array {
     this.#requireDecoded();
     if (outputBytes > OUTPUT_BYTES_MAX) {
@@ -199,7 +252,9 @@ class WasmTable implements OkvsTable {
     const { sorted, values, outputs, spareOutputs, key: keyAt } = this.#at;
     const count = this.#count;
     this.#memory.set(key, keyAt);
-    this.#kernel.hashValues(keyAt, sorted, values, count, outputs);
+    if (this.#shape.valueBytes === WORD_BYTES) {
+      this.#kernel.hashWords(keyAt, sorted, values, this.#at.valuesBytes, count, outputs);
+    } else this.#kernel.hashValues(keyAt, sorted, values, count, outputs);
     const repeated = this.#kernel.sortRecords(outputs, spareOutputs, count);
     if (repeated > 0) throw new ProtocolError('point-repeated', 'an element comes twice');
     if (repeated < 0) throw new ProtocolError('encoding-failed', 'outputs could not be sorted');
@@ -250,4 +305,18 @@ class WasmTable implements OkvsTable {
     if (this.#isDecoded) return;
     throw new ProtocolError('message-unexpected', 'a value is used before it is decoded');
   }
+}
+
+/** One quarter of each word, one behind the other. */
+function quarterOf(words: Uint8Array, quarter: number): Uint8Array {
+  const count = words.length / WORD_BYTES;
+  const from = new Uint32Array(words.buffer, words.byteOffset, words.length / 4);
+  const out = new Uint32Array(count * QUARTERS);
+  for (let i = 0, at = quarter * QUARTERS; i < out.length; i += QUARTERS, at += 16) {
+    out[i] = from[at] ?? 0;
+    out[i + 1] = from[at + 1] ?? 0;
+    out[i + 2] = from[at + 2] ?? 0;
+    out[i + 3] = from[at + 3] ?? 0;
+  }
+  return new Uint8Array(out.buffer);
 }

@@ -31,6 +31,14 @@ export interface OkvsKernel {
   decode(sorted: number, count: number, vector: number, values: number, columns: number): void;
   gatherHashes(sorted: number, count: number, out: number): void;
   hashValues(key: number, sorted: number, values: number, count: number, out: number): void;
+  hashWords(
+    key: number,
+    sorted: number,
+    values: number,
+    apart: number,
+    count: number,
+    out: number,
+  ): void;
   sortRecords(records: number, spare: number, count: number): number;
   packOutputs(records: number, count: number, bytes: number, out: number): void;
   shareStarts(): number;

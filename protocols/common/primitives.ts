@@ -227,6 +227,8 @@ export interface BandShape {
   readonly columns: number;
   /** Coefficients of a band, 1..256. */
   readonly width: number;
+  /** Of an item's value: 16 where not said, 64 for `decodeWords`. */
+  readonly valueBytes?: 16 | 64;
 }
 
 /** Sets under a band OKVS (Bienstock, Patel, Seo, Yeo, USENIX Security 2023) in one memory. */
@@ -255,8 +257,8 @@ export interface Shares {
 }
 
 /**
- * One set with what is computed on it: `load`, then `encode` or not, then `decode`, `addHashes`,
- * `outputs`, `match`. Secret: all of it; `close` wipes it.
+ * One set with what is computed on it: `load`, then `encode` or not, then `decode`, `addHashes` (or
+ * `decodeWords`, `addImages`), `outputs`, `match`. Secret: all of it; `close` wipes it.
  */
 export interface OkvsTable {
   /**
@@ -278,8 +280,12 @@ export interface OkvsTable {
   decode(vector: Uint8Array): void;
   /** Each value += scalar · H. */
   addHashes(scalar: Uint8Array): void;
+  /** As `decode`, of words of 64 bytes, in a table whose values have as many. */
+  decodeWords(words: Uint8Array): void;
+  /** Each value of 64 bytes += the image of H. */
+  addImages(map: LinearMap): void;
   /**
-   * The keyed BLAKE3 of each value with its H, cut to `outputBytes` (5..12), ascending.
+   * The keyed BLAKE3 of each value, those of 16 bytes with their H, cut to `outputBytes` (5..12), ascending.
    * @throws ProtocolError `point-repeated` where two are the same: an element that comes twice
    */
   outputs(key: Uint8Array, outputBytes: number): Uint8Array;

@@ -43,6 +43,18 @@ function wholeElements(key: Uint8Array, elements: Uint8Array, elementBytes: numb
   throw new ProtocolError('length-wrong', 'a key or an element is cut short');
 }
 
+/** Bytes of a word, where a value is not a field element. */
+export const WORD_BYTES = 64;
+
+/** @throws ProtocolError `length-wrong`, `parameter-invalid` for a table of other values */
+export function requireWords(shape: BandShape, words: Uint8Array): void {
+  if (shape.valueBytes !== WORD_BYTES) {
+    throw new ProtocolError('parameter-invalid', 'the memory has no room for words');
+  }
+  if (words.length === shape.columns * WORD_BYTES) return;
+  throw new ProtocolError('length-wrong', `a vector has ${shape.columns} words`);
+}
+
 /** @throws ProtocolError `length-wrong` */
 export function requireVector(shape: BandShape, vector: Uint8Array): void {
   if (vector.length === shape.columns * GF128_BYTES) return;

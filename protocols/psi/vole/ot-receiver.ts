@@ -23,8 +23,7 @@ const ELEMENT_BYTES = 16;
  * Runs the receiver's side.
  *
  * Secret: P and what comes out.
- * @param p - size × 16 bytes; asked for once the base transfers are on their way, so that it can be
- *   computed meanwhile.
+ * @param p - size × 16 bytes; copied.
  * @throws ProtocolError as `runVoleReceiver`
  * Leaks: nothing but the size. Cost: see the README.
  */
@@ -32,10 +31,13 @@ export async function runOtReceiver(
   channel: PsiChannel,
   params: VoleParams,
   machine: VoleMachine,
-  p: () => Uint8Array | Promise<Uint8Array>,
+  p: Uint8Array,
 ): Promise<OtReceiverCorrelation> {
   const { primitives, randomBytes } = machine;
   const terms = otTerms(params);
+  if (p.length !== params.size * ELEMENT_BYTES) {
+    throw new ProtocolError('length-wrong', `P has ${params.size} elements`);
+  }
   const nonce = randomBytes(32);
   const offer = offerTransfers(primitives, randomBytes);
   const session = await openSession(
@@ -47,11 +49,7 @@ export async function runOtReceiver(
     offer.point,
     0,
   );
-  const elements = await p();
-  if (elements.length !== params.size * ELEMENT_BYTES) {
-    throw new ProtocolError('length-wrong', `P has ${params.size} elements`);
-  }
-  const all = concatBytes([elements, randomBytes(CHECKED_SUMS * ELEMENT_BYTES)]);
+  const all = concatBytes([p, randomBytes(CHECKED_SUMS * ELEMENT_BYTES)]);
   const message = await session.receive(CHOICES, terms.choicesBytes);
   const keys = deriveTransfers(primitives, session.id, offer, message, WIDTH);
   const [zeros, ones] = keys.map((list) => keyStreams(primitives.stream, list));

@@ -4,13 +4,25 @@
  */
 import { blake3 } from '@noble/hashes/blake3.js';
 import { concatBytes, viewOf } from '../../common/bytes.ts';
-import type { BandShape, OkvsPrimitive, OkvsTable, Shares } from '../../common/primitives.ts';
+import type {
+  BandShape,
+  LinearMap,
+  OkvsPrimitive,
+  OkvsTable,
+  Shares,
+} from '../../common/primitives.ts';
 import { ProtocolError } from '../../common/protocol-error.ts';
 import { compareKeys } from '../sorted-list.ts';
 import { startCount } from './band.ts';
 import { GF128_BYTES, portableGf128 } from './gf128.ts';
 import { OutputMatcher } from './output-matcher.ts';
-import { requireElements, requireShares, requireVector } from './okvs-checks.ts';
+import {
+  WORD_BYTES,
+  requireElements,
+  requireShares,
+  requireVector,
+  requireWords,
+} from './okvs-checks.ts';
 
 const BAND_BYTES = 32;
 const START_AT = 16;
@@ -95,6 +107,19 @@ class PortableTable implements OkvsTable {
     });
   }
 
+  decodeWords(words: Uint8Array): void {
+    requireWords(this.#shape, words);
+    this.#values = this.#items.map(({ start, band }) => {
+      const value = new Uint8Array(WORD_BYTES);
+      addChosen(value, words, start, band);
+      return value;
+    });
+  }
+
+  addImages(map: LinearMap): void {
+    for (const { number, hash } of this.#items) map.addTo(this.#valueOf(number), hash);
+  }
+
   addHashes(scalar: Uint8Array): void {
     for (const { number, hash } of this.#items) {
       portableGf128.accumulate(this.#valueOf(number), scalar, hash);
@@ -103,9 +128,8 @@ class PortableTable implements OkvsTable {
 
   outputs(key: Uint8Array, outputBytes: number): Uint8Array {
     const all = this.#items.map(({ number, hash }) => {
-      const message = new Uint8Array(2 * GF128_BYTES);
-      message.set(this.#valueOf(number));
-      message.set(hash, GF128_BYTES);
+      const value = this.#valueOf(number);
+      const message = value.length === WORD_BYTES ? value : concatBytes([value, hash]);
       return { number, output: blake3(message, { key, dkLen: outputBytes }) };
     });
     all.sort((a, b) => compareKeys(a.output, 0, b.output, 0, outputBytes));
@@ -176,8 +200,8 @@ function itemOf(shape: BandShape, key: Uint8Array, element: Uint8Array, number: 
 
 /** sum += the columns from `first` on that the bits of `band` choose. */
 function addChosen(sum: Uint8Array, vector: Uint8Array, first: number, band: bigint): void {
-  for (let [rest, at] = [band, first * GF128_BYTES]; rest !== 0n; rest >>= 1n) {
-    if ((rest & 1n) === 1n) portableGf128.add(sum, vector.subarray(at, at + GF128_BYTES));
-    at += GF128_BYTES;
+  for (let [rest, at] = [band, first * sum.length]; rest !== 0n; rest >>= 1n) {
+    if ((rest & 1n) === 1n) portableGf128.add(sum, vector.subarray(at, at + sum.length));
+    at += sum.length;
   }
 }

@@ -5,6 +5,7 @@ import type { PsiChannel } from '../exchange.ts';
 import { encodeChunk, parseChunkOf } from '../messages.ts';
 import { bandShape } from './band.ts';
 import { CANARIES } from './canaries.ts';
+import type { VoleParams } from './correlation.ts';
 import { GF128_BYTES } from './gf128.ts';
 import { partSet, type Part } from './parted-set.ts';
 import { partPlan, type PartPlan } from './parts.ts';
@@ -21,9 +22,12 @@ import {
 import {
   VOLE_CHUNK_ITEMS,
   requireVoleParams,
+  valueBytesOf,
+  type Correlator,
   type ElementSource,
   type VolePsiMachine,
   type VolePsiParams,
+  type WordCorrelator,
 } from './psi-params.ts';
 
 /** A key of the stream that fills the vector: one seed a vector. */
@@ -60,7 +64,8 @@ export async function runVolePsiReceiver(
   const { peerItems } = greeting;
   const plan = partPlan(peerItems, source.count, params.partItemsMax);
   const set = await partSet(machine, greeting, source, plan.parts, plan.receiverItems);
-  const shape = bandShape(plan.receiverItems);
+  const valueBytes = valueBytesOf(machine.correlator);
+  const shape = { ...bandShape(plan.receiverItems), valueBytes };
   const table = okvs.open(shape);
   const shared: Uint32Array[] = [];
   try {
@@ -89,11 +94,23 @@ interface ReceiverRun {
 
 /** Encodes a part, sends the masked vector, and computes the own outputs. */
 async function preparePart(run: ReceiverRun, index: number, part: Part): Promise<void> {
-  const { channel, machine, greeting, table, shape, plan } = run;
-  const correlation = machine.correlator.receiver(channel, {
-    size: shape.columns,
-    context: greeting.keyOf('correlation', index),
-  });
+  const { machine, greeting, table, shape, plan } = run;
+  const { correlator } = machine;
+  const params = { size: shape.columns, context: greeting.keyOf('correlation', index) };
+  if (correlator.words === true) await prepareWords(run, correlator, params, index, part);
+  else await prepareElements(run, correlator, params, index, part);
+  table.outputs(greeting.keyOf('outputs', index), plan.outputBytes);
+}
+
+async function prepareElements(
+  run: ReceiverRun,
+  correlator: Correlator,
+  params: VoleParams,
+  index: number,
+  part: Part,
+): Promise<void> {
+  const { channel, machine, table } = run;
+  const correlation = correlator.receiver(channel, params);
   // Its failure is met below; until then it must not count as unhandled.
   correlation.catch(() => {});
   const { vector, attempt } = encodePart(run, index, part);
@@ -103,10 +120,29 @@ async function preparePart(run: ReceiverRun, index: number, part: Part): Promise
     machine.primitives.gf128.add(vector, a);
     await sendMasked(channel, vector);
     table.decode(c);
-    table.outputs(greeting.keyOf('outputs', index), plan.outputBytes);
   } finally {
     a.fill(0);
     c.fill(0);
+  }
+}
+
+/** The correlation takes the vector itself in, hidden. */
+async function prepareWords(
+  run: ReceiverRun,
+  correlator: WordCorrelator,
+  params: VoleParams,
+  index: number,
+  part: Part,
+): Promise<void> {
+  const { channel, table } = run;
+  const { vector, attempt } = encodePart(run, index, part);
+  const { t } = await correlator.receiver(channel, params, vector);
+  try {
+    await channel.send(START, encodeStart(index, attempt));
+    table.decodeWords(t);
+  } finally {
+    vector.fill(0);
+    t.fill(0);
   }
 }
 

@@ -3,6 +3,7 @@ import type { BandShape, OkvsTable } from '../../common/primitives.ts';
 import type { PsiChannel } from '../exchange.ts';
 import { encodeChunk, parseChunkOf } from '../messages.ts';
 import { bandShape } from './band.ts';
+import type { VoleParams } from './correlation.ts';
 import { GF128_BYTES } from './gf128.ts';
 import { partSet, type Part } from './parted-set.ts';
 import { partPlan, type PartPlan } from './parts.ts';
@@ -18,9 +19,12 @@ import {
 import {
   VOLE_CHUNK_ITEMS,
   requireVoleParams,
+  valueBytesOf,
+  type Correlator,
   type ElementSource,
   type VolePsiMachine,
   type VolePsiParams,
+  type WordCorrelator,
 } from './psi-params.ts';
 
 /** What the sender knows afterwards. */
@@ -50,7 +54,11 @@ export async function runVolePsiSender(
   const plan = partPlan(source.count, peerItems, params.partItemsMax);
   const set = await partSet(machine, greeting, source, plan.parts, plan.senderItems);
   // The receiver's set gives the vector its length; the own one only has to fit in.
-  const shape = { ...bandShape(plan.receiverItems), itemsMax: plan.senderItems };
+  const shape = {
+    ...bandShape(plan.receiverItems),
+    itemsMax: plan.senderItems,
+    valueBytes: valueBytesOf(machine.correlator),
+  };
   const table = machine.primitives.okvs.open(shape);
   try {
     const run: SenderRun = { channel, machine, greeting, table, shape, plan };
@@ -77,27 +85,77 @@ interface SenderRun {
 
 /** One part's outputs, once the receiver's masked vector has come. */
 async function evaluatePart(run: SenderRun, index: number, part: Part): Promise<Uint8Array> {
-  const { channel, machine, greeting, table, shape, plan } = run;
-  const correlation = machine.correlator.sender(channel, {
+  const { machine, greeting, table, plan } = run;
+  const { correlator } = machine;
+  if (correlator.words === true) await evaluateWords(run, correlator, index, part);
+  else await evaluateElements(run, correlator, index, part);
+  return table.outputs(greeting.keyOf('outputs', index), plan.outputBytes);
+}
+
+async function evaluateElements(
+  run: SenderRun,
+  correlator: Correlator,
+  index: number,
+  part: Part,
+): Promise<void> {
+  const { table } = run;
+  const { delta, b } = await whileLoading(run, index, part, (params) =>
+    correlator.sender(run.channel, params),
+  );
+  try {
+    await reload(run, index, part);
+    await addMasked(run, delta, b);
+    table.decode(b);
+    table.addHashes(delta);
+  } finally {
+    delta.fill(0);
+    b.fill(0);
+  }
+}
+
+async function evaluateWords(
+  run: SenderRun,
+  correlator: WordCorrelator,
+  index: number,
+  part: Part,
+): Promise<void> {
+  const { map, q } = await whileLoading(run, index, part, (params) =>
+    correlator.sender(run.channel, params),
+  );
+  try {
+    await reload(run, index, part);
+    run.table.decodeWords(q);
+    run.table.addImages(map);
+  } finally {
+    q.fill(0);
+  }
+}
+
+/** Starts a correlation, and loads the part while the peer works. */
+async function whileLoading<T>(
+  { greeting, table, shape }: SenderRun,
+  index: number,
+  part: Part,
+  start: (params: VoleParams) => Promise<T>,
+): Promise<T> {
+  const correlation = start({
     size: shape.columns,
     context: greeting.keyOf('correlation', index),
   });
   // Its failure is met below; until then it must not count as unhandled.
   correlation.catch(() => {});
-  // While the peer works: only in the rarest runs its first attempt is not the one.
   table.load(greeting.keyOf('items', index), part.pieces);
-  const { delta, b } = await correlation;
-  try {
-    const attempt = parseStart(index, await channel.receive(START));
-    if (attempt > 0) table.load(greeting.keyOf('items', index, attempt), part.pieces);
-    await addMasked(run, delta, b);
-    table.decode(b);
-    table.addHashes(delta);
-    return table.outputs(greeting.keyOf('outputs', index), plan.outputBytes);
-  } finally {
-    delta.fill(0);
-    b.fill(0);
-  }
+  return await correlation;
+}
+
+/** Only in the rarest runs the peer's first attempt at its vector is not the one. */
+async function reload(
+  { channel, greeting, table }: SenderRun,
+  index: number,
+  part: Part,
+): Promise<void> {
+  const attempt = parseStart(index, await channel.receive(START));
+  if (attempt > 0) table.load(greeting.keyOf('items', index, attempt), part.pieces);
 }
 
 /** B += Δ · (A + P), as the masked vector comes. */

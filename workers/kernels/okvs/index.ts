@@ -4,7 +4,7 @@
 // aligned, from `heapStart` on.
 export { accumulateScaled, addElements, useScalar } from './gf128';
 export { decode, eliminate, solve } from './band';
-export { gatherHashes, hashItems, hashValues, orderItems, packOutputs } from './items';
+export { gatherHashes, hashItems, hashValues, hashWords, orderItems, packOutputs } from './items';
 export { sortRecords } from './order';
 export { shareOut, shareStarts } from './shares';
 

@@ -132,6 +132,39 @@ export function hashValues(
   }
 }
 
+const WORDS: usize = memory.data(256, 16);
+
+/**
+ * As `hashValues` for values of 64 bytes, alone: their quarters lie `apart` from each other, one for
+ * all items behind the other.
+ */
+export function hashWords(
+  key: usize,
+  sorted: usize,
+  values: usize,
+  apart: usize,
+  count: usize,
+  out: usize,
+): void {
+  useKey(key);
+  useLength(64);
+  for (let i: usize = 0; i < count; i += 4) {
+    for (let lane: usize = 0; lane < 4; lane++) {
+      const to = WORDS + (lane << 6);
+      const from = values + ((i + lane) << 4);
+      for (let quarter: usize = 0; quarter < 4; quarter++) {
+        v128.store(to + (quarter << 4), v128.load(from + quarter * apart));
+      }
+    }
+    compress(WORDS, WORDS + 64, WORDS + 128, WORDS + 192, 64);
+    storeOutput(out + (i << 4), 16, 0);
+    for (let lane: usize = 0; lane < 4; lane++) {
+      const number = load<u32>(sorted + ((i + lane) << RECORD_BYTES_LOG2), RECORD_NUMBER);
+      store<u32>(out + ((i + lane) << 4), number, 12);
+    }
+  }
+}
+
 /** The first `bytes` of each record, one behind the other; `out` has room for 16 bytes more. */
 export function packOutputs(records: usize, count: usize, bytes: usize, out: usize): void {
   for (let i: usize = 0; i < count; i++) {
