@@ -17,6 +17,7 @@ import { nativeCurve } from '../workers/native-curve.ts';
 import { runPeer } from './peer.ts';
 import type { PartyReport } from './psi-party.ts';
 import { voleCases } from './psi-vole.ts';
+import { gatewayVole } from './psi-vole-gateway.ts';
 import type { BenchContext, BenchSuite } from './suite.ts';
 
 const STEP_ITEMS = 2 ** 14;
@@ -35,6 +36,7 @@ export const psiSuite: BenchSuite = {
     if (context.wants('ecdh 2^14')) steps(context, 'ecdh 2^14');
     if (context.wants('ecdh 10k')) await besidePsiJs(context, 'ecdh 10k');
     await voleCases(context);
+    await gatewayVole(context);
     if (context.wants('flat')) await flat(context, 'flat');
     if (context.large && context.wants('ecdh 10M')) {
       reportParties(context, 'ecdh 10M', LARGE_ITEMS, await twoParties(LARGE_ITEMS));

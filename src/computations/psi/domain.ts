@@ -119,37 +119,39 @@ async function matchByVole(matching: Matching): Promise<void> {
   const { role, shape, machine, progress } = matching;
   const params = { ...matching.params, chunkItems: VOLE_CHUNK_ITEMS, partItemsMax: PART_ITEMS_MAX };
   const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
-  const read = digests(matching, tally, undefined);
-  const set = await settleElements(params, machine.randomBytes, read);
-  role.note?.({ ...tally, duplicates: set.items - set.distinct });
+  const startMs = performance.now();
+  const set = await settleElements(
+    params,
+    machine.randomBytes,
+    digests(matching, tally, undefined),
+  );
+  const readMs = performance.now() - startMs;
   role.review?.(reviewOf(set.items));
   await role.step(PSI_STEPS[0]);
   const isSender = role.self === shape.sender;
-  const thread: VoleThread = {
-    pool: role.pool,
-    channel: role.sealedTo(isSender ? shape.receiver : shape.sender),
-    signal: role.channel.signal,
-    onProgress: (done, total) => progress.tell('evaluate', done, total),
-  };
+  const channel = role.sealedTo(isSender ? shape.receiver : shape.sender);
+  const { signal } = role.channel;
+  const onProgress: VoleThread['onProgress'] = (done, total) =>
+    progress.tell('evaluate', done, total);
   const { numbers, peerItems } = await runVoleThread(
-    thread,
+    { pool: role.pool, channel, signal, onProgress },
     isSender ? 'sender' : 'receiver',
     params,
     set,
   );
+  const matchMs = performance.now() - startMs - readMs;
+  role.note?.({ ...tally, duplicates: set.items - set.distinct, readMs, matchMs });
   if (numbers === undefined) return sendDone(matching, new Uint8Array(0));
   const rows = numbers.map((number) => set.rows[number] ?? 0).sort();
   const isTooMany = rows.length > (params.revealedMax ?? rows.length);
-  const outcome = { shared: rows.length, rows: isTooMany ? undefined : rows, peerItems };
-  await sendResult(
-    matching,
-    await receivedNumber(
-      matching,
-      thread.channel,
-      { ...outcome, places: undefined, groups: undefined },
-      set.items,
-    ),
-  );
+  const outcome: ReceiverOutcome = {
+    shared: rows.length,
+    rows: isTooMany ? undefined : rows,
+    places: undefined,
+    groups: undefined,
+    peerItems,
+  };
+  return sendResult(matching, await receivedNumber(matching, channel, outcome, set.items));
 }
 
 /**
@@ -328,7 +330,9 @@ async function resultOf(
     return { ask, statement: await stated(role, { ...HALF, columns: ['shared', 'half'], rows }) };
   }
   // Sealed and padded also where nothing may be released, so that the gateway cannot tell.
+  const startMs = performance.now();
   const keys = isPermitted ? await sharedKeys(role, shape, matching.log, outcome.rows) : [];
+  role.note?.({ revealMs: performance.now() - startMs });
   const release: Release = {
     columns: shape.plan.key.map(({ as }) => as),
     rows: keys,
