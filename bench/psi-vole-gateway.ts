@@ -10,7 +10,6 @@ import { Analyst } from '../src/cli/analyst.ts';
 import { startLocalWeir, type HolderSetup, type LocalWeir } from '../src/cli/local-weir.ts';
 import { openedRun } from '../src/cli/sealing.ts';
 import type { MatchPlan } from '../src/contracts/plan.ts';
-import { contractHash } from '../src/contracts/signed-documents.ts';
 import { PartyIdSchema } from '../src/system/ids.ts';
 import type { BenchContext } from './suite.ts';
 
