@@ -1,5 +1,7 @@
 /** A judged query as people read it: what refuses it, what it would cost, who would learn what. */
 import type { ExplainBody, PlanBody, RefusalBody } from '../contracts/api.ts';
+import { matchLines } from '../contracts/plain-match.ts';
+import type { MatchPlan } from '../contracts/plan.ts';
 import type { WeirError } from '../errors.ts';
 import { table } from './terminal.ts';
 
@@ -7,10 +9,23 @@ import { table } from './terminal.ts';
 export function planText({ draft, refusals, explanation }: PlanBody): string {
   const parts: string[] = [];
   if (refusals.length > 0) parts.push(refusalLines(refusals).join('\n'));
+  if (draft?.plan.kind === 'match') parts.push(matchText(draft.plan, draft.disclosure));
   if (explanation !== undefined) {
     parts.push(explanationTable(explanation, draft), learnsLines(explanation).join('\n'));
   }
   return parts.join('\n\n');
+}
+
+/** What a match asks, in the words of the contract over it: SQL would read some of it otherwise. */
+function matchText(
+  plan: MatchPlan,
+  { noise }: NonNullable<PlanBody['draft']>['disclosure'],
+): string {
+  const lines = matchLines(plan, noise !== undefined);
+  return [
+    'what is matched · 匹配内容',
+    ...lines.flatMap(({ zh, en }) => [`  ${zh}`, `  ${en}`]),
+  ].join('\n');
 }
 
 /** Refusals that were met here rather than told by a gateway. */

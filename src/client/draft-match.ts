@@ -3,7 +3,7 @@ import type { DatasetBody } from '../contracts/api.ts';
 import { type Contract, ContractSchema, type Party } from '../contracts/contract.ts';
 import {
   DEFAULT_LIMITS,
-  DEFAULT_NOISE,
+  DEFAULT_MATCH_NOISE,
   DEFAULT_NOISED_RUNS,
   DEFAULT_PRICE,
   DEFAULT_TIME_ZONE,
@@ -104,8 +104,7 @@ function disclosureOf(
 ): Contract['disclosure'] {
   const isImportant = datasets.some((dataset) => dataset.grade === 'important');
   const rules = { smallestCell: isImportant ? 10 : 3, smallestContributors: 2 };
-  const unit = { cellsPerUnit: 1, rowsPerCell: 1, honestDomains: 1 };
-  const noise = stated ?? (isImportant ? { ...DEFAULT_NOISE, ...unit } : undefined);
+  const noise = stated ?? (isImportant ? DEFAULT_MATCH_NOISE : undefined);
   return noise === undefined ? rules : { ...rules, noise };
 }
 

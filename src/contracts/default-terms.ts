@@ -31,4 +31,12 @@ export const DEFAULT_NOISE = {
   honestDomains: 2,
 } as const satisfies NoiseTerms;
 
+/** In a match a key is a unit and counts once, and each holder knows its own noise. */
+export const DEFAULT_MATCH_NOISE = {
+  ...DEFAULT_NOISE,
+  cellsPerUnit: 1,
+  rowsPerCell: 1,
+  honestDomains: 1,
+} as const satisfies NoiseTerms;
+
 export const DEFAULT_NOISED_RUNS = 20;

@@ -8,8 +8,9 @@
 import { canonicalHash } from '../system/canonical-json.ts';
 import type { Hash } from '../system/ids.ts';
 import type { ColumnBounds, Contract, Dictionary, Party } from './contract.ts';
-import type { AggregatePlan, MatchPlan, Measure, Parameter } from './plan.ts';
+import type { AggregatePlan, Measure, Parameter } from './plan.ts';
 import { dominanceLines, releaseLines, roundingLines } from './plain-disclosure.ts';
+import { matchLines } from './plain-match.ts';
 import { ownSetLines } from './plain-own-set.ts';
 import { weightsLines } from './plain-weights.ts';
 import { decimal, keyFingerprint, labelList, quoted } from './plain-text.ts';
@@ -95,7 +96,7 @@ function partyLines(contract: Contract): PlainLine[] {
 }
 
 function planLines(contract: Contract): PlainLine[] {
-  const { plan, parameters, protocol } = contract;
+  const { parameters, protocol } = contract;
   const sealing =
     protocol.name === 'sealed-sum' ? canonicalHash(protocol.sealingKey).slice(0, 32) : undefined;
   return [
@@ -104,7 +105,7 @@ function planLines(contract: Contract): PlainLine[] {
       `Protocol ${protocol.name}${sealing === undefined ? '' : `, recipient’s sealing key ${sealing}`}`,
     ),
     ...weightsLines(contract),
-    ...planKindLines(plan),
+    ...planKindLines(contract),
     ...Object.keys(parameters)
       .toSorted()
       .flatMap((name) => {
@@ -114,72 +115,15 @@ function planLines(contract: Contract): PlainLine[] {
   ];
 }
 
-function planKindLines(plan: Contract['plan']): PlainLine[] {
+function planKindLines({ plan, disclosure }: Contract): PlainLine[] {
   switch (plan.kind) {
     case 'match':
-      return matchLines(plan);
+      return matchLines(plan, disclosure.noise !== undefined);
     case 'own-set':
       return ownSetLines(plan);
     case 'aggregate':
       return aggregateLines(plan);
   }
-}
-
-function matchLines(plan: MatchPlan): PlainLine[] {
-  const { receiver, ask, duplicates, sum, group, engine } = plan;
-  const isCount = ask !== 'intersection';
-  const isOnce = duplicates === 'distinct';
-  return [
-    line(
-      isCount
-        ? `两个持有方共有多少个匹配键（${plan.kind}，${ask}）；不公布是哪些`
-        : `两个持有方共有哪些匹配键（${plan.kind}，${ask}）：这些键会公布给结果接收方`,
-      isCount
-        ? `How many join keys the two holders share (${plan.kind}, ${ask}); which ones is not shown`
-        : `Which join keys the two holders share (${plan.kind}, ${ask}): they are shown to the recipient`,
-    ),
-    line(
-      `由 ${receiver} 进行匹配，它最先得知${isCount ? '确切数目' : '共有的键'}，在任何门限之前`,
-      `${receiver} matches, and learns the ${isCount ? 'exact number' : 'shared keys'} first, before any threshold`,
-    ),
-    line(
-      isOnce ? '重复的键只计一次' : '重复的键按双方出现次数的较小值计',
-      isOnce
-        ? 'A repeated key counts once'
-        : 'A repeated key counts as often as it occurs on both sides',
-    ),
-    ...(engine === undefined
-      ? []
-      : [line(`计算引擎：${engine}`, `Computed by the engine ${engine}`)]),
-    ...(sum === undefined
-      ? []
-      : [
-          line(
-            `${sum.as} = 另一方的 ${sum.column} 在共有键上的合计`,
-            `${sum.as} = sum of the other holder’s ${sum.column} over the shared keys`,
-          ),
-        ]),
-    ...(group === undefined
-      ? []
-      : [
-          line(
-            `${group.as} = 按 ${receiver} 的 ${group.column} 分组；过小的组并入 (other)`,
-            `${group.as} = by groups of ${receiver}’s ${group.column}; groups too small to be shown count as (other)`,
-          ),
-          line(
-            `${receiver} 得知每组的数目；另一方得知每组填充后的规模`,
-            `${receiver} learns the number of each group; the other holder learns each group’s padded size`,
-          ),
-        ]),
-    ...plan.key.map(({ as, type, columns }) => {
-      const named = columns
-        .map(({ holder, column, dateFormat }) =>
-          dateFormat === undefined ? `${holder}.${column}` : `${holder}.${column} (${dateFormat})`,
-        )
-        .join(' = ');
-      return line(`键 ${as}（${type}）：${named}`, `Key ${as} (${type}): ${named}`);
-    }),
-  ];
 }
 
 function aggregateLines(plan: AggregatePlan): PlainLine[] {

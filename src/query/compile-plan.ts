@@ -1,6 +1,7 @@
 /**
  * SQL to typed plan. What compiles is a SELECT of group columns and aggregates over one dataset
- * name, published by one or more holders; everything else is refused with its place and reason.
+ * name, published by one or more holders, or over a join of two holders' datasets
+ * (`compile-match.ts`); everything else is refused with its place and reason.
  * Only the plan goes on from here: no text of the query is kept, sent or executed.
  */
 import type { PlanDraft } from '../catalog/check-plan.ts';
@@ -20,6 +21,7 @@ import {
 import { measuredColumns } from '../contracts/plan-fits.ts';
 import { assertInvariant, InputError, type WeirError } from '../errors.ts';
 import { NameSchema } from '../system/ids.ts';
+import { judgeMatch } from './compile-match.ts';
 import { isGroup, resolveColumn, resolveGroup, type Scope } from './query-columns.ts';
 import { placed, refuse, Refusals, type QueryText } from './query-refusal.ts';
 import { compileSelections } from './query-selections.ts';
@@ -28,6 +30,7 @@ import {
   ConstantNode,
   ExpressionNode,
   FunctionNode,
+  isJoin,
   placeOfNode,
   TableNode,
   type SelectNode,
@@ -87,6 +90,9 @@ export async function judgeQuery(
   if (parsed === undefined) return { compiled: undefined, refusals: refusals.found };
   const { query, select } = parsed;
   refusals.try(() => refuseUnplannable(query, select));
+  if (isJoin(select.from_table)) {
+    return judgeMatch(query, select, published, refusals, purposeCode);
+  }
   const table = refusals.try(() => tableOf(query, select));
   const datasets = published.filter((dataset) => dataset.name === table?.table_name);
   const [first] = datasets;
@@ -168,7 +174,7 @@ function tableOf(query: QueryText, select: SelectNode): TableNode {
   return refuse(
     query,
     placeOfNode(select.from_table),
-    'a plan reads one dataset by its name, without join, subquery, function or path',
+    'a plan reads one dataset by its name, or joins two, without subquery, function or path',
     'FROM the name of a dataset in the catalog.',
   );
 }

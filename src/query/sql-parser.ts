@@ -60,9 +60,12 @@ function treeOf(query: QueryText, answer: string): z.infer<typeof ParsedSchema> 
   return refuse(query, undefined, 'the parser’s answer is not understood', SHAPE);
 }
 
-/** The shape of every query that compiles, as a remedy. */
+/** The shape of every query over one dataset that compiles, as a remedy. */
 export const SHAPE =
   'SELECT groups, COUNT(*), SUM|AVG|VAR_SAMP(column) FROM dataset WHERE group IN (labels or $parameter) GROUP BY groups';
+/** The same of a match. */
+export const JOIN_SHAPE =
+  'SELECT group, COUNT(*) or COUNT(DISTINCT key), SUM(column) FROM holder.dataset JOIN holder.dataset USING (key columns) GROUP BY group; or SELECT the key columns';
 
 function refuseUnparsable(query: QueryText): void {
   const { text } = query;

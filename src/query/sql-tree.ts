@@ -114,6 +114,53 @@ export const TableNode = z.strictObject({
 });
 export type TableNode = z.infer<typeof TableNode>;
 
+/** One side of a join: a dataset, behind its holder's name where more than one publishes it. */
+export const JoinedTableNode = TableNode.extend({ schema_name: z.string() });
+export type JoinedTableNode = z.infer<typeof JoinedTableNode>;
+
+/** A plain join of two datasets: whatever else joins, or is joined, has no schema. */
+export const JoinNode = z.strictObject({
+  type: z.literal('JOIN'),
+  alias: z.literal(''),
+  sample: z.null(),
+  query_location: Location,
+  left: JoinedTableNode,
+  right: JoinedTableNode,
+  condition: z.unknown(),
+  join_type: z.literal('INNER'),
+  ref_type: z.literal('REGULAR'),
+  using_columns: z.array(z.string()).max(100),
+  delim_flipped: z.literal(false),
+  duplicate_eliminated_columns: Empty,
+});
+export type JoinNode = z.infer<typeof JoinNode>;
+
+/** Whether a FROM joins at all: then it is held to `JoinNode`. */
+export function isJoin(from: unknown): boolean {
+  return z.looseObject({ type: z.literal('JOIN') }).safeParse(from).success;
+}
+
+/** `a.x = b.y`, one column of a join key. */
+export const JoinedColumnsNode = EqualNode.extend({ left: ColumnNode, right: ColumnNode });
+
+/** `COUNT(DISTINCT a.x)`, of a key of one column or of several in brackets. */
+export const DistinctCountNode = FunctionNode.extend({
+  function_name: z.literal('count'),
+  distinct: z.literal(true),
+  children: z
+    .array(
+      z.union([
+        ColumnNode,
+        FunctionNode.extend({
+          function_name: z.literal('row'),
+          schema: z.literal('main'),
+          children: z.array(ColumnNode).min(1).max(8),
+        }),
+      ]),
+    )
+    .length(1),
+});
+
 /** Everything a SELECT may carry; fields that a plan has no place for are looked at one by one. */
 export const SelectNode = z.strictObject({
   type: z.literal('SELECT_NODE'),

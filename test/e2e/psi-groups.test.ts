@@ -2,15 +2,19 @@
  * Matches by groups over real processes, links and files: the table, what the gateway can see of it,
  * noise for important data, and persons that come and go between exact answers.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openedRun } from '../../src/cli/sealing.ts';
 import type { Release } from '../../src/computations/computation.ts';
 import type { ContractBody } from '../../src/contracts/api.ts';
-import type { Contract } from '../../src/contracts/contract.ts';
+import { ContractSchema, type Contract } from '../../src/contracts/contract.ts';
+import { contractHash } from '../../src/contracts/signed-documents.ts';
 import type { MatchPlan } from '../../src/contracts/plan.ts';
 import type { StatedTerms } from '../../src/cli/analyst.ts';
 import type { Hash, PartyId } from '../../src/system/ids.ts';
 import { findCanaries } from './support/canary.ts';
+import { weir as command } from './support/command.ts';
 import { agreeOn, EAST, leftovers, WEST } from './support/match-world.ts';
 import { recordingProxy, type Recording } from './support/recording-proxy.ts';
 import { startWeir, type Holder, type TestWeir } from './support/weir.ts';
@@ -170,6 +174,29 @@ describe('a match by groups between two domains', () => {
     expect(passed.flat()).toEqual([]);
     expect(recording.messages.length).toBeGreaterThan(50);
     expect(findCanaries(marks, Buffer.from(`{"key":"${marks[0]}"}`), 'control')).not.toEqual([]);
+  });
+
+  it('is asked as SQL: explained, drafted, signed and run', async () => {
+    const dir = join(weir.directory, 'analyst');
+    const draft = join(weir.directory, 'join.json');
+    const asked = (sql: string, ...more: string[]) =>
+      command(['sql', '--dir', dir, '--url', weir.url, ...more, sql]);
+    const from = 'FROM east.bills b JOIN west.stays s USING (patient)';
+    const sql = `SELECT s.ward, COUNT(DISTINCT patient), SUM(b.cost) AS cost ${from} GROUP BY s.ward`;
+    const explained = asked(sql, '--draft', draft);
+    expect(await explained.ended, explained.stderr()).toBe(0);
+    expect(explained.stdout()).toContain('west learns the number of each group');
+    expect(explained.stdout()).toContain('A repeated key counts once');
+    const drafted = ContractSchema.parse(JSON.parse(readFileSync(draft, 'utf8')));
+    expect(drafted.plan).toEqual(planOf());
+    await weir.analyst.propose(drafted);
+    const hash = contractHash(drafted);
+    await Promise.all(weir.parties.map((party) => weir.officer(party).sign(drafted.id, { hash })));
+    const contract = await weir.analyst.untilActive(drafted.id, () => undefined);
+    expect((await released(contract)).rows).toHaveLength(3);
+    const refused = asked(`SELECT COUNT(*) ${from} WHERE s.ward = 'x'`);
+    expect(await refused.ended).toBe(65);
+    expect(refused.stdout()).toMatch(/without WHERE[\s\S]*line 1, column \d+/);
   });
 
   it('noises every group of what is important, the same however often it is asked', async () => {

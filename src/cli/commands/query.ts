@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { PlanBody } from '../../contracts/api.ts';
+import type { Contract } from '../../contracts/contract.ts';
 import { InputError, StateError } from '../../errors.ts';
 import { NameSchema } from '../../system/ids.ts';
 import type { Analyst } from '../analyst.ts';
@@ -28,7 +29,10 @@ export function queryCommands(program: Command): void {
     program
       .command('sql')
       .description('explain a query: cost, quota, who learns what; nothing is spent · 查询试算')
-      .argument('<query>', 'SELECT groups, COUNT(*), SUM(column) … FROM dataset GROUP BY groups'),
+      .argument(
+        '<query>',
+        'SELECT groups, COUNT(*), SUM(column) … FROM dataset GROUP BY groups; or FROM a JOIN b USING (key)',
+      ),
   )
     .option('--arg <name=labels>', 'labels for a $parameter, comma separated', collect, [])
     .option('--purpose <code>', 'what it is for, where people’s consent is per purpose')
@@ -42,7 +46,13 @@ export function queryCommands(program: Command): void {
         '  weir sql --dir me "SELECT hour, COUNT(*), AVG(delay) FROM departures GROUP BY hour"\n' +
         '  weir sql --dir me --draft delays.json --arg hours=07,08 \\\n' +
         "    'SELECT hour, AVG(delay) FROM departures WHERE hour IN ($hours) GROUP BY hour'\n" +
-        '  weir contract propose --dir me delays.json',
+        '  weir contract propose --dir me delays.json\n' +
+        'of keys that two holders share, without showing them (two datasets, each behind its holder):\n' +
+        '  weir sql --dir me "SELECT COUNT(*) FROM west.departures JOIN east.arrivals USING (date, origin)"\n' +
+        '  weir sql --dir me "SELECT COUNT(DISTINCT id), SUM(b.cost) FROM a.visits JOIN b.bills USING (id)"\n' +
+        '  weir sql --dir me --draft match.json \\\n' +
+        '    "SELECT a.ward, COUNT(*), SUM(b.cost) FROM a.visits JOIN b.bills ON a.id = b.person GROUP BY a.ward"\n' +
+        'COUNT(*) counts a repeated key as often as both have it; groups are of one side, sums of the other.',
     )
     .action(async (sql: string, options: SqlOptions) => {
       await withAnalyst(options, (analyst) => explainSql(analyst, sql, options));
@@ -68,6 +78,18 @@ async function explainSql(analyst: Analyst, sql: string, options: SqlOptions): P
   }
 }
 
+function draftOver(
+  analyst: Analyst,
+  { plan, parameters, datasets, disclosure, purposeCode }: NonNullable<PlanBody['draft']>,
+  title: Contract['title'],
+): Promise<Contract> {
+  const purpose = purposeCode === undefined ? {} : { purposeCode };
+  if (plan.kind !== 'match') return analyst.draft(plan, { title, parameters, ...purpose });
+  const tables = new Map(datasets.map(({ holder, dataset }) => [holder, dataset]));
+  const noise = disclosure.noise === undefined ? {} : { noise: disclosure.noise };
+  return analyst.draftMatch(plan, tables, { title, ...noise, ...purpose });
+}
+
 async function writeDraft(
   analyst: Analyst,
   { draft }: PlanBody,
@@ -80,11 +102,7 @@ async function writeDraft(
       remedy: 'Choose another name for the draft.',
     });
   }
-  const contract = await analyst.draft(draft.plan, {
-    title: { zh: options.titleZh, en: options.title },
-    parameters: draft.parameters,
-    ...(draft.purposeCode === undefined ? {} : { purposeCode: draft.purposeCode }),
-  });
+  const contract = await draftOver(analyst, draft, { zh: options.titleZh, en: options.title });
   // The grades' thresholds, where they are above the default; what datasets demand is drafted already.
   const smallestCell = Math.max(contract.disclosure.smallestCell, draft.disclosure.smallestCell);
   const drafted = { ...contract, disclosure: { ...contract.disclosure, smallestCell } };
