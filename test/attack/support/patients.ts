@@ -13,7 +13,7 @@ import type { PartyId } from '../../../src/system/ids.ts';
 import { HOLDERS, makeContract } from '../../fixtures/contract.ts';
 import { askFor } from '../../e2e/support/attack-case.ts';
 import { Attacker } from '../../e2e/support/attacker.ts';
-import { tableFile } from '../../e2e/support/holders.ts';
+import { type HolderSetup, tableFile } from '../../e2e/support/holders.ts';
 
 export const REGIONS = ['north', 'south', 'east'];
 export const AGES = ['young', 'old'];
@@ -92,7 +92,11 @@ export interface World {
 }
 
 /** @param registration - members to change; a defence that is off is off here or in a contract. */
-export async function openWorld(registration: object = {}, config: object = {}): Promise<World> {
+export async function openWorld(
+  registration: object = {},
+  config: object = {},
+  setup: Partial<HolderSetup> = {},
+): Promise<World> {
   const root = await mkdtemp(join(tmpdir(), 'weir-attack-'));
   const attacker = await Attacker.open(root, undefined, undefined, (party) => ({
     table: {
@@ -100,6 +104,7 @@ export async function openWorld(registration: object = {}, config: object = {}):
       registration: registrationOf(registration),
     },
     config,
+    ...setup,
   }));
   return {
     attacker,

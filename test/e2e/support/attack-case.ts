@@ -1,4 +1,5 @@
 /** What an attacked run is asked with: small data whose plain answer is known, contracts, requests. */
+import { createHash } from 'node:crypto';
 import type { Contract, SignedContract } from '../../../src/contracts/contract.ts';
 import type { SignedRequest } from '../../../src/contracts/request.ts';
 import { signRequest } from '../../../src/contracts/signed-documents.ts';
@@ -31,6 +32,8 @@ export interface Ask {
   readonly request: SignedRequest;
   readonly runId: RunId;
   readonly attempt: number;
+  /** Encrypted weights that the request names. */
+  readonly weights?: Uint8Array;
 }
 
 /** Rows of the three holders: two cells that may be released, one that is too small. */
@@ -99,16 +102,25 @@ export function askFor(cast: Cast, changes: Partial<Contract> = {}): Ask {
   return asked(cast, signByAll(contract, cast));
 }
 
-/** A fresh request of the analyst under a contract, with a fresh run id. */
-export function asked(cast: Cast, contract: SignedContract): Ask {
+/**
+ * A fresh request of the analyst under a contract, with a fresh run id.
+ * @param weights - encrypted, where the contract has secret weights.
+ */
+export function asked(cast: Cast, contract: SignedContract, weights?: Uint8Array): Ask {
+  const named =
+    weights === undefined
+      ? {}
+      : { weightsHash: HashSchema.parse(createHash('sha256').update(weights).digest('hex')) };
   const request = signRequest(
     makeRequest(contract.contract, {
+      ...named,
       arguments: {},
       expiresAt: new Date(systemClock.now() + REQUEST_MS).toISOString(),
     }),
     cast.keyOf(ANALYST),
   );
-  return { contract, request, runId: freshRunId(), attempt: 1 };
+  const ask = { contract, request, runId: freshRunId(), attempt: 1 };
+  return weights === undefined ? ask : { ...ask, weights };
 }
 
 export function freshRunId(): RunId {

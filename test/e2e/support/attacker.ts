@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { unpack } from 'msgpackr';
 import { expect } from 'vitest';
-import type { Release } from '../../../src/computations/computation.ts';
-import { secureSum } from '../../../src/computations/secure-sum/secure-sum.ts';
+import type { Computation, Release } from '../../../src/computations/computation.ts';
+import { COMPUTATIONS } from '../../../src/computations/registry.ts';
 import { describeRun } from '../../../src/contracts/describe-run.ts';
 import {
   type Descriptor,
@@ -166,7 +166,8 @@ export class Attacker {
   }
 
   prepare(party: PartyId, ask: Ask, parties: readonly PartyId[] = HOLDERS): Promise<SignedRunKey> {
-    const body = { ...ask, parties: [...parties] };
+    const { weights: _, ...prepared } = ask;
+    const body = { ...prepared, parties: [...parties] };
     return this.request(party, RUN_METHODS.prepare, body).then((answer) =>
       SignedRunKeySchema.parse(answer),
     );
@@ -185,7 +186,7 @@ export class Attacker {
   descriptor(ask: Ask, runKeys: ReadonlyMap<PartyId, SignedRunKey>): Descriptor {
     const { contract } = ask.contract;
     const { request } = ask.request;
-    const shape = secureSum.estimate(contract, request.arguments);
+    const shape = computationOf(ask).estimate(contract, request.arguments);
     const parties = [...runKeys.values()].map(({ runKey }) => runKey.party);
     const { runId, attempt } = ask;
     return describeRun({ contract, request, runId, attempt, parties, shape });
@@ -249,11 +250,12 @@ export class Attacker {
     const { descriptor, signatures, channel } = await this.agreed(ask, parties);
     const spends = await Promise.all(parties.map((party) => this.start(party, ask, signatures)));
     try {
-      const release = await secureSum.runGateway({
+      const release = await computationOf(ask).runGateway({
         contract: ask.contract.contract,
         descriptor,
         channel,
         pool: this.pool,
+        attachment: ask.weights,
         progress: () => undefined,
       });
       return { release, descriptor, spends };
@@ -309,6 +311,12 @@ export class Attacker {
     const entries = fromSize === null ? [] : this.auditLog.slice(Number(fromSize));
     return { size: String(size), hash, entries };
   }
+}
+
+function computationOf({ contract: { contract } }: Ask): Computation {
+  const found = COMPUTATIONS.find(({ name }) => name === contract.protocol.name);
+  if (found === undefined) throw new Error(`no computation ${contract.protocol.name}`);
+  return found;
 }
 
 /** The positive control: played honestly, the same steps give exactly the plain answer. */

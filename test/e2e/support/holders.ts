@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { COMPUTATIONS } from '../../../src/computations/registry.ts';
+import type { DisclosureStage } from '../../../src/disclosure/stage.ts';
 import { DISCLOSURE_STAGES } from '../../../src/disclosure/stages.ts';
 import { DomainConfigSchema } from '../../../src/domain/config.ts';
 import { openDomain, type Domain } from '../../../src/domain/domain-process.ts';
@@ -59,6 +60,8 @@ export function writeStays(directory: string, rows: readonly StayRow[]): string 
 }
 
 export interface HolderSetup {
+  /** The usual ones, unless a control has this defence off. */
+  readonly stages?: readonly DisclosureStage[];
   readonly party: PartyId;
   readonly directory: string;
   readonly gatewayUrl: string;
@@ -137,7 +140,7 @@ export async function openHolder(setup: HolderSetup): Promise<OpenHolder> {
       ...setup.config,
     }),
     computations: COMPUTATIONS,
-    stages: DISCLOSURE_STAGES,
+    stages: setup.stages ?? DISCLOSURE_STAGES,
     clock: setup.clock ?? systemClock,
     random: systemRandom,
     log: createLog({
