@@ -63,6 +63,7 @@ export function draftOwnSet(input: OwnSetDraftInput): Contract {
       noise,
       ...(terms.rounding === undefined ? {} : { rounding: terms.rounding }),
     },
+    ...(terms.release === undefined ? {} : { release: terms.release }),
     limits: {
       ...OWN_SET_LIMITS,
       microRhoTotal: noise.microRhoPerRun * runsTotal,

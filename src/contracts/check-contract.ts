@@ -122,8 +122,11 @@ function checkDominance({ disclosure }: Contract, plan: AggregatePlan): void {
 }
 
 /** Every rounded column is a figure of the result, rounded to one base. */
-function checkRounding({ disclosure, plan }: Contract): void {
+function checkRounding({ disclosure, plan, protocol }: Contract): void {
   const rounded = (disclosure.rounding ?? []).map(({ as }) => as);
+  if (protocol.name === 'secret-weights' && rounded.length > 0) {
+    refuse('a weighted sum is not rounded');
+  }
   refuseRepeated(rounded, 'a column is rounded twice');
   const figures = new Set(figuresOf(plan));
   const column = rounded.find((name) => !figures.has(name));

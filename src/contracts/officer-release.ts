@@ -39,7 +39,7 @@ export const DeliverSchema = z.strictObject({
   runId: RunIdSchema,
   /** A run id of its own, new for each try: what carries the parts, not what computed them. */
   deliveryId: RunIdSchema,
-  decisions: z.array(SignedReleaseDecisionSchema).min(2).max(HOLDERS_MAX),
+  decisions: z.array(SignedReleaseDecisionSchema).min(1).max(HOLDERS_MAX),
 });
 export type Deliver = z.infer<typeof DeliverSchema>;
 

@@ -5,6 +5,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { asSealed, loadSealingKey, makeSealingKey, openedRun } from '../../src/cli/sealing.ts';
+import type { SealingKey } from '../../src/client/sealing-key.ts';
 import type { ContractBody } from '../../src/contracts/api.ts';
 import type { AggregatePlan } from '../../src/contracts/plan.ts';
 import type { RunId } from '../../src/system/ids.ts';
@@ -15,6 +17,7 @@ import { eventually, startWeir, type TestWeir } from './support/weir.ts';
 
 const PARTIES = ['airport', 'clinic', 'hospital'];
 const WITHIN_S = 3600;
+const PASSPHRASE = 'correct horse battery staple';
 const PLAN: AggregatePlan = {
   kind: 'aggregate',
   table: 'visits',
@@ -114,6 +117,26 @@ it('goes once the officer of every holder has approved, and not before', async (
     await eventually('nothing is kept', async () => heldFiles(party).length === 0);
     expect(await waiting(party)).toEqual([]);
   }
+});
+
+it('goes sealed, too: the recipient opens what the domains kept', async () => {
+  const directory = join(weir.directory, 'analyst');
+  await makeSealingKey(directory, PASSPHRASE);
+  const title = { zh: '测试', en: 'Test' };
+  const release = { by: 'officer', withinS: WITHIN_S } as const;
+  const { protocol } = asSealed(directory, await weir.analyst.draft(PLAN, { title }));
+  const contract = await weir.agree(PLAN, { release, protocol });
+  let runId: RunId | undefined;
+  const running = weir.analyst.run(contract, {}, (event) => {
+    runId = event.state === 'awaiting-release' ? event.runId : undefined;
+  });
+  running.catch(() => undefined);
+  await eventually('the result waits', async () => runId !== undefined);
+  for (const party of PARTIES) if (runId !== undefined) await decided(party, runId, 'approved');
+  const own = (): SealingKey => loadSealingKey(directory, PASSPHRASE);
+  const opened = await openedRun(weir.analyst, contract.contract, await running, own);
+  const exact = await weir.analyst.run(await weir.agree(PLAN), {}, () => undefined);
+  expect(opened.result.release.rows).toEqual(exact.result.release.rows);
 });
 
 it('ends charged and without a result where one officer refuses', async () => {

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WeirProblem } from '../../src/client/problem.ts';
+import type { StatedTerms } from '../../src/cli/analyst.ts';
 import { openedRun } from '../../src/cli/sealing.ts';
 import type { ContractBody, RunBody } from '../../src/contracts/api.ts';
 import type { Release } from '../../src/computations/computation.ts';
@@ -18,7 +19,7 @@ import { endOf, faultsIn, readBooks } from './support/books.ts';
 import { findCanaries } from './support/canary.ts';
 import { weir as command } from './support/command.ts';
 import { recordingProxy, type Recording } from './support/recording-proxy.ts';
-import { startWeir, type Holder, type TestWeir } from './support/weir.ts';
+import { eventually, startWeir, type Holder, type TestWeir } from './support/weir.ts';
 
 const CLINIC = PartyIdSchema.parse('clinic');
 const PHARMACY = PartyIdSchema.parse('pharmacy');
@@ -197,8 +198,9 @@ async function agree(
   plan: MatchPlan,
   tables: ReadonlyMap<PartyId, string> = TABLES,
   noise?: NoiseTerms,
+  more: Partial<StatedTerms> = {},
 ): Promise<ContractBody> {
-  const terms = { title: TITLE, ...(noise === undefined ? {} : { noise }) };
+  const terms = { title: TITLE, ...more, ...(noise === undefined ? {} : { noise }) };
   const drafted = await weir.analyst.draftMatch(plan, tables, terms);
   await weir.analyst.propose(drafted);
   const hash = contractHash(drafted);
@@ -253,6 +255,26 @@ describe('a match between two domains', () => {
         'psi-ecdh',
         'psi-vole',
       ]);
+    }
+  });
+
+  it('waits for an officer of both, where the contract says so', async () => {
+    const release = { by: 'officer', withinS: 600 } as const;
+    const summed = planOf({ ask: 'sum', sum: { as: 'cost', column: 'cost' } });
+    for (const plan of [planOf({}), summed]) {
+      const waiting = released(await agree(plan, TABLES, undefined, { release }));
+      for (const party of weir.parties) {
+        const officer = weir.officer(party);
+        await eventually('the result waits', async () => (await officer.releases()).length === 1);
+        const [{ runId } = { runId: '' as RunId }] = await officer.releases();
+        const { hash, lines } = await officer.reviewRelease(runId);
+        // The holder that matches knows the number; the other is shown its own keys alone.
+        const knows = lines.some(({ en }) => en === `${SHARED.length} keys are shared`);
+        expect(knows).toBe(party === PHARMACY);
+        await officer.decideRelease(runId, { decision: 'approved', hash });
+      }
+      const expected = plan === summed ? [SHARED.length, String(SUM)] : [SHARED.length];
+      expect((await waiting).rows).toEqual([expected]);
     }
   });
 

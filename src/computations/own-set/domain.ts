@@ -11,6 +11,7 @@ import { type ProbingMachine, runHolder } from '../../../protocols/psi/own-set.t
 import type { DomainRole } from '../computation.ts';
 import { fileSpills } from '../psi/file-spill.ts';
 import { poolEngine, poolProbes } from '../psi/pool-engine.ts';
+import { reviewOf } from '../psi/review.ts';
 import { keyForm } from '../psi/shape.ts';
 import { KEY_HASH, READ_ROWS } from '../psi/shared-keys.ts';
 import { asPsiAbort } from '../psi/wire.ts';
@@ -83,8 +84,11 @@ async function release(role: DomainRole, shape: OwnSetShape, shared: number): Pr
   const cell = { counts: Float64Array.of(noised), contributors: Uint16Array.of(1) };
   for (const stage of stages) stage.apply(cell, contract.disclosure, permitted);
   await role.step(OWN_SET_STEPS[1]);
+  const isPermitted = permitted[0] === 1;
+  // What the officer sees has the noise on it that the answer has.
+  role.review?.(reviewOf(undefined, { number: noised, isPermitted }));
   await channel.send(GATEWAY, GUEST_FRAME, encodeGuestFrames([]));
-  const result = encodeOwnSetResult({ shared: permitted[0] === 1 ? noised : null });
+  const result = encodeOwnSetResult({ shared: isPermitted ? noised : null });
   await channel.send(GATEWAY, OWN_SET_RESULT, result);
 }
 

@@ -1,7 +1,7 @@
 /** The gateway's part: it passes on what it cannot read, both ways, until the holder has its number. */
 import { encodeGuestFrames, GUEST_FRAME, parseGuestFrames } from '../../contracts/guest-frames.ts';
 import { assertInvariant } from '../../errors.ts';
-import type { GatewayRole, Release } from '../computation.ts';
+import type { GatewayRole, HeldComputation, Release } from '../computation.ts';
 import { asPsiAbort } from '../psi/wire.ts';
 import { roundedRelease } from '../rounded-release.ts';
 import { ownSetShapeOf } from './shape.ts';
@@ -14,6 +14,18 @@ const PARTS = 32;
 
 /** @see Computation.runGateway */
 export async function runOwnSetGateway(role: GatewayRole): Promise<Release> {
+  await OWN_SET_HELD.relay(role);
+  return OWN_SET_HELD.finish(role);
+}
+
+/** The holder has the number by itself; the analyst's part is over before its officer decides. */
+export const OWN_SET_HELD: HeldComputation = {
+  kinds: [OWN_SET_RESULT],
+  relay: passFrames,
+  finish: takeNumber,
+};
+
+async function passFrames(role: GatewayRole): Promise<void> {
   return asPsiAbort(async () => {
     const { contract, descriptor, channel, guest } = role;
     assertInvariant(guest !== undefined, 'the analyst takes part in this run');
@@ -37,6 +49,13 @@ export async function runOwnSetGateway(role: GatewayRole): Promise<Release> {
       }
     };
     await Promise.all([toGuest(), fromGuest()]);
+  });
+}
+
+async function takeNumber(role: GatewayRole): Promise<Release> {
+  return asPsiAbort(async () => {
+    const { contract, descriptor, channel } = role;
+    const { holder } = ownSetShapeOf(contract, descriptor.arguments);
     const { shared } = parseOwnSetResult(await channel.receive(holder, OWN_SET_RESULT));
     role.progress(1, 'The holder is done.');
     const isReleased = shared !== null;

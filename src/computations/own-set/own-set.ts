@@ -2,7 +2,7 @@
 import type { Computation } from '../computation.ts';
 import { runOwnSetDomain } from './domain.ts';
 import { estimateOwnSet } from './estimate.ts';
-import { runOwnSetGateway } from './gateway.ts';
+import { OWN_SET_HELD, runOwnSetGateway } from './gateway.ts';
 
 /** @see protocols/psi/README.md */
 export const ownSet: Computation = {
@@ -11,4 +11,5 @@ export const ownSet: Computation = {
   estimate: estimateOwnSet,
   runGateway: runOwnSetGateway,
   runDomain: runOwnSetDomain,
+  held: OWN_SET_HELD,
 };

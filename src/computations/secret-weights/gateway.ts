@@ -4,7 +4,7 @@ import { encodeBase64url } from '../../system/base64url.ts';
 import type { PartyId } from '../../system/ids.ts';
 import type { WeightsPlace } from '../../../protocols/homomorphic/weights-params.ts';
 import type { AddWeightedArgument } from '../../../workers/weights.ts';
-import type { GatewayRole, Release } from '../computation.ts';
+import type { GatewayRole, HeldComputation, Release } from '../computation.ts';
 import { statementText } from '../sealed-sum/statement.ts';
 import { asSealedAbort } from '../sealed-sum/wire.ts';
 import { relayCounting } from '../secure-sum/gateway.ts';
@@ -19,12 +19,28 @@ const COUNTING_SHARE = 0.4;
 
 /** @see Computation.runGateway */
 export async function runSecretWeightsGateway(role: GatewayRole): Promise<Release> {
+  await SECRET_WEIGHTS_HELD.relay(role);
+  return SECRET_WEIGHTS_HELD.finish(role);
+}
+
+/** The weights have gone out before: to add up what was weighed needs none of them. */
+export const SECRET_WEIGHTS_HELD: HeldComputation = {
+  kinds: [WEIGHTED_KINDS.statement, WEIGHTED_KINDS.weighted],
+  relay: (role) =>
+    asSealedAbort(async () => {
+      const shape = weightedShapeOf(role.contract, role.descriptor.arguments);
+      const parties = role.descriptor.parties.map(({ id }) => id);
+      await sendWeights(role, shape, parties);
+      await relayCounting(role, shape.base, parties);
+    }),
+  finish: addWeighed,
+};
+
+async function addWeighed(role: GatewayRole): Promise<Release> {
   return asSealedAbort(async () => {
     const { descriptor, channel } = role;
     const shape = weightedShapeOf(role.contract, descriptor.arguments);
     const parties = descriptor.parties.map(({ id }) => id);
-    await sendWeights(role, shape, parties);
-    await relayCounting(role, shape.base, parties);
     const [first] = parties;
     if (first === undefined) throw new AbortError('transcript-mismatch', 'A run without parties.');
     const statement = statementText(await channel.receive(first, WEIGHTED_KINDS.statement));

@@ -2,7 +2,7 @@
 import type { Computation } from '../computation.ts';
 import { runSecretWeightsDomain } from './domain.ts';
 import { estimateSecretWeights } from './estimate.ts';
-import { runSecretWeightsGateway } from './gateway.ts';
+import { runSecretWeightsGateway, SECRET_WEIGHTS_HELD } from './gateway.ts';
 import { weightedShapeOf } from './shape.ts';
 
 /** @see protocols/homomorphic/README.md */
@@ -12,4 +12,5 @@ export const secretWeights: Computation = {
   attachmentSizeBytes: (contract, args) => weightedShapeOf(contract, args).attachmentSizeBytes,
   runGateway: runSecretWeightsGateway,
   runDomain: runSecretWeightsDomain,
+  held: SECRET_WEIGHTS_HELD,
 };
