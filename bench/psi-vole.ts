@@ -1,14 +1,53 @@
 /** Intersections by VOLE: two processes over loopback, one core each. */
 import { execFileSync, fork, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { BAND_WIDTH, bandShape } from '../protocols/psi/vole/band.ts';
+import { nativeOkvs } from '../workers/native-okvs.ts';
 import type { VoleReport } from './psi-vole-party.ts';
 import type { BenchContext } from './suite.ts';
 
 const MB = 1e6;
+/** Encodings are tried for so long at each size and width. */
+const FAILURE_MS = 4_000;
 const ROUNDS = 3;
+/** Sizes, and widths at which some encodings fail and some do not. */
+const FAILING = [
+  [12, [32, 40, 48]],
+  [14, [40, 48, 56]],
+  [16, [48, 56, 64]],
+  [18, [56, 64]],
+] as const;
+
+/**
+ * How often the encoding of a set fails at widths far below the one in use: −log2 of the share, and
+ * how many failures it was counted from. What the README extrapolates from.
+ */
+export function okvsFailures(context: BenchContext): void {
+  const name = 'okvs failure';
+  if (!context.large || !context.wants(name)) return;
+  for (const [log, widths] of FAILING) {
+    const items = 2 ** log;
+    const set = new Uint8Array(items * 4);
+    for (let i = 0; i < items; i++) new DataView(set.buffer).setUint32(4 * i, i);
+    for (const width of widths) {
+      const columns = bandShape(items).columns - BAND_WIDTH + width;
+      const table = nativeOkvs.open({ itemsMax: items, elementBytes: 4, columns, width });
+      const vector = new Uint8Array(columns * 16);
+      let [failed, tried] = [0, 0];
+      for (const endMs = performance.now() + FAILURE_MS; performance.now() < endMs; tried++) {
+        table.load(new Uint8Array(randomBytes(32)), [set]);
+        failed += Number(table.encode(vector) === 'dependent');
+      }
+      table.close();
+      context.report(name, `bits 2^${log} w=${width}`, -Math.log2(failed / tried), '');
+      context.report(name, `failed 2^${log} w=${width}`, failed, '');
+    }
+  }
+}
 
 /** @param context - `--large` adds the sets that take more than a few seconds. */
 export async function voleCases(context: BenchContext): Promise<void> {

@@ -16,7 +16,7 @@ import { CHUNK_ITEMS, POINT_BYTES } from '../protocols/psi/params.ts';
 import { nativeCurve } from '../workers/native-curve.ts';
 import { runPeer } from './peer.ts';
 import type { PartyReport } from './psi-party.ts';
-import { voleCases } from './psi-vole.ts';
+import { okvsFailures, voleCases } from './psi-vole.ts';
 import { gatewayVole } from './psi-vole-gateway.ts';
 import type { BenchContext, BenchSuite } from './suite.ts';
 
@@ -35,6 +35,7 @@ export const psiSuite: BenchSuite = {
   run: async (context) => {
     if (context.wants('ecdh 2^14')) steps(context, 'ecdh 2^14');
     if (context.wants('ecdh 10k')) await besidePsiJs(context, 'ecdh 10k');
+    okvsFailures(context);
     await voleCases(context);
     await gatewayVole(context);
     if (context.wants('flat')) await flat(context, 'flat');
