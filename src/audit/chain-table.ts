@@ -35,6 +35,9 @@ INSERT INTO audit_head VALUES (true, 0, '${GENESIS_HASH}')`,
 
 const LAST = 'SELECT position, hash FROM audit_entry ORDER BY position DESC LIMIT 1';
 
+/** Every program that appends over one connection shares it. */
+const HEAD_MEMO = 'audit head';
+
 /** Appends canonical JSON to the chain, in whatever transaction is open. */
 export function appendEncoded(db: Database, entry: string): AuditHead {
   const head = currentHead(db);
@@ -44,12 +47,18 @@ export function appendEncoded(db: Database, entry: string): AuditHead {
     hash,
     entry,
   ]);
-  return { size: head.size + 1n, hash };
+  const next = { size: head.size + 1n, hash };
+  db.memo.set(HEAD_MEMO, next);
+  return next;
 }
 
 /** The chain's head in whatever transaction is open. */
 export function currentHead(db: Database): AuditHead {
-  return headOf(db.all(LAST, []));
+  const known = db.memo.get(HEAD_MEMO) as AuditHead | undefined;
+  if (known !== undefined) return known;
+  const head = headOf(db.all(LAST, []));
+  db.memo.set(HEAD_MEMO, head);
+  return head;
 }
 
 /** The chain's head as committed. */

@@ -20,8 +20,8 @@ export function openProgram(db: Database): Program {
   };
   return {
     functions: { append },
-    forget: () => {
-      // Keeps nothing between calls: the ledger appends to the same chain.
-    },
+    flush: () => undefined,
+    // Keeps nothing of its own between calls: the ledger appends to the same chain.
+    forget: () => undefined,
   };
 }

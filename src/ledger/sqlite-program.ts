@@ -4,6 +4,7 @@ import type { Units } from '../contracts/units.ts';
 import { assertInvariant } from '../errors.ts';
 import { runStatements, type Database } from '../store/database.ts';
 import type { Program } from '../store/program.ts';
+import type { SqlValue } from '../store/store.ts';
 import type { RunId } from '../system/ids.ts';
 import {
   accountKey,
@@ -28,10 +29,16 @@ import { bindEntry, joinPieces, recordHash } from './record.ts';
 
 const RECORD_INSERT = `INSERT INTO ledger_record (seq, id, ${RECORD_COLUMNS.join(', ')}, supersedes, document)
   VALUES (?, ?, ${RECORD_COLUMNS.map(() => '?').join(', ')}, ?, ?)`;
-const ACCOUNT_INSERT = `INSERT INTO ledger_account (posted, reserved, subject, dimension, window_key)
-  VALUES (?, ?, ?, ?, ?)`;
-const ACCOUNT_UPDATE = `UPDATE ledger_account SET posted = ?, reserved = ?
-  WHERE subject = ? AND dimension = ? AND window_key = ?`;
+/** How many accounts one statement writes: a group's are cut into such lots, the largest first. */
+const ACCOUNT_LOTS = [32, 16, 8, 4, 2, 1] as const;
+const ACCOUNT_COLUMNS = 5;
+const ACCOUNT_WRITES = ACCOUNT_LOTS.map((lot) => {
+  const rows = Array.from({ length: lot }, () => '(?, ?, ?, ?, ?)').join(', ');
+  const sql = `INSERT INTO ledger_account (subject, dimension, window_key, posted, reserved)
+    VALUES ${rows} ON CONFLICT (subject, dimension, window_key)
+    DO UPDATE SET posted = excluded.posted, reserved = excluded.reserved`;
+  return { lot, sql };
+});
 const RESERVATION_INSERT = `INSERT INTO ledger_reservation
   (request_key, run_id, body_hash, state, lines, expires_at_ms) VALUES (?, ?, ?, 'pending', ?, ?)
   ON CONFLICT (request_key) DO NOTHING`;
@@ -44,13 +51,16 @@ const ACCOUNTS_KEPT_MAX = 16_384;
 /** What the open transaction, or a committed one before it, read or wrote last. */
 interface Kept {
   readonly accounts: Map<string, KeptUse>;
+  /** Changed and not written yet: an account that a group changes often is written once. */
+  readonly changed: Set<KeptUse>;
   readonly reservations: Map<RunId, Reservation>;
   lastSeq: bigint | undefined;
 }
 
-interface KeptUse extends AccountUse {
-  /** True where the account has a row. */
-  readonly stored: boolean;
+interface KeptUse {
+  readonly account: QuotaAccount;
+  posted: bigint;
+  reserved: bigint;
 }
 
 interface Ledger {
@@ -60,7 +70,12 @@ interface Ledger {
 
 /** Loaded by the store's thread under the name `ledger`. */
 export function openProgram(db: Database): Program {
-  const kept: Kept = { accounts: new Map(), reservations: new Map(), lastSeq: undefined };
+  const kept: Kept = {
+    accounts: new Map(),
+    changed: new Set(),
+    reservations: new Map(),
+    lastSeq: undefined,
+  };
   const ledger: Ledger = { db, kept };
   return {
     functions: {
@@ -68,8 +83,10 @@ export function openProgram(db: Database): Program {
       settle: (argument) => settle(ledger, argument as PreparedSettle),
       append: (argument) => append(ledger, argument as PreparedRecord),
     },
+    flush: () => writeAccounts(ledger),
     forget: () => {
       kept.accounts.clear();
+      kept.changed.clear();
       kept.reservations.clear();
       kept.lastSeq = undefined;
     },
@@ -88,7 +105,7 @@ function reserve(ledger: Ledger, command: PreparedReserve): ReserveOutcome {
     if (existing === undefined) return refused(decision);
     return refused(decideReserve(existing, lines, useOf, command));
   }
-  writeChanges(ledger, decision.changes);
+  change(ledger, decision.changes);
   runStatements(db, command.alongside);
   keep(kept.reservations, RESERVATIONS_KEPT_MAX, runId, {
     runId,
@@ -122,7 +139,7 @@ function settle(ledger: Ledger, command: PreparedSettle): SettleOutcome {
   const useOf = (account: QuotaAccount): AccountUse => readUse(ledger, account);
   const decision = decideSettle(reservation, useOf, command);
   if (decision.kind === 'already') return decision;
-  writeChanges(ledger, decision.changes);
+  change(ledger, decision.changes);
   const { quotaLeft, supersedes } = decision;
   const written = writeRecord(ledger, command.record, quotaLeft, supersedes);
   const changed = db.run('UPDATE ledger_reservation SET state = ?, seq = ? WHERE run_id = ?', [
@@ -189,33 +206,47 @@ function readReservation(db: Database, runId: RunId): Reservation {
   };
 }
 
-function readUse({ db, kept }: Ledger, account: QuotaAccount): KeptUse {
+function readUse(ledger: Ledger, account: QuotaAccount): KeptUse {
+  const { db, kept } = ledger;
   const key = accountKey(account);
   const known = kept.accounts.get(key);
   if (known !== undefined) return known;
+  // What is let go below must be in its row, where it is read again.
+  if (kept.accounts.size >= ACCOUNTS_KEPT_MAX) writeAccounts(ledger);
   const [row] = db.all(
     'SELECT posted, reserved FROM ledger_account WHERE subject = ? AND dimension = ? AND window_key = ?',
     [account.subject, account.dimension, account.windowKey],
   );
-  const use =
-    row === undefined
-      ? { posted: 0n, reserved: 0n, stored: false }
-      : { posted: row['posted'] as bigint, reserved: row['reserved'] as bigint, stored: true };
+  const posted = (row?.['posted'] ?? 0n) as bigint;
+  const use = { account, posted, reserved: (row?.['reserved'] ?? 0n) as bigint };
   keep(kept.accounts, ACCOUNTS_KEPT_MAX, key, use);
   return use;
 }
 
-function writeChanges(ledger: Ledger, changes: readonly AccountChange[]): void {
-  for (const change of changes) {
-    const { subject, dimension, windowKey } = change.account;
-    const before = readUse(ledger, change.account);
-    const { posted, reserved } = applyChange(before, change);
-    const sql = before.stored ? ACCOUNT_UPDATE : ACCOUNT_INSERT;
-    const changed = ledger.db.run(sql, [posted, reserved, subject, dimension, windowKey]);
-    assertInvariant(changed === 1, 'a change of an account changes its row');
-    const use = { posted, reserved, stored: true };
-    keep(ledger.kept.accounts, ACCOUNTS_KEPT_MAX, accountKey(change.account), use);
+/** In memory; `writeAccounts` follows before the commit. */
+function change(ledger: Ledger, changes: readonly AccountChange[]): void {
+  for (const each of changes) {
+    const use = readUse(ledger, each.account);
+    const { posted, reserved } = applyChange(use, each);
+    use.posted = posted;
+    use.reserved = reserved;
+    ledger.kept.changed.add(use);
   }
+}
+
+function writeAccounts({ db, kept }: Ledger): void {
+  const values: SqlValue[] = [];
+  for (const { account, posted, reserved } of kept.changed) {
+    values.push(account.subject, account.dimension, account.windowKey, posted, reserved);
+  }
+  let left = kept.changed.size;
+  for (const { lot, sql } of ACCOUNT_WRITES) {
+    for (; left >= lot; left -= lot) {
+      const changed = db.run(sql, values.splice(0, lot * ACCOUNT_COLUMNS));
+      assertInvariant(changed === lot, 'a change of an account changes its row');
+    }
+  }
+  kept.changed.clear();
 }
 
 /** Remembers, and lets the oldest go beyond the bound. */

@@ -23,6 +23,11 @@ export interface Database {
   run(sql: string, params: readonly SqlValue[]): number;
   /** All rows; integers are exact `bigint`s. */
   all(sql: string, params: readonly SqlValue[]): readonly Row[];
+  /**
+   * What programs remember of this connection's rows, under a name of their own; the writer empties it
+   * whenever something was rolled back or another connection wrote.
+   */
+  readonly memo: Map<string, unknown>;
   /** False once the engine rolled back by itself, as it may when the disk is full. */
   readonly inTransaction: boolean;
   close(): void;
@@ -61,6 +66,7 @@ export function wrap(db: DatabaseSync): Database {
     },
     run: (sql, params) => Number(prepare(sql).run(...params.map(bound)).changes),
     all: (sql, params) => prepare(sql).all(...params.map(bound)) as unknown as readonly Row[],
+    memo: new Map(),
     get inTransaction() {
       return db.isTransaction;
     },

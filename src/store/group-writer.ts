@@ -78,13 +78,14 @@ function runBare(
 ): readonly Reply[] | undefined {
   begin(connection);
   const replies: Reply[] = [];
-  for (const request of group) {
-    try {
+  try {
+    for (const request of group) {
       replies.push({ ok: true, answer: dispatch(connection, request) });
-    } catch (error) {
-      abandon(connection);
-      return group.length === 1 ? [{ ok: false, error: batchFault(error) }] : undefined;
     }
+    flush(connection);
+  } catch (error) {
+    abandon(connection);
+    return group.length === 1 ? [{ ok: false, error: batchFault(error) }] : undefined;
   }
   connection.db.exec('COMMIT');
   return replies;
@@ -103,6 +104,7 @@ function runBatch(connection: Connection, request: WriteRequest): Reply {
   db.exec('SAVEPOINT batch');
   try {
     const answer = dispatch(connection, request);
+    flush(connection);
     db.exec('RELEASE batch');
     return { ok: true, answer };
   } catch (error) {
@@ -124,7 +126,12 @@ function begin(connection: Connection): void {
   connection.dataVersion = version;
 }
 
+function flush(connection: Connection): void {
+  for (const program of Object.values(connection.programs)) program.flush();
+}
+
 function forget(connection: Connection): void {
+  connection.db.memo.clear();
   for (const program of Object.values(connection.programs)) program.forget();
 }
 

@@ -10,7 +10,9 @@ export interface Program {
    * after a rollback, so it has no effect but on the database.
    */
   readonly functions: Readonly<Record<string, (argument: unknown) => unknown>>;
-  /** Drop whatever was read before: something was rolled back, or another connection wrote. */
+  /** Writes what its calls left to be written together; asked before each commit and savepoint's end. */
+  flush(): void;
+  /** Drop whatever was read before, or left to be written: something was rolled back, or another connection wrote. */
   forget(): void;
 }
 

@@ -41,6 +41,7 @@ function spied(match: (sql: string) => boolean, errcode: number, afterwards: boo
     exec: (sql) => void around(sql, () => (db.exec(sql), 0)),
     run: (sql, params) => around(sql, () => db.run(sql, params)),
     all: (sql, params) => db.all(sql, params),
+    memo: db.memo,
     get inTransaction() {
       return db.inTransaction;
     },

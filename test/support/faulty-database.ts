@@ -35,6 +35,7 @@ export function openFaulty(file: string, plan: FaultPlan): FaultyDatabase {
     exec: (sql) => around(sql, () => real.exec(sql)),
     run: (sql, params) => around(sql, () => real.run(sql, params)),
     all: (sql, params) => real.all(sql, params),
+    memo: real.memo,
     get inTransaction() {
       return real.inTransaction;
     },
