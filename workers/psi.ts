@@ -8,9 +8,14 @@ import { releaseBytes } from '../protocols/common/bytes.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { blindElements, evaluatePoints } from '../protocols/psi/blind.ts';
 import { probePoints, type ProbeRange } from '../protocols/psi/probes.ts';
+import {
+  deriveOutputs,
+  evaluateBlinded,
+  finalizeOutputs,
+} from '../protocols/psi/unbalanced/oprf.ts';
 import { nativePrimitives } from './native-primitives.ts';
 
-/** Argument of both tasks: a batch of elements or points, and this party's secret of the run. */
+/** Argument of most tasks: a batch of elements or points, and this party's secret of the run. */
 export interface BlindArgument {
   readonly batch: Uint8Array;
   readonly secret: Uint8Array;
@@ -29,6 +34,21 @@ export function engineTask(): string {
 /** @see evaluatePoints */
 export function evaluateTask({ batch, secret }: BlindArgument): unknown {
   return moved({ batch, secret }, () => evaluatePoints(nativePrimitives.curve, batch, secret));
+}
+
+/** @see deriveOutputs */
+export function deriveTask({ batch, secret }: BlindArgument): unknown {
+  return moved({ batch, secret }, () => deriveOutputs(nativePrimitives, batch, secret));
+}
+
+/** @see evaluateBlinded */
+export function evaluateBlindedTask({ batch, secret }: BlindArgument): unknown {
+  return moved({ batch, secret }, () => evaluateBlinded(nativePrimitives.curve, batch, secret));
+}
+
+/** @see finalizeOutputs */
+export function finalizeTask({ batch, secret }: BlindArgument): unknown {
+  return moved({ batch, secret }, () => finalizeOutputs(nativePrimitives, batch, secret));
 }
 
 /** @see probePoints */

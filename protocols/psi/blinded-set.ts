@@ -59,6 +59,7 @@ export interface BlindedSet {
  * @param digests - pieces of whole join-key digests (`DIGEST_BYTES` each), in the order of the rows.
  * @param sharedDummies - of each group's noise slots, how many get a dummy that the peer can have
  *   too; one entry where there are no groups. Secret.
+ * @param secret - clamped, drawn for this set alone, where the caller needs more of it than that.
  * @throws ProtocolError `set-too-large`, `parameter-invalid`
  * Cost: one hash to the curve and one multiplication an item.
  */
@@ -67,12 +68,13 @@ export async function prepareSet(
   machine: PsiMachine,
   digests: AsyncIterable<Uint8Array>,
   sharedDummies: readonly number[] = [],
+  secret?: Uint8Array,
 ): Promise<BlindedSet> {
   requireDummies(params, sharedDummies);
   const fits = (items: number): boolean => wireItems(params, items) <= params.setSizeMax;
-  return blindedSet(params, machine, digests, fits, (settled, keys) =>
-    paddedElements(params, machine, settled, keys, sharedDummies),
-  );
+  const arrange: Arrange = (settled, keys) =>
+    paddedElements(params, machine, settled, keys, sharedDummies);
+  return blindedSet(params, machine, digests, fits, arrange, secret);
 }
 
 /** Elements, each followed by four bytes that stay behind its point. */
@@ -89,21 +91,14 @@ export async function blindedSet(
   digests: AsyncIterable<Uint8Array>,
   fits: (items: number) => boolean,
   arrange: Arrange,
+  secret: Uint8Array = blindingSecret(machine.randomBytes(SECRET_BYTES)),
 ): Promise<BlindedSet> {
-  requireParams(params);
-  const secret = blindingSecret(machine.randomBytes(SECRET_BYTES));
-  const keys = new SortedList(
-    { recordBytes: DIGEST_BYTES + ROW_BYTES, keyBytes: DIGEST_BYTES },
-    machine.openSpill,
-  );
   const points = new SortedList(
     { recordBytes: POINT_BYTES + ROW_BYTES, keyBytes: POINT_BYTES },
     machine.openSpill,
   );
-  try {
-    await collectKeys(params, keys, digests, fits);
-    const settled = new Settled(params);
-    const pieces = regroup(arrange(settled, keys), params.chunkItems * (ELEMENT_BYTES + ROW_BYTES));
+  const blind = async (elements: AsyncIterable<Uint8Array>): Promise<void> => {
+    const pieces = regroup(elements, params.chunkItems * (ELEMENT_BYTES + ROW_BYTES));
     const blinded = inOrder(pieces, machine.engine.parallel, (piece) =>
       blindPiece(machine.engine, piece, secret),
     );
@@ -112,16 +107,44 @@ export async function blindedSet(
       releaseBytes(records);
       machine.onProgress?.('blind', points.size);
     }
+  };
+  try {
+    const tally = await settledElements(params, machine, digests, fits, arrange, blind);
     const close = (): Promise<void> => {
       secret.fill(0);
       return points.close();
     };
-    const { distinct } = settled;
-    return { secret, points, items: keys.size, distinct, wireItems: points.size, close };
+    return { secret, points, ...tally, wireItems: points.size, close };
   } catch (error) {
     secret.fill(0);
     await points.close();
     throw error;
+  }
+}
+
+/**
+ * Collects keys and hands on what is arranged of them.
+ * @param use - reads it to its end.
+ * @throws as `blindedSet`
+ */
+export async function settledElements(
+  params: PsiParams,
+  machine: PsiMachine,
+  digests: AsyncIterable<Uint8Array>,
+  fits: (items: number) => boolean,
+  arrange: Arrange,
+  use: (elements: AsyncIterable<Uint8Array>) => Promise<void>,
+): Promise<Pick<BlindedSet, 'items' | 'distinct'>> {
+  requireParams(params);
+  const keys = new SortedList(
+    { recordBytes: DIGEST_BYTES + ROW_BYTES, keyBytes: DIGEST_BYTES },
+    machine.openSpill,
+  );
+  try {
+    await collectKeys(params, keys, digests, fits);
+    const settled = new Settled(params);
+    await use(arrange(settled, keys));
+    return { items: keys.size, distinct: settled.distinct };
   } finally {
     await keys.close();
   }

@@ -15,6 +15,7 @@ import type { Dimension, Units } from '../contracts/units.ts';
 import type { RunChannel, SealedChannel } from '../link/channel.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Hash, PartyId } from '../system/ids.ts';
+import type { Precomputed } from './psi/unbalanced/precomputed.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { Random } from '../system/random.ts';
 
@@ -141,6 +142,8 @@ export interface DomainRole {
   readonly review?: ((review: ReleaseReview) => void) | undefined;
   /** Counts for this domain's own log: they may depend on rows and go nowhere else. */
   note?(facts: Readonly<Record<string, number>>): void;
+  /** What this domain keeps between runs of the contract; absent where nothing outlives the run. */
+  readonly precomputed?: Precomputed;
   /** Reached before each message derived from data leaves: a place for crash tests. */
   step(name: string): Promise<void>;
 }

@@ -20,8 +20,9 @@ export function checkMatch(contract: Contract, plan: MatchPlan): void {
   if ((plan.ask === 'sum') !== (plan.sum !== undefined)) {
     refuse('a summed column is named where a sum is asked for, and nowhere else');
   }
-  if (plan.engine === 'vole' && plan.ask !== 'intersection') {
-    refuse('the VOLE engine reveals shared keys: numbers and sums go by ecdh');
+  const isRevealing = plan.engine === 'vole' || plan.engine === 'unbalanced';
+  if (isRevealing && plan.ask !== 'intersection') {
+    refuse(`the engine ${plan.engine} reveals shared keys: numbers and sums go by ecdh`);
   }
   const names = plan.key.map((column) => column.as);
   if (new Set(names).size !== names.length) refuse('a key column is repeated');

@@ -141,7 +141,14 @@ export const StatusSchema = z.object({
   counters: z.object({
     spends: z.int(),
     rolledBack: z.boolean(),
-    contracts: z.array(z.object({ contractId: ContractIdSchema, runs: z.int() })),
+    contracts: z.array(
+      z.object({
+        contractId: ContractIdSchema,
+        runs: z.int(),
+        /** Padded items that a match over a kept filter asked this domain for. */
+        evaluated: z.int(),
+      }),
+    ),
   }),
   /** What this machine has: the native library where it is installed, a portable one otherwise. */
   engines: z.object({ match: z.string() }),

@@ -17,4 +17,6 @@ export interface ArtifactStore {
   purgeContract(contractId: ContractId): Promise<void>;
   /** Removes everything of one dataset version. */
   purgeFingerprint(datasetFingerprint: Hash): Promise<void>;
+  /** Removes everything of a contract but what was made of these dataset versions. */
+  keepVersions(contractId: ContractId, datasetFingerprints: readonly Hash[]): Promise<void>;
 }

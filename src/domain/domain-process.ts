@@ -28,15 +28,17 @@ import {
   type RegisteredDataset,
 } from './dataset-registry.ts';
 import { type DomainState, domainPaths, openDomainState } from './domain-state.ts';
+import type { ArtifactStore } from './artifact-store.ts';
 import { openFileArtifactStore } from './file-artifact-store.ts';
 import { type GatewayLinks, openGatewayLinks } from './gateway-links.ts';
 import { GatewayLog } from './gateway-log.ts';
 import { type HeldBook, openHeldBook } from './held-results.ts';
 import { officerActions } from './officer.ts';
-import { deliverer, type ReleaseParts, tellDecisions } from './officer-releases.ts';
+import { deliverer, tellDecisions } from './officer-releases.ts';
 import { publishDatasets } from './publish.ts';
 import { openRunDisclosure } from './run-disclosure.ts';
-import { hearRevocation, tellNotices } from './revocations.ts';
+import { hearRevocation, purgeEnded, tellNotices } from './revocations.ts';
+import { openPrecomputed } from './run-precomputed.ts';
 import { RunSessions, type SessionParts } from './run-sessions.ts';
 import { VerifiedContracts } from './verified-contracts.ts';
 
@@ -79,20 +81,24 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const { pool, engine } = await openToldPool(options);
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
   const held = await openHeldBook(join(directory, 'state', 'held'), state.store);
+  await purgeEnded(state, artifacts, clock.now());
   const links = dial(options, state, gatewayKey);
-  const sessions = openSessions(options, state, { datasets, held, pool });
+  const precomputedOf = openPrecomputed(state.store, artifacts);
+  const sessions = openSessions(options, state, { datasets, held, pool, precomputedOf });
   const gatewayLog = new GatewayLog(state.logWitness, gatewayKey);
   const releases = { self: config.party, state, held, links, clock, log };
   const deliveries = deliverer(releases);
   for (const each of links.all) {
-    handleGateway(each, state, sessions, config, gatewayLog, releases);
+    handleGateway(each, { options, state, sessions, artifacts, held, gatewayLog });
     each.handle(RUN_METHODS.deliver, (body) => deliveries.deliver(body, each));
   }
   const life = new AbortController();
   const bell = makeBell();
   links.start();
   const keeping = Promise.all(
-    links.all.map((each) => keepPublished(options, each, state, datasets, held, bell, life.signal)),
+    links.all.map((each) =>
+      keepPublished(each, { options, state, datasets, artifacts, held, bell, signal: life.signal }),
+    ),
   );
   const officer = officerActions({
     self: config.party,
@@ -133,7 +139,7 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
 function openSessions(
   options: DomainOptions,
   state: DomainState,
-  opened: Pick<SessionParts, 'datasets' | 'held' | 'pool'>,
+  opened: Pick<SessionParts, 'datasets' | 'held' | 'pool' | 'precomputedOf'>,
 ): RunSessions {
   const { config, clock, random, log } = options;
   const verified = new VerifiedContracts();
@@ -206,14 +212,19 @@ function dial(options: DomainOptions, state: DomainState, gatewayKey: Uint8Array
   });
 }
 
-function handleGateway(
-  connection: DomainConnection,
-  state: DomainState,
-  sessions: RunSessions,
-  config: DomainConfig,
-  gatewayLog: GatewayLog,
-  { held, clock }: Pick<ReleaseParts, 'held' | 'clock'>,
-): void {
+/** What answers the gateway, over whichever of its links. */
+interface Answering {
+  readonly options: DomainOptions;
+  readonly state: DomainState;
+  readonly sessions: RunSessions;
+  readonly artifacts: ArtifactStore;
+  readonly held: HeldBook;
+  readonly gatewayLog: GatewayLog;
+}
+
+function handleGateway(connection: DomainConnection, answering: Answering): void {
+  const { state, sessions, artifacts, held, gatewayLog } = answering;
+  const { config, clock } = answering.options;
   connection.handle(RUN_METHODS.prepare, async (body) => {
     await gatewayLog.ensure(linkOf(connection));
     const answer = await sessions.prepare(body);
@@ -236,7 +247,15 @@ function handleGateway(
     return own;
   });
   connection.handle(GATEWAY_ASKS.revoked, (body) =>
-    hearRevocation(state, sessions, (hash) => held.endContract(hash, clock.now()), body),
+    hearRevocation(
+      state,
+      sessions,
+      async (hash, id) => {
+        await held.endContract(hash, clock.now());
+        await artifacts.purgeContract(id);
+      },
+      body,
+    ),
   );
 }
 
@@ -247,17 +266,26 @@ function linkOf(connection: DomainConnection): Link {
   throw new AbortError('domain-unreachable', 'The link to the gateway has just ended.');
 }
 
-/** On every new link: revocations, pauses, and what was witnessed. Whenever the data changed: the catalog. */
+interface Keeping {
+  readonly options: DomainOptions;
+  readonly state: DomainState;
+  readonly datasets: DatasetRegistry;
+  readonly artifacts: Pick<ArtifactStore, 'purgeFingerprint'>;
+  readonly held: HeldBook;
+  readonly bell: Bell;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * On every new link: revocations, pauses, and what was witnessed. Whenever the data changed: the
+ * catalog; and what was made of the data before is removed.
+ */
 async function keepPublished(
-  options: DomainOptions,
   connection: DomainConnection,
-  state: DomainState,
-  datasets: DatasetRegistry,
-  held: HeldBook,
-  bell: Bell,
-  signal: AbortSignal,
+  { options, state, datasets, artifacts, held, bell, signal }: Keeping,
 ): Promise<void> {
   const { clock, log, config } = options;
+  let known: readonly RegisteredDataset[] = [];
   let greeted: { readonly link: Link; readonly ended: AbortSignal } | undefined;
   let published: { readonly link: Link; readonly versions: string } | undefined;
   let waitMs = PUBLISH_RETRY_MS;
@@ -273,6 +301,11 @@ async function keepPublished(
         greeted = { link, ended: endOf(link) };
       }
       const current = await datasets.all();
+      for (const { fingerprint } of known) {
+        const isCurrent = current.some((dataset) => dataset.fingerprint === fingerprint);
+        if (!isCurrent) await artifacts.purgeFingerprint(fingerprint);
+      }
+      known = current;
       const versions = current.map(versionOf).join(' ');
       if (published?.link !== link || published.versions !== versions) {
         const keep = (signed: SignedPublishedDataset): Promise<void> =>

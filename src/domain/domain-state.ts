@@ -11,6 +11,7 @@ import { COUNTER_MIGRATIONS } from './counter-rows.ts';
 import { type Counters, openCounters } from './counters.ts';
 import { NOISE_MIGRATIONS } from './noise-book.ts';
 import { EVIDENCE_MIGRATIONS, type EvidenceBook, openEvidenceBook } from './evidence.ts';
+import { EVALUATION_MIGRATIONS } from './run-precomputed.ts';
 import { RELEASE_MIGRATIONS } from './release-book.ts';
 import { HELD_MIGRATIONS } from './held-results.ts';
 import { openPins, type Pins } from './pins.ts';
@@ -81,6 +82,7 @@ export function openDomainStore(directory: string): Promise<SqliteStore> {
       EVIDENCE_MIGRATIONS,
       REGRADE_MIGRATIONS,
       HELD_MIGRATIONS,
+      EVALUATION_MIGRATIONS,
     ],
   });
 }

@@ -4,13 +4,16 @@
  * directories and are durable before they are acknowledged.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CapacityError, InputError } from '../errors.ts';
 import { syncDirectory, writeAtomically } from '../system/atomic-file.ts';
 import type { ArtifactKey, ArtifactStore } from './artifact-store.ts';
 
 export const ARTIFACT_BYTES_MAX = 2 ** 31 - 1;
+/** A key, not a filter. */
+const WRITTEN_OVER_BYTES_MAX = 1024;
 
 /**
  * @param root - a directory of the domain's own, created with mode 0700.
@@ -50,12 +53,49 @@ export async function openFileArtifactStore(root: string): Promise<ArtifactStore
         const version = hashed('version', fingerprint);
         for (const contract of await readdir(root)) await remove(join(root, contract), version);
       }),
+    keepVersions: (id, fingerprints) =>
+      guarded(async () => {
+        const kept = new Set(fingerprints.map((fingerprint) => hashed('version', fingerprint)));
+        for (const version of await namesIn(contractDirectory(id))) {
+          if (!kept.has(version)) await remove(contractDirectory(id), version);
+        }
+      }),
   };
 }
 
+/** Keys are among what is kept: small files are written over before their names go. */
 async function remove(directory: string, name: string): Promise<void> {
-  await rm(join(directory, name), { recursive: true, force: true });
+  const path = join(directory, name);
+  if (!existsSync(path)) return;
+  await writeOver(path);
+  await rm(path, { recursive: true, force: true });
   await syncDirectory(directory);
+}
+
+/** What a disk has kept of a block elsewhere is out of reach; what the file system has is not. */
+async function writeOver(path: string): Promise<void> {
+  const { size } = await stat(path);
+  const names = await namesIn(path);
+  for (const name of names) await writeOver(join(path, name));
+  if (names.length > 0 || size > WRITTEN_OVER_BYTES_MAX) return;
+  const file = await open(path, 'r+').catch(() => undefined);
+  try {
+    await file?.write(new Uint8Array(size), 0, size, 0);
+    await file?.sync();
+  } finally {
+    await file?.close();
+  }
+}
+
+/** None of what is no directory, or not there. */
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
 }
 
 function hashed(kind: string, name: string): string {

@@ -45,6 +45,7 @@ import {
   type AcceptOptions,
   viewRollback,
 } from './rollback.ts';
+import { evaluationsOf } from './run-precomputed.ts';
 import { keepSigned, listSigned } from './signed-contracts.ts';
 import { checkPins, ownTerms } from './verify-run.ts';
 
@@ -258,7 +259,8 @@ async function statusOf(parts: OfficerParts): Promise<Status> {
       contracts: await Promise.all(
         contracts.map(async (contract) => {
           const used = await state.counters.usage(contract, contractHash(contract), clock.now());
-          return { contractId: contract.id, runs: used.total };
+          const evaluated = await evaluationsOf(state.store, contractHash(contract));
+          return { contractId: contract.id, runs: used.total, evaluated };
         }),
       ),
     },

@@ -10,23 +10,24 @@ import { contractHash } from '../contracts/signed-documents.ts';
 import { AbortError, InputError, PolicyError, WeirError } from '../errors.ts';
 import type { Link } from '../link/link.ts';
 import { encodeBase64url } from '../system/base64url.ts';
-import type { Hash, PartyId } from '../system/ids.ts';
+import type { ContractId, Hash, PartyId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
+import type { ArtifactStore } from './artifact-store.ts';
 import type { DomainState } from './domain-state.ts';
 import type { RunSessions } from './run-sessions.ts';
-import { findSigned } from './signed-contracts.ts';
+import { findSigned, listSigned } from './signed-contracts.ts';
 
 const PAGE_MAX = 100;
 
 /**
  * Answers `contract.revoked`.
- * @param held - ends the results of a contract that wait for officers.
+ * @param ended - ends what waits for officers or was kept between runs of a contract.
  * @throws InputError `malformed-message`; IdentityError
  */
 export async function hearRevocation(
   state: Pick<DomainState, 'store' | 'standing' | 'pins'>,
   sessions: Pick<RunSessions, 'abortContract'>,
-  held: (contractHash: Hash) => Promise<void>,
+  ended: (contractHash: Hash, contractId: ContractId) => Promise<void>,
   body: unknown,
 ): Promise<null> {
   const parsed = RevokedSchema.safeParse(body);
@@ -45,8 +46,24 @@ export async function hearRevocation(
       party,
     }),
   );
-  await held(hash);
+  await ended(hash, contract.id);
   return null;
+}
+
+/**
+ * Removes what was kept for contracts that are revoked or over: a crash may have come between a
+ * revocation and its purge.
+ */
+export async function purgeEnded(
+  state: Pick<DomainState, 'store' | 'standing'>,
+  artifacts: Pick<ArtifactStore, 'purgeContract'>,
+  nowMs: number,
+): Promise<void> {
+  for (const contract of await listSigned(state.store)) {
+    const isOver = Date.parse(contract.validity.notAfter) <= nowMs;
+    const isRevoked = (await state.standing.standingOf(contractHash(contract))) === 'revoked';
+    if (isOver || isRevoked) await artifacts.purgeContract(contract.id);
+  }
 }
 
 function isPinned(

@@ -33,6 +33,7 @@ import { createExchangeKeys } from '../system/exchange-keys.ts';
 import type { z } from 'zod';
 import { agreedSource } from './agreed-source.ts';
 import type { Counters } from './counters.ts';
+import type { PrecomputedOf } from './run-precomputed.ts';
 import type { RunDisclosure } from './run-disclosure.ts';
 import type { HeldBook } from './held-results.ts';
 import type { DatasetRegistry, RegisteredDataset } from './dataset-registry.ts';
@@ -83,6 +84,7 @@ export interface SessionParts {
   readonly computations: ReadonlyMap<string, Computation>;
   readonly stages: readonly DisclosureStage[];
   readonly pool: Pool;
+  readonly precomputedOf: PrecomputedOf;
   /** The domain's own view of a contract at this moment. */
   viewOf(message: PrepareMessage, dataset: RegisteredDataset | undefined): Promise<DomainView>;
   step(name: string, runId: RunId): Promise<void>;
@@ -306,6 +308,7 @@ export class RunSessions {
         }),
         source,
         stages,
+        precomputed: this.#parts.precomputedOf({ contract, contractHash, signal: channel.signal }),
         ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, agreed, channel.signal),
         pool,
         random,

@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createBackup, restoreBackup, verifyBackup } from '../../src/contracts/backup.ts';
@@ -138,8 +138,25 @@ describe('artifacts', () => {
     await reopened.purgeFingerprint(fingerprint('1'));
     expect(await read(reopened, key('filter'))).toBeUndefined();
     expect(await read(reopened, key('filter', '2'))).toBe('four');
+    await reopened.write(key('filter', '3'), Buffer.from('five'));
+    await reopened.keepVersions(contract.id, [fingerprint('2')]);
+    expect(await read(reopened, key('filter', '3'))).toBeUndefined();
+    expect(await read(reopened, key('filter', '2'))).toBe('four');
     await reopened.purgeContract(contract.id);
     expect(await readdir(root)).toEqual([]);
+  });
+
+  it('that are as small as a key are written over before their names go', async () => {
+    const root = join(place.directory, 'artifacts');
+    const store = await openFileArtifactStore(root);
+    const secret = Buffer.alloc(32, 'k');
+    await store.write(key('key'), secret);
+    const [name] = (await readdir(root, { recursive: true })).filter((one) => one.length > 150);
+    const other = join(place.directory, 'the same file by another name');
+    await link(join(root, name ?? ''), other);
+    expect(await readFile(other)).toEqual(secret);
+    await store.purgeContract(contract.id);
+    expect(await readFile(other)).toEqual(Buffer.alloc(32));
   });
 
   it('say when the place cannot be used', async () => {

@@ -8,7 +8,7 @@ import { CapacityError } from '../../src/errors.ts';
 import { openPool } from '../../src/pool/piscina-pool.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import { MATCHERS, matchContract } from '../fixtures/match.ts';
+import { EAST, MATCHERS, matchContract, WEST } from '../fixtures/match.ts';
 import { digestsOf, linkedChannels } from '../fixtures/psi.ts';
 import { VOLE_PARAMS, texts } from '../fixtures/psi-vole.ts';
 
@@ -37,9 +37,9 @@ describe('the engine of a match', () => {
     expect(estimateOf(rowsMax, { ask: 'intersection', engine: 'auto' }).engine).toBe(engine);
   });
 
-  it('is charged, and shown beside the other one', () => {
+  it('is charged, and shown beside the others', () => {
     const { units, engines = [] } = estimateOf(2 ** 20, { ask: 'intersection' });
-    expect(engines.map(({ engine }) => engine)).toEqual(['psi-ecdh/4', 'psi-vole/1']);
+    expect(engines.map(({ engine }) => engine)).toEqual(['psi-ecdh/4', 'psi-vole/1', 'psi-oprf/1']);
     const [ecdh, vole] = engines;
     expect(units['compute-milli-units']).toBe(vole?.computeMilliUnits);
     expect(units.bytes).toBe(vole?.bytes);
@@ -48,11 +48,34 @@ describe('the engine of a match', () => {
     expect(Number(ecdh?.bytes)).toBe(80 * 2 ** 20);
   });
 
+  it('keeps a filter where sizes are far apart, runs repeat, and the small side matches', () => {
+    const chosen = (small: number, large: number, runsTotal: number, receiver = WEST) => {
+      const contract = matchContract({ ask: 'intersection', receiver });
+      const datasets = contract.datasets.map((own) => ({
+        ...own,
+        rowsMax: own.holder === WEST ? small : large,
+      }));
+      const limits = { ...contract.limits, runsTotal };
+      return psi.estimate({ ...contract, datasets, limits }, {});
+    };
+    const kept = chosen(1024, 2 ** 18, 100);
+    expect(kept.engine).toBe('psi-oprf/1');
+    expect(kept.units['padded-items']).toBe(1024n);
+    // The filter's 6.5 bytes an item over 100 runs, and 64 for each item that is asked.
+    expect(kept.units.bytes).toBe(BigInt(Math.ceil((6.5 * 2 ** 18) / 100) + 64 * 1024));
+    expect(kept.learns.some(({ en }) => en.includes('filter (at most 1703936 bytes)'))).toBe(true);
+    expect(chosen(1024, 1024 * 16, 100).engine).toBe('psi-oprf/1');
+    expect(chosen(1024, 1024 * 8, 100).engine).not.toBe('psi-oprf/1');
+    expect(chosen(1024, 2 ** 18, 1).engine).not.toBe('psi-oprf/1');
+    expect(chosen(1024, 2 ** 18, 100, EAST).engine).not.toBe('psi-oprf/1');
+  });
+
   it('is the one the contract pins', () => {
     const pinned = (engine: MatchPlan['engine'], rowsMax: number) =>
       estimateOf(rowsMax, { ask: 'intersection', engine }).engine;
     expect(pinned('ecdh', 2 ** 20)).toBe('psi-ecdh/4');
     expect(pinned('vole', 16)).toBe('psi-vole/1');
+    expect(pinned('unbalanced', 16)).toBe('psi-oprf/1');
     expect(() => pinned('vole', 2 ** 25)).toThrow(/cannot answer/);
   });
 
@@ -60,9 +83,11 @@ describe('the engine of a match', () => {
     expect(estimateOf(2 ** 20, { ask: 'cardinality' }).engine).toBe('psi-ecdh/4');
     expect(estimateOf(2 ** 20, { ask: 'cardinality' }).engines).toHaveLength(1);
     expect(() => checkContract(sized(1024, { ask: 'intersection', engine: 'vole' }))).not.toThrow();
-    expect(() => checkContract(sized(1024, { engine: 'vole' }))).toThrow(
-      expect.objectContaining({ code: 'malformed-message' }),
-    );
+    for (const engine of ['vole', 'unbalanced'] as const) {
+      expect(() => checkContract(sized(1024, { engine }))).toThrow(
+        expect.objectContaining({ code: 'malformed-message' }),
+      );
+    }
   });
 });
 

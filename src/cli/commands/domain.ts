@@ -183,8 +183,8 @@ async function showStatus(directory: string, json: boolean): Promise<void> {
     ),
     '',
     table(
-      ['signed contract', 'runs'],
-      counters.contracts.map((one) => [one.contractId, one.runs]),
+      ['signed contract', 'runs', 'evaluated items'],
+      counters.contracts.map((one) => [one.contractId, one.runs, one.evaluated]),
     ),
   ];
   process.stdout.write(`${lines.join('\n')}\n`);

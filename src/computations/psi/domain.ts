@@ -39,6 +39,7 @@ import { keyColumnsOf, matchShapeOf, psiParams, type MatchShape } from './shape.
 import { KEY_HASH, READ_ROWS, sharedKeys } from './shared-keys.ts';
 import { encodeStatement } from './statement.ts';
 import { poolSumEngine } from './sum-engine.ts';
+import { filterContext, receiveUnbalanced, sendUnbalanced } from './unbalanced/domain.ts';
 import { runVoleThread, type VoleThread } from './vole-thread.ts';
 import { asPsiAbort, encodePsiResult, PSI_KINDS, type PsiResult } from './wire.ts';
 
@@ -62,8 +63,10 @@ export async function runPsiDomain(role: DomainRole): Promise<void> {
       onProgress: (step, done, total) => progress.tell(step, done, total),
     };
     const log = new PieceLog(machine.openSpill);
+    const keyContext =
+      shape.engine === ENGINES.unbalanced ? filterContext(role, shape) : role.descriptorHash;
     try {
-      await match({ role, shape, params, machine, log, progress });
+      await match({ role, shape, params, machine, keyContext, log, progress });
     } finally {
       await log.close();
       await rm(directory, { recursive: true, force: true });
@@ -77,6 +80,8 @@ interface Matching {
   readonly shape: MatchShape;
   readonly params: PsiParams;
   readonly machine: PsiMachine;
+  /** What join keys are digested with: of the run alone, or of a kept filter. */
+  readonly keyContext: Uint8Array;
   /** Digests of the own keys in the order of their rows; empty where none are revealed. */
   readonly log: PieceLog;
   readonly progress: ProgressTeller;
@@ -86,6 +91,7 @@ async function match(matching: Matching): Promise<void> {
   const { role, shape, params, machine } = matching;
   await admitted(role, shape);
   if (shape.engine === ENGINES.vole) return matchByVole(matching);
+  if (shape.engine === ENGINES.unbalanced) return matchOverFilter(matching);
   const isSender = role.self === shape.sender;
   const values =
     isSender && shape.sumBounds !== undefined ? new RowValues(shape.sumBounds) : undefined;
@@ -154,6 +160,32 @@ async function matchByVole(matching: Matching): Promise<void> {
   return sendResult(matching, await receivedNumber(matching, channel, outcome, set.items));
 }
 
+/** The same over a filter of the sender's set, which may have no need to read its rows again. */
+async function matchOverFilter(matching: Matching): Promise<void> {
+  const { role, shape, params, machine } = matching;
+  const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
+  const own = {
+    role,
+    shape,
+    params,
+    machine,
+    digests: () => digests(matching, tally, undefined),
+    onRead: (set: Pick<BlindedSet, 'items' | 'distinct'>) =>
+      role.note?.({ ...tally, duplicates: set.items - set.distinct }),
+    beforeSending: (items: number) => {
+      role.review?.(reviewOf(items));
+      return role.step(PSI_STEPS[0]);
+    },
+  };
+  if (role.self === shape.sender) {
+    await sendUnbalanced(own);
+    return sendDone(matching, new Uint8Array(0));
+  }
+  const outcome = await receiveUnbalanced(own);
+  const channel = role.sealedTo(shape.sender);
+  return sendResult(matching, await receivedNumber(matching, channel, outcome, tally.keys));
+}
+
 /**
  * An exact number over persons whose set has changed by a few since an earlier one, under whichever
  * contract, would tell of these few. Each holder compares its own set, the receiver its groups as
@@ -203,7 +235,7 @@ function verifiedShape(role: DomainRole): MatchShape {
  * @param beside - gets one column more of each: the values, or the groups.
  */
 async function* digests(
-  { role, shape, log }: Matching,
+  { role, shape, log, keyContext }: Matching,
   tally: KeyTally,
   beside: RowValues | RowCells | undefined,
 ): AsyncGenerator<Uint8Array> {
@@ -213,7 +245,7 @@ async function* digests(
   const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
   for await (const rows of role.source.streamColumns(columns, READ_ROWS, role.channel.signal)) {
     const keys = beside === undefined ? rows : rows.map((row) => row.slice(0, names.length));
-    const piece = digestKeys(KEY_HASH, role.descriptorHash, forms, keys, tally, (index) =>
+    const piece = digestKeys(KEY_HASH, keyContext, forms, keys, tally, (index) =>
       beside?.add(rows[index]?.[names.length] ?? null),
     );
     if (isRevealing) await log.add(piece);
@@ -331,7 +363,7 @@ async function resultOf(
   }
   // Sealed and padded also where nothing may be released, so that the gateway cannot tell.
   const startMs = performance.now();
-  const keys = isPermitted ? await sharedKeys(role, shape, matching.log, outcome.rows) : [];
+  const keys = isPermitted ? await sharedKeys(matching, outcome.rows) : [];
   role.note?.({ revealMs: performance.now() - startMs });
   const release: Release = {
     columns: shape.plan.key.map(({ as }) => as),

@@ -1,11 +1,14 @@
 /**
- * Which of two engines answers a match, and what either would cost. Compute by formula over public
+ * Which of three engines answers a match, and what each would cost. Compute by formula over public
  * buckets, in nanoseconds of one core:
  *
  *     ecdh = Σ over holders of bucket(rowsMax) · (40 µs hash and blind + 34 µs evaluate + 6 µs sort)
  *     vole = 300 ms + Σ over holders of bucket(rowsMax) · 2 µs
+ *     oprf = bucket(receiver's rowsMax) · (40 µs hash and blind + 34 µs evaluate + 36 µs finalize + 6 µs sort)
+ *          + bucket(sender's rowsMax) / runs · (40 µs hash and multiply + 8 µs hash and sort)
  *
- * Numbers and sums are the ECDH engine's: the VOLE engine tells its receiver which items are shared.
+ * Numbers and sums are the ECDH engine's: the others tell their receiver which items are shared. The last
+ * one makes a filter of the sender's set, which is spread over the contract's runs (100 at most).
  */
 import type { MatchPlan } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
@@ -13,9 +16,14 @@ import { EVALUATED_BYTES, POINT_BYTES } from '../../../protocols/psi/params.ts';
 import { bandShape } from '../../../protocols/psi/vole/band.ts';
 import { GF128_BYTES } from '../../../protocols/psi/vole/gf128.ts';
 import { partPlan, PART_ITEMS_MAX } from '../../../protocols/psi/vole/parts.ts';
+import { filterBytes, filterShape } from '../../../protocols/psi/unbalanced/filter.ts';
 
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
-export const ENGINES = { ecdh: 'psi-ecdh/4', vole: 'psi-vole/1' } as const;
+export const ENGINES = {
+  ecdh: 'psi-ecdh/4',
+  vole: 'psi-vole/1',
+  unbalanced: 'psi-oprf/1',
+} as const;
 export type MatchEngine = (typeof ENGINES)[keyof typeof ENGINES];
 
 /** Items of a holder at most: the VOLE engine has its elements in memory. */
@@ -25,6 +33,16 @@ const VOLE_NS = 2_000n;
 const VOLE_START_NS = 300_000_000n;
 /** A part's correlation, both ways. */
 const CORRELATION_BYTES = 1_600_000;
+
+const LOOK_UP_NS = 116_000n;
+const FILTER_NS = 48_000n;
+const FORESEEN_RUNS_MAX = 100;
+/**
+ * The sender's items for each of the receiver's from which a filter is kept unasked. It would save work
+ * from about one on; but a filter that stays with the peer, and a key that stays in the domain, are
+ * worth their keeping only where a far larger set would otherwise travel in every run.
+ */
+const RATIO_MIN = 16;
 
 /** What a match by one engine would take, without the reading of rows. */
 export interface EngineCost {
@@ -38,6 +56,8 @@ export interface EngineCost {
 export interface MatchSizes {
   readonly senderItems: number;
   readonly receiverItems: number;
+  /** Of the contract in all. */
+  readonly runs: number;
 }
 
 /** Of the engines that can answer the plan, at such sizes. */
@@ -49,9 +69,9 @@ export function engineCosts(plan: MatchPlan, sizes: MatchSizes): readonly Engine
     computeNs: BigInt(items) * ECDH_NS,
     bytes: items * POINT_BYTES + receiverItems * EVALUATED_BYTES,
   };
-  if (plan.ask !== 'intersection' || Math.max(senderItems, receiverItems) > VOLE_ITEMS_MAX) {
-    return [ecdh];
-  }
+  if (plan.ask !== 'intersection') return [ecdh];
+  const unbalanced = unbalancedCost(sizes);
+  if (Math.max(senderItems, receiverItems) > VOLE_ITEMS_MAX) return [ecdh, unbalanced];
   const parts = partPlan(senderItems, receiverItems, PART_ITEMS_MAX);
   const vector = bandShape(parts.receiverItems).columns * GF128_BYTES;
   const vole: EngineCost = {
@@ -59,16 +79,35 @@ export function engineCosts(plan: MatchPlan, sizes: MatchSizes): readonly Engine
     computeNs: VOLE_START_NS + BigInt(items) * VOLE_NS,
     bytes: parts.parts * (vector + parts.senderItems * parts.outputBytes + CORRELATION_BYTES),
   };
-  return [ecdh, vole];
+  return [ecdh, vole, unbalanced];
+}
+
+function unbalancedCost({ senderItems, receiverItems, runs }: MatchSizes): EngineCost {
+  const foreseen = Math.min(runs, FORESEEN_RUNS_MAX);
+  const filter = filterBytes(filterShape(senderItems, receiverItems));
+  return {
+    engine: ENGINES.unbalanced,
+    computeNs:
+      BigInt(receiverItems) * LOOK_UP_NS + (BigInt(senderItems) * FILTER_NS) / BigInt(foreseen),
+    bytes: receiverItems * 2 * POINT_BYTES + Math.ceil(filter / foreseen),
+  };
 }
 
 /**
- * The engine that the plan pins, or the one of less compute.
+ * The engine that the plan pins, or the one of least compute; a filter only where sizes are far apart
+ * and runs repeat.
  * @throws InputError `query-not-supported` where the pinned one cannot answer
  */
-export function chosenEngine(plan: MatchPlan, costs: readonly EngineCost[]): MatchEngine {
+export function chosenEngine(
+  plan: MatchPlan,
+  costs: readonly EngineCost[],
+  { senderItems, receiverItems, runs }: MatchSizes,
+): MatchEngine {
   const { engine: pinned = 'auto' } = plan;
-  const able = pinned === 'auto' ? costs : costs.filter(({ engine }) => engine === ENGINES[pinned]);
+  const isFilterWorth = runs > 1 && senderItems >= RATIO_MIN * receiverItems;
+  const able = costs.filter(({ engine }) =>
+    pinned === 'auto' ? engine !== ENGINES.unbalanced || isFilterWorth : engine === ENGINES[pinned],
+  );
   const [least] = able.toSorted((a, b) => Number(a.computeNs - b.computeNs));
   if (least !== undefined) return least.engine;
   throw new InputError('query-not-supported', 'The engine of the plan cannot answer it.', {

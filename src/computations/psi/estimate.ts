@@ -18,7 +18,7 @@ import type { Estimate } from '../computation.ts';
 import { SUM_CIPHERTEXT_BYTES, sumCiphertextCount } from '../../../protocols/psi/sum.ts';
 import { matchError } from './expected-error.ts';
 import { matchLearns } from './learns.ts';
-import type { EngineCost } from './engine.ts';
+import { ENGINES, type EngineCost } from './engine.ts';
 import { matchShapeOf, type MatchShape } from './shape.ts';
 
 const READ_NS = 2_000n;
@@ -47,13 +47,19 @@ export function estimatePsi(contract: Contract, args: Arguments): Estimate {
     units: {
       runs: 1n as Units,
       rows: BigInt(shape.rowsMaxTotal) as Units,
-      'padded-items': BigInt(shape.itemsMaxTotal) as Units,
+      'padded-items': BigInt(paddedItems(shape)) as Units,
       bytes: BigInt(sentBytes(shape, cost)) as Units,
       'compute-milli-units': milliUnits(computeNs(shape, cost)) as Units,
       'micro-rho': BigInt(shape.noise?.terms.microRhoPerRun ?? 0) as Units,
     },
     learns: matchLearns(contract, shape),
   };
+}
+
+/** What travels of both; over a kept filter what the sender evaluates: all that can be asked of it. */
+function paddedItems(shape: MatchShape): number {
+  if (shape.engine !== ENGINES.unbalanced) return shape.itemsMaxTotal;
+  return shape.itemsMax.get(shape.receiver) ?? 0;
 }
 
 function computeNs(shape: MatchShape, cost: EngineCost): bigint {

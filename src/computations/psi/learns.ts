@@ -1,8 +1,10 @@
 /** Who learns what of a match, a sentence a party. */
 import type { Contract } from '../../contracts/contract.ts';
 import type { Estimate } from '../computation.ts';
+import { ENGINES } from './engine.ts';
 import { groupsLearn } from './groups-learn.ts';
 import type { MatchShape } from './shape.ts';
+import { unbalancedLearns } from './unbalanced/learns.ts';
 
 type Learns = Estimate['learns'];
 
@@ -12,6 +14,9 @@ export function matchLearns(contract: Contract, shape: MatchShape): Learns {
   const { smallestCell } = contract.disclosure;
   if (shape.groups !== undefined) {
     return [gatewayLearns(groupedResult), ...groupsLearn(contract, shape)];
+  }
+  if (shape.engine === ENGINES.unbalanced) {
+    return [gatewayLearns(sealedResult), ...unbalancedLearns(contract, shape)];
   }
   switch (shape.plan.ask) {
     case 'intersection':

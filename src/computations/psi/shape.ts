@@ -103,13 +103,15 @@ export function matchShapeOf(contract: Contract, args: Arguments): MatchShape {
     proveNoOverflow(sumBounds, itemsMax.get(sender) ?? 0, noise);
     proveHidden(itemsMax.get(sender) ?? 0, cells);
   }
-  const costs = engineCosts(plan, {
+  const matchSizes = {
     senderItems: itemsMax.get(sender) ?? 1,
     receiverItems: itemsMax.get(plan.receiver) ?? 1,
-  });
+    runs: contract.limits.runsTotal,
+  };
+  const costs = engineCosts(plan, matchSizes);
   return {
     plan,
-    engine: chosenEngine(plan, costs),
+    engine: chosenEngine(plan, costs, matchSizes),
     engineCosts: costs,
     groups,
     cells,

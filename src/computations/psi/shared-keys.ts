@@ -20,6 +20,16 @@ export const KEY_HASH = {
   sha256: (message: Uint8Array): Uint8Array => createHash('sha256').update(message).digest(),
 };
 
+/** The run whose keys are revealed. */
+export interface RevealedMatching {
+  readonly role: DomainRole;
+  readonly shape: MatchShape;
+  /** Digests of the own keys in the order of their rows. */
+  readonly log: PieceLog;
+  /** What they were digested with. */
+  readonly keyContext: Uint8Array;
+}
+
 /**
  * The shared keys in canonical form, read a second time and known again by their digests: should
  * the source give its rows in another order now, no key that is not shared is revealed.
@@ -27,9 +37,7 @@ export const KEY_HASH = {
  * @throws PolicyError `plan-outside-contract`
  */
 export async function sharedKeys(
-  role: DomainRole,
-  shape: MatchShape,
-  log: PieceLog,
+  { role, shape, log, keyContext }: RevealedMatching,
   rowsShared: Uint32Array | undefined,
 ): Promise<readonly (readonly string[])[]> {
   if (rowsShared === undefined) throw tooMany(role.self);
@@ -39,7 +47,7 @@ export async function sharedKeys(
   const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
   for await (const rows of role.source.streamColumns(names, READ_ROWS, role.channel.signal)) {
     const withKey: number[] = [];
-    const piece = digestKeys(KEY_HASH, role.descriptorHash, forms, rows, tally, (index) =>
+    const piece = digestKeys(KEY_HASH, keyContext, forms, rows, tally, (index) =>
       withKey.push(index),
     );
     withKey.forEach((index, place) => {

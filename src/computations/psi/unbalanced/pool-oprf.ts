@@ -1,0 +1,29 @@
+/** The heavy steps of an unbalanced match on the pool's threads. */
+import { createHash } from 'node:crypto';
+import type { OprfEngine } from '../../../../protocols/psi/unbalanced/oprf.ts';
+import type { Pool } from '../../../pool/pool.ts';
+import type { BlindArgument } from '../../../../workers/psi.ts';
+
+/**
+ * @param threads - how many threads the pool has.
+ * @see poolEngine
+ */
+export function poolOprf(pool: Pool, threads: number, signal: AbortSignal): OprfEngine {
+  const run = (
+    task: string,
+    argument: BlindArgument,
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<Uint8Array> => pool.run('psi', task, argument, { transfer, signal });
+  return {
+    parallel: threads + 2,
+    derive: (elements, key) => {
+      const { buffer } = elements;
+      const owned = buffer instanceof ArrayBuffer ? [buffer] : [];
+      return run('deriveTask', { batch: elements, secret: key }, owned);
+    },
+    // Received points lie in a frame that is not this function's to give away: they are copied.
+    evaluate: (points, key) => run('evaluateBlindedTask', { batch: points, secret: key }),
+    finalize: (points, inverse) => run('finalizeTask', { batch: points, secret: inverse }),
+    sha256: (message) => createHash('sha256').update(message).digest(),
+  };
+}
