@@ -78,6 +78,7 @@ export function draftOwnSet(input: OwnSetDraftInput): Contract {
     resultRetentionS: terms.resultRetentionS,
     price: DEFAULT_PRICE,
     minimumParties: 1,
+    ...(terms.release === undefined ? {} : { release: terms.release }),
   });
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PsiEngine } from '../../protocols/psi/blind.ts';
 import type { FinishedOwnSet } from '../../src/client/own-set.ts';
-import type { ContractBody } from '../../src/contracts/api.ts';
+import type { ContractBody, RunEventBody } from '../../src/contracts/api.ts';
 import { type Contract, ContractSchema } from '../../src/contracts/contract.ts';
 import type { NoiseTerms } from '../../src/contracts/noise.ts';
 import type { OwnSetPlan } from '../../src/contracts/plan.ts';
@@ -106,7 +106,11 @@ async function agree(noise: NoiseTerms, changes: Partial<Contract> = {}): Promis
   return weir.analyst.untilActive(drafted.id, () => undefined);
 }
 
-async function match(ids: readonly string[], of = contract): Promise<FinishedOwnSet> {
+async function match(
+  ids: readonly string[],
+  of = contract,
+  onEvent: (event: RunEventBody) => void = () => undefined,
+): Promise<FinishedOwnSet> {
   const run = await weir.analyst.match(
     of,
     {
@@ -115,7 +119,7 @@ async function match(ids: readonly string[], of = contract): Promise<FinishedOwn
         yield ids;
       },
     },
-    () => undefined,
+    onEvent,
     () => undefined,
   );
   if (of === contract) runIds.add(run.runId);
@@ -166,6 +170,22 @@ describe('a set of the analyst’s own', () => {
     });
     const run = await match(PATIENTS.slice(0, 10), strict);
     expect(run.result.release).toMatchObject({ rows: [[null]], suppressedCells: 1 });
+  });
+
+  it('waits for the holder’s officer where the contract says so', async () => {
+    const held = await agree(NOISE, { release: { by: 'officer', withinS: 60 } });
+    const officer = weir.officer(CLINIC);
+    const approve = async (runId: RunId): Promise<void> => {
+      const { hash, lines } = await officer.reviewRelease(runId);
+      expect(JSON.stringify(lines)).toContain('keys are shared');
+      await officer.decideRelease(runId, { decision: 'approved', hash });
+    };
+    const approved = Promise.withResolvers<void>();
+    const run = await match(OWN, held, ({ runId, state }) => {
+      if (state === 'awaiting-release') approve(runId).then(approved.resolve, approved.reject);
+    });
+    await approved.promise;
+    expect(Math.abs(sharedOf(run) - 100)).toBeLessThan(40);
   });
 
   it('is explained before anything is spent: price, error, who learns what', async () => {

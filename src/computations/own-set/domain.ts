@@ -10,6 +10,7 @@ import { digestKeys, type KeyTally } from '../../../protocols/psi/join-key.ts';
 import { type ProbingMachine, runHolder } from '../../../protocols/psi/own-set.ts';
 import type { DomainRole } from '../computation.ts';
 import { fileSpills } from '../psi/file-spill.ts';
+import { permittedCells } from '../psi/group-release.ts';
 import { poolEngine, poolProbes } from '../psi/pool-engine.ts';
 import { reviewOf } from '../psi/review.ts';
 import { keyForm } from '../psi/shape.ts';
@@ -80,11 +81,9 @@ async function release(role: DomainRole, shape: OwnSetShape, shared: number): Pr
   assertInvariant(noiseOf !== undefined, 'a contract with noise runs with its source');
   const [share = 0] = await noiseShares(shape.noise, noiseOf(shape.noise.label), 1);
   const noised = shared + share;
-  const permitted = new Uint8Array([1]);
-  const cell = { counts: Float64Array.of(noised), contributors: Uint16Array.of(1) };
-  for (const stage of stages) stage.apply(cell, contract.disclosure, permitted);
+  const cell = Float64Array.of(noised);
+  const isPermitted = permittedCells(cell, stages, contract.disclosure, true)[0] === 1;
   await role.step(OWN_SET_STEPS[1]);
-  const isPermitted = permitted[0] === 1;
   // What the officer sees has the noise on it that the answer has.
   role.review?.(reviewOf(undefined, { number: noised, isPermitted }));
   await channel.send(GATEWAY, GUEST_FRAME, encodeGuestFrames([]));
