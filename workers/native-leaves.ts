@@ -4,6 +4,7 @@
  */
 import { createCipheriv, type Cipheriv } from 'node:crypto';
 import { xorInto } from '../protocols/common/bytes.ts';
+import { expanderPasses } from '../protocols/common/expander.ts';
 import type {
   CodeStreams,
   KeyStream,
@@ -20,7 +21,7 @@ const CIPHER_BYTES = 65_536;
 const BATCH_PARENTS = 8192;
 /** Words of a code's stream taken at a time. */
 const WORDS_BYTES = 65_536;
-/** Entries before the convoluted ones; 25 of them count. */
+/** Entries before the convoluted ones; 28 of them are read. */
 const HISTORY = 32;
 
 /** Where things lie in a session's memory. */
@@ -184,7 +185,12 @@ function permuteInto(
 ): void {
   for (let at = 0; at < sizeBytes; at += CIPHER_BYTES) {
     const end = Math.min(at + CIPHER_BYTES, sizeBytes);
-    memory.set(cipher.update(memory.subarray(from + at, from + end)), to + at);
+    const out = cipher.update(memory.subarray(from + at, from + end));
+    memory.set(out, to + at);
+    // Its memory at once, not when the collector comes by. Never a buffer that others have a part of.
+    if (out.buffer.byteLength === out.length && out.buffer instanceof ArrayBuffer) {
+      out.buffer.transfer(0);
+    }
   }
 }
 
@@ -239,7 +245,7 @@ function convolute(
     takeWords(memory, layout, stream, now);
     for (let lane = 0; lane < layout.lanes; lane++) {
       const first = tail + at * layout.stride + lane * BLOCK_BYTES;
-      kernel.convolute(first, layout.stride, now, layout.words);
+      kernel.convolute(first, layout.stride, now, layout.words, layout.children[0]);
     }
   }
 }
@@ -249,21 +255,24 @@ function expand(
   layout: Layout,
   shape: LeafShape,
   tail: number,
-  count: number,
+  entries: number,
   code: CodeStreams,
 ): void {
-  const stream = code.open(2);
-  const { taps, regularTaps } = code;
-  // A multiple of four outputs takes whole blocks of the stream.
-  const step = Math.floor(WORDS_BYTES / (16 * taps)) * 4;
-  for (let at = 0; at < shape.size; at += step) {
-    const now = Math.min(step, shape.size - at);
-    takeWords(memory, layout, stream, now * taps);
-    const out = layout.entries + at * layout.stride;
-    const call = [out, now, tail, count, regularTaps, taps, layout.words];
-    if (layout.lanes === 1) kernel.expandOne(...call);
-    else kernel.expandTwo(...call);
-  }
+  const { stride } = layout;
+  const passes = expanderPasses(entries, code.taps, code.regularTaps);
+  passes.forEach(({ first, apart, range, taps }, pass) => {
+    const stream = code.open(2 + pass);
+    // A multiple of four outputs takes whole blocks of the stream.
+    const step = Math.floor(WORDS_BYTES / (16 * taps)) * 4;
+    for (let at = 0; at < shape.size; at += step) {
+      const now = Math.min(step, shape.size - at);
+      takeWords(memory, layout, stream, now * taps);
+      const [out, source] = [layout.entries + at * stride, tail + first * stride];
+      const call = [out, now, source, range, taps, apart * stride, layout.words];
+      if (layout.lanes === 1) kernel.expandOne(...call);
+      else kernel.expandTwo(...call);
+    }
+  });
 }
 
 /** The next words of a stream to where the kernel reads them. */

@@ -4,7 +4,7 @@
 interface Kernel {
   grow(...pointersAndSizes: readonly number[]): void;
   growPunctured(...pointersAndSizes: readonly number[]): void;
-  convolute(first: number, stride: number, count: number, words: number): void;
+  convolute(...pointersAndSizes: readonly number[]): void;
   expandOne(...pointersAndSizes: readonly number[]): void;
   expandTwo(...pointersAndSizes: readonly number[]): void;
   separate(entries: number, count: number, first: number, second: number): void;

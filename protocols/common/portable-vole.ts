@@ -4,6 +4,7 @@
  */
 import { ecb } from '@noble/ciphers/aes.js';
 import { xorInto } from './bytes.ts';
+import { expanderPasses } from './expander.ts';
 import type {
   CodeStreams,
   KeyStream,
@@ -175,19 +176,18 @@ function convolute(entries: Uint8Array, history: Uint8Array, stream: KeyStream):
   entries.set(all.subarray(history.length));
 }
 
-/** Adds to each output one entry of each segment, then entries from anywhere. */
+/** Adds entries to each output, pass by pass. */
 function expand(outputs: Uint8Array, entries: Uint8Array, code: CodeStreams): void {
-  const count = entries.length / BLOCK_BYTES;
-  const segment = Math.floor(count / code.regularTaps);
-  const words = wordsOf(code.open(2), (outputs.length / BLOCK_BYTES) * code.taps);
-  for (let at = 0; at < outputs.length; at += BLOCK_BYTES) {
-    for (let tap = 0; tap < code.taps; tap++) {
-      const isRegular = tap < code.regularTaps;
-      const place = scaled(words(), isRegular ? segment : count);
-      const from = (isRegular ? tap * segment + place : place) * BLOCK_BYTES;
-      xorInto(outputs.subarray(at, at + BLOCK_BYTES), entries.subarray(from, from + BLOCK_BYTES));
+  const passes = expanderPasses(entries.length / BLOCK_BYTES, code.taps, code.regularTaps);
+  passes.forEach(({ first, apart, range, taps }, pass) => {
+    const words = wordsOf(code.open(2 + pass), (outputs.length / BLOCK_BYTES) * taps);
+    for (let at = 0; at < outputs.length; at += BLOCK_BYTES) {
+      for (let tap = 0; tap < taps; tap++) {
+        const from = (first + tap * apart + scaled(words(), range)) * BLOCK_BYTES;
+        xorInto(outputs.subarray(at, at + BLOCK_BYTES), entries.subarray(from, from + BLOCK_BYTES));
+      }
     }
-  }
+  });
 }
 
 /** ⌊word · range / 2^32⌋, in halves: the product may have more bits than a number holds. */

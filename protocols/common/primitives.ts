@@ -193,7 +193,8 @@ export interface LeafStore {
   place(tree: number, place: number, leaf: Uint8Array, noise: Uint8Array): void;
   /**
    * Compresses what is there with an expand-convolute code; the leaves are gone afterwards.
-   * @param code - segments 0 and 1 of its stream give the convolutions, 2 the expander.
+   * @param code - segments 0 and 1 of its stream give the convolutions, those from 2 on the passes of
+   *   the expander.
    */
   compress(code: CodeStreams): { readonly leaves: Uint8Array; readonly noise: Uint8Array };
   close(): void;
