@@ -19,9 +19,11 @@ import {
   insertNotice,
   insertSignature,
   insertSuspension,
+  keepPause,
   nextRevision,
   readContract,
   readContracts,
+  readPauses,
   readRevocations,
 } from './contract-rows.ts';
 import type { FiledFacts } from './contract-rows.ts';
@@ -54,6 +56,13 @@ CREATE TABLE contract_suspension (
     },
     // The signed notice of a holder that suspends.
     { number: 2, sql: 'ALTER TABLE contract_suspension ADD COLUMN document TEXT' },
+    // The latest of each holder, ends of suspensions too: what the other holders are to hear.
+    {
+      number: 3,
+      sql: `CREATE TABLE contract_pause (
+  contract_id TEXT NOT NULL, party TEXT NOT NULL, document TEXT NOT NULL,
+  PRIMARY KEY (contract_id, party))`,
+    },
   ],
 };
 
@@ -93,6 +102,7 @@ interface Change {
   readonly kind: string;
   readonly party: PartyId;
   readonly statement: Statement;
+  readonly alongside?: Statement;
 }
 
 /** The book itself; its store holds `CONTRACT_MIGRATIONS` and is the one that `audit` writes to. */
@@ -191,6 +201,11 @@ export class ContractBook {
     return readRevocations(this.#store, party, after, Math.min(most, CONTRACTS_PAGE_MAX));
   }
 
+  /** The latest pause or resumption by each other holder of the party's contracts. */
+  pauses(party: PartyId, after: string, most: number): ReturnType<typeof readPauses> {
+    return readPauses(this.#store, party, after, Math.min(most, CONTRACTS_PAGE_MAX));
+  }
+
   /**
    * A holder's signed pause or its end. Told on every new link: what stands already changes nothing.
    * @throws IdentityError, StateError, PolicyError
@@ -200,13 +215,16 @@ export class ContractBook {
     return this.#change(id, nowMs, (facts) => {
       verifyPause(signed, facts.contract);
       if (facts.suspendedBy.has(party) === (standing === 'suspended')) return undefined;
+      const document = JSON.stringify(signed);
+      const alongside = keepPause(id, party, document);
       if (standing === 'resumed') {
         checkAction('resume', party, facts, nowMs, GATEWAY);
-        return { kind: 'contract.resumed', party, statement: deleteSuspension(id, party) };
+        const statement = deleteSuspension(id, party);
+        return { kind: 'contract.resumed', party, statement, alongside };
       }
       checkAction('suspend', party, facts, nowMs, GATEWAY);
-      const statement = insertSuspension(id, party, reason, JSON.stringify(signed), nowMs);
-      return { kind: 'contract.suspended', party, statement };
+      const statement = insertSuspension(id, party, reason, document, nowMs);
+      return { kind: 'contract.suspended', party, statement, alongside };
     });
   }
 
@@ -303,10 +321,11 @@ export class ContractBook {
       const facts = await this.#found(id);
       const change = decide(facts);
       if (change === undefined) return viewOf(facts, nowMs);
-      const { kind, party, statement } = change;
+      const { kind, party, statement, alongside } = change;
       const entry = { kind, atMs: nowMs, facts: factsOf(facts.contract, facts.hash, party) };
       try {
-        await this.#audit.append(entry, [nextRevision(facts), statement]);
+        const further = alongside === undefined ? [] : [alongside];
+        await this.#audit.append(entry, [nextRevision(facts), statement, ...further]);
         return viewOf(await this.#found(id), nowMs);
       } catch (error) {
         if (!(error instanceof StoreConflict)) throw error;

@@ -5,7 +5,12 @@ import type { ContractId, Hash, PartyId } from '../system/ids.ts';
 import { ContractSchema } from './contract.ts';
 import type { Contract, ContractSignature } from './contract.ts';
 import type { ContractFacts } from './life-cycle.ts';
-import { type SignedRevocation, SignedRevocationSchema } from './notices.ts';
+import {
+  type SignedPause,
+  SignedPauseSchema,
+  type SignedRevocation,
+  SignedRevocationSchema,
+} from './notices.ts';
 import { contractHash, signatoriesOf } from './signed-documents.ts';
 
 export type NoticeKind = 'refusal' | 'revocation';
@@ -89,6 +94,15 @@ export function deleteSuspension(id: ContractId, party: PartyId): Statement {
   };
 }
 
+/** A holder's latest word on whether runs may begin. */
+export function keepPause(id: ContractId, party: PartyId, document: string): Statement {
+  return {
+    sql: `INSERT INTO contract_pause (contract_id, party, document) VALUES (?, ?, ?)
+          ON CONFLICT (contract_id, party) DO UPDATE SET document = excluded.document`,
+    params: [id, party, document],
+  };
+}
+
 export function completeContract(id: ContractId, nowMs: number): Statement {
   return {
     sql: 'UPDATE contract SET completed_at_ms = ? WHERE contract_id = ?',
@@ -117,6 +131,31 @@ export async function readRevocations(
   return rows.map((row) => ({
     signed: SignedRevocationSchema.parse(JSON.parse(String(row['notice']))),
     contract: ContractSchema.parse(JSON.parse(String(row['contract']))),
+  }));
+}
+
+/** In the order of contract and party; `next` is the `after` of the page that follows. */
+export async function readPauses(
+  store: Store,
+  party: PartyId,
+  after: string,
+  most: number,
+): Promise<
+  readonly { readonly signed: SignedPause; readonly contract: Contract; readonly next: string }[]
+> {
+  const rows = await store.query(
+    `SELECT n.document AS notice, c.document AS contract, n.contract_id || '/' || n.party AS place
+     FROM contract_pause n
+     JOIN contract c ON c.contract_id = n.contract_id
+     JOIN contract_party p ON p.contract_id = n.contract_id
+     WHERE p.party = ? AND n.party <> ? AND n.contract_id || '/' || n.party > ?
+     ORDER BY place LIMIT ?`,
+    [party, party, after, most],
+  );
+  return rows.map((row) => ({
+    signed: SignedPauseSchema.parse(JSON.parse(String(row['notice']))),
+    contract: ContractSchema.parse(JSON.parse(String(row['contract']))),
+    next: String(row['place']),
   }));
 }
 

@@ -19,7 +19,7 @@ export const DOMAIN_ASKS = {
   witnessed: 'spend.witnessed',
   log: 'audit.extension',
 } as const;
-export const GATEWAY_ASKS = { revoked: 'contract.revoked' } as const;
+export const GATEWAY_ASKS = { revoked: 'contract.revoked', paused: 'contract.paused' } as const;
 
 /** Bytes of datasets that a holder publishes in one message, which may hold a single larger one. */
 export const PUBLISHED_BYTES_MAX = 524_288;
@@ -61,6 +61,11 @@ export const RevokeSchema = z.strictObject({ signed: SignedRevocationSchema });
 export const PauseMessageSchema = z.strictObject({ signed: SignedPauseSchema });
 export const RevokedSchema = z.strictObject({
   signed: SignedRevocationSchema,
+  contract: ContractSchema,
+});
+
+export const PausedSchema = z.strictObject({
+  signed: SignedPauseSchema,
   contract: ContractSchema,
 });
 

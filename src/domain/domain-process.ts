@@ -37,7 +37,7 @@ import { officerActions } from './officer.ts';
 import { deliverer, tellDecisions } from './officer-releases.ts';
 import { publishDatasets } from './publish.ts';
 import { openRunDisclosure } from './run-disclosure.ts';
-import { hearRevocation, purgeEnded, tellNotices } from './revocations.ts';
+import { hearPause, hearRevocation, purgeEnded, tellNotices } from './revocations.ts';
 import { openPrecomputed } from './run-precomputed.ts';
 import { RunSessions, type SessionParts } from './run-sessions.ts';
 import { VerifiedContracts } from './verified-contracts.ts';
@@ -246,6 +246,7 @@ function handleGateway(connection: DomainConnection, answering: Answering): void
     await held.end(receipt.receipt.runId, clock.now());
     return own;
   });
+  connection.handle(GATEWAY_ASKS.paused, (body) => hearPause(state, sessions, config.party, body));
   connection.handle(GATEWAY_ASKS.revoked, (body) =>
     hearRevocation(
       state,

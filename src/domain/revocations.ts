@@ -4,10 +4,10 @@
  * the other holders. Its pauses are told in the same way.
  */
 import type { Contract } from '../contracts/contract.ts';
-import { DOMAIN_ASKS, RevokedSchema } from '../contracts/link-messages.ts';
+import { DOMAIN_ASKS, PausedSchema, RevokedSchema } from '../contracts/link-messages.ts';
 import type { Pause } from '../contracts/notices.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
-import { AbortError, InputError, PolicyError, WeirError } from '../errors.ts';
+import { AbortError, InputError, PolicyError, StateError, WeirError } from '../errors.ts';
 import type { Link } from '../link/link.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import type { ContractId, Hash, PartyId } from '../system/ids.ts';
@@ -64,6 +64,34 @@ export async function purgeEnded(
     const isRevoked = (await state.standing.standingOf(contractHash(contract))) === 'revoked';
     if (isOver || isRevoked) await artifacts.purgeContract(contract.id);
   }
+}
+
+/**
+ * Answers `contract.paused`: another holder's word, of a contract that this one signed. A gateway that
+ * keeps it back changes nothing that holder itself refuses.
+ * @throws InputError `malformed-message`; IdentityError
+ */
+export async function hearPause(
+  state: Pick<DomainState, 'store' | 'standing'>,
+  sessions: Pick<RunSessions, 'abortContract'>,
+  self: PartyId,
+  body: unknown,
+): Promise<null> {
+  const parsed = PausedSchema.safeParse(body);
+  if (!parsed.success) throw new InputError('malformed-message', 'This is no pause.');
+  const { signed, contract } = parsed.data;
+  const { party } = signed.pause;
+  const hash = contractHash(contract);
+  // The own officer's words are taken from this domain's own books alone.
+  if (party === self || (await findSigned(state.store, hash)) === undefined) return null;
+  await state.standing.hear(signed, contract);
+  if ((await state.standing.standingOf(hash)) === 'suspended') {
+    sessions.abortContract(
+      hash,
+      new StateError('contract-not-active', 'A holder has suspended the contract.', { party }),
+    );
+  }
+  return null;
 }
 
 function isPinned(

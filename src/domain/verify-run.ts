@@ -246,7 +246,7 @@ function checkStanding(contract: Contract, view: DomainView): void {
       throw new StateError('contract-not-active', 'The contract is suspended.', {
         party: view.self,
         rule: 'suspension',
-        remedy: `The officer of ${view.self} lifts the suspension.`,
+        remedy: 'The officer of the holder that suspended it lifts the suspension.',
       });
     case 'revoked':
       throw new PolicyError('contract-revoked', 'A holder has revoked the contract.', {

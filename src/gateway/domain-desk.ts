@@ -21,7 +21,7 @@ import {
 } from '../contracts/link-messages.ts';
 import { DecidedSchema } from '../contracts/officer-release.ts';
 import { STATEMENTS_PAGE_MAX, type SpendWitness } from '../contracts/spend-witness.ts';
-import { IdentityError, InputError, StateError } from '../errors.ts';
+import { IdentityError, InputError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
 import type { RunService } from '../runs/run-service.ts';
 import type { Clock } from '../system/clock.ts';
@@ -29,7 +29,7 @@ import { NameSchema, type PartyId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
 import type { DomainBook } from './domains.ts';
 import type { GatewayState } from './gateway-state.ts';
-import { revoke } from './revocations.ts';
+import { pause, revoke } from './revocations.ts';
 
 /** Datasets of one holder. */
 const DATASETS_PUBLISHED_MAX = 1000;
@@ -86,8 +86,7 @@ export function serveDomains(parts: DeskParts): void {
   });
   answer(DOMAIN_ASKS.pause, PauseMessageSchema, async ({ signed }, party) => {
     refuseOthers(signed.pause.party, party);
-    const filed = await contracts.pause(signed, clock.now());
-    if (signed.pause.standing === 'suspended') await stopRuns(parts.runs, filed, party);
+    await pause(parts, signed);
     return null;
   });
   answer(DOMAIN_ASKS.decided, DecidedSchema, async ({ signed }, party) => {
@@ -108,15 +107,6 @@ export function serveDomains(parts: DeskParts): void {
     latest: (await witness.latest(party)) ?? null,
     statements: [...(await witness.statements(party, afterSeq, STATEMENTS_PAGE_MAX))],
   }));
-}
-
-/** A suspended contract's runs end, as no new one begins. */
-async function stopRuns(runs: RunService, filed: BookedContract, party: PartyId): Promise<void> {
-  const reason = new StateError('contract-not-active', `${party} has suspended the contract.`, {
-    party,
-    remedy: `${party} lifts the suspension.`,
-  });
-  await runs.abortContract(filed.contract.id, reason);
 }
 
 /** Contracts may carry long dictionaries and keys: as many as fit one message, one at least. */

@@ -1,9 +1,9 @@
-/** Revocations as they pass the gateway: to the book, to the runs at work, to the other holders. */
+/** Revocations and pauses as they pass the gateway: to the book, to the runs at work, to the other holders. */
 import type { ContractBook } from '../contracts/contract-book.ts';
 import type { Contract } from '../contracts/contract.ts';
 import { GATEWAY_ASKS } from '../contracts/link-messages.ts';
-import type { SignedRevocation } from '../contracts/notices.ts';
-import { PolicyError, WeirError } from '../errors.ts';
+import type { SignedPause, SignedRevocation } from '../contracts/notices.ts';
+import { PolicyError, StateError, WeirError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
 import type { RunService } from '../runs/run-service.ts';
 import type { Clock } from '../system/clock.ts';
@@ -31,8 +31,25 @@ export async function revoke(parts: RevocationParts, signed: SignedRevocation): 
     remedy: 'Agree on a new contract.',
   });
   for (const holder of contract.holders) {
-    if (holder.id !== party) void tell(parts, holder.id, signed, contract);
+    if (holder.id !== party)
+      void tell(parts, holder.id, GATEWAY_ASKS.revoked, { signed, contract });
   }
+  await runs.abortContract(contract.id, reason);
+}
+
+/** As a revocation, for a while: a suspended contract's runs end, as no new one begins. */
+export async function pause(parts: RevocationParts, signed: SignedPause): Promise<void> {
+  const { contracts, runs, clock } = parts;
+  const { contract } = await contracts.pause(signed, clock.now());
+  const { party, standing } = signed.pause;
+  for (const holder of contract.holders) {
+    if (holder.id !== party) void tell(parts, holder.id, GATEWAY_ASKS.paused, { signed, contract });
+  }
+  if (standing === 'resumed') return;
+  const reason = new StateError('contract-not-active', `${party} has suspended the contract.`, {
+    party,
+    remedy: `${party} lifts the suspension.`,
+  });
   await runs.abortContract(contract.id, reason);
 }
 
@@ -47,7 +64,22 @@ export async function tellMissed(parts: RevocationParts, party: PartyId): Promis
     for (const { signed, contract } of page) {
       after = contract.id;
       if (Date.parse(contract.validity.notAfter) <= parts.clock.now()) continue;
-      if (!(await tell(parts, party, signed, contract))) return;
+      const told = { signed, contract };
+      if (!(await tell(parts, party, GATEWAY_ASKS.revoked, told))) return;
+    }
+    if (page.length < PAGE_MAX) break;
+  }
+  await tellMissedPauses(parts, party);
+}
+
+async function tellMissedPauses(parts: RevocationParts, party: PartyId): Promise<void> {
+  for (let after = ''; ; ) {
+    const page = await parts.contracts.pauses(party, after, PAGE_MAX);
+    for (const { signed, contract, next } of page) {
+      after = next;
+      if (Date.parse(contract.validity.notAfter) <= parts.clock.now()) continue;
+      const told = { signed, contract };
+      if (!(await tell(parts, party, GATEWAY_ASKS.paused, told))) return;
     }
     if (page.length < PAGE_MAX) return;
   }
@@ -57,18 +89,18 @@ export async function tellMissed(parts: RevocationParts, party: PartyId): Promis
 async function tell(
   { links, log }: RevocationParts,
   party: PartyId,
-  signed: SignedRevocation,
-  contract: Contract,
+  method: string,
+  told: { readonly signed: SignedRevocation | SignedPause; readonly contract: Contract },
 ): Promise<boolean> {
   const link = links.linkOf(party);
   if (link === undefined) return false;
   try {
     const timeoutMs = NOTICE_TIMEOUT_MS;
-    await link.request(GATEWAY_ASKS.revoked, { signed, contract }, { timeoutMs });
+    await link.request(method, told, { timeoutMs });
     return true;
   } catch (error) {
     const code = error instanceof WeirError ? error.code : 'internal';
-    log.warn({ party, code }, 'a holder was not told of a revocation');
+    log.warn({ party, code }, 'a holder was not told of another’s notice');
     return false;
   }
 }

@@ -9,7 +9,12 @@ import {
   RevokeSchema,
   SignSchema,
 } from '../../src/contracts/link-messages.ts';
-import { signRevocation, type SignedRevocation } from '../../src/contracts/notices.ts';
+import {
+  signPause,
+  type SignedPause,
+  signRevocation,
+  type SignedRevocation,
+} from '../../src/contracts/notices.ts';
 import { contractHash } from '../../src/contracts/signed-documents.ts';
 import { adminClient } from '../../src/domain/admin-client.ts';
 import { StateError } from '../../src/errors.ts';
@@ -143,4 +148,40 @@ it('takes no malformed or foreign revocation', async () => {
   expect(await heard({ signed })).toBe('malformed-message');
   expect(await heard({ signed: forged, contract })).toBe('signature-invalid');
   await attacker.prepare(A, asked(attacker.cast, ask.contract));
+});
+
+it('begins no run while another holder has suspended, in whatever order it is told', async () => {
+  const ask = await signedByOfficer();
+  const { contract } = ask.contract;
+  const at = (minute: number): string =>
+    new Date(systemClock.now() + minute * 60_000).toISOString();
+  const pauseOf = (standing: 'suspended' | 'resumed', minute: number): SignedPause =>
+    signPause(
+      {
+        format: 'weir-pause/1',
+        standing,
+        contractId: contract.id,
+        contractHash: contractHash(contract),
+        party: B,
+        reason: 'looking into it',
+        at: at(minute),
+      },
+      attacker.cast.keyOf(B),
+    );
+  const heard = (signed: SignedPause): Promise<unknown> =>
+    attacker.request(A, GATEWAY_ASKS.paused, { signed, contract });
+  const prepared = (): Promise<string> =>
+    codeOf(attacker.prepare(A, asked(attacker.cast, ask.contract)));
+  const first = pauseOf('suspended', 1);
+  await heard(first);
+  expect(await prepared()).toBe('contract-not-active');
+  await heard(pauseOf('resumed', 2));
+  // Told again what is over: the later word stands.
+  await heard(first);
+  expect(await prepared()).toBe('answered');
+  const forged = { ...pauseOf('suspended', 3), jws: first.jws };
+  expect(await codeOf(heard(forged))).toBe('signature-invalid');
+  const own = pauseOf('suspended', 4);
+  await heard({ ...own, pause: { ...own.pause, party: A } });
+  expect(await prepared()).toBe('answered');
 });

@@ -1,4 +1,6 @@
 /** Contracts that holders and operator stop for a while, and ones whose limits are used up. */
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ContractBody } from '../../src/contracts/api.ts';
 import type { AggregatePlan } from '../../src/contracts/plan.ts';
@@ -50,6 +52,37 @@ it('a holder’s officer suspends and resumes; nobody else lifts it', async () =
   expect(await outcome(contract)).toBe('contract-not-active');
   await weir.officer('clinic').resume(id, 'found nothing');
   expect(await stateOf(contract)).toBe('active');
+  expect(await outcome(contract)).toBe('posted');
+});
+
+/** What a domain itself knows of another holder's suspensions. */
+function heardBy(party: string, { hash }: ContractBody): unknown[] {
+  const file = join(weir.directory, party, 'state', 'domain.sqlite');
+  const database = new DatabaseSync(file, { readOnly: true });
+  try {
+    const sql = 'SELECT party, standing FROM peer_pause WHERE contract_hash = ?';
+    return database
+      .prepare(sql)
+      .all(hash)
+      .map((row) => [row['party'], row['standing']].join(' '));
+  } finally {
+    database.close();
+  }
+}
+
+it('the other holder’s domain hears of it, also of what it missed', async () => {
+  const contract = await weir.agree(PLAN);
+  const { id } = contract.contract;
+  const hears = (words: string): Promise<void> =>
+    eventually(words, async () => heardBy('hospital', contract).join() === words);
+  await weir.officer('clinic').suspend(id, 'looking into it');
+  await hears('clinic suspended');
+  await weir.program('hospital').kill();
+  await weir.officer('clinic').resume(id, 'found nothing');
+  expect(heardBy('hospital', contract)).toEqual(['clinic suspended']);
+  await weir.start('hospital');
+  await hears('clinic resumed');
+  await weir.linked();
   expect(await outcome(contract)).toBe('posted');
 });
 
