@@ -15,6 +15,7 @@ import { ELEMENT_BYTES } from '../protocols/psi/element.ts';
 import { CHUNK_ITEMS, POINT_BYTES } from '../protocols/psi/params.ts';
 import { nativeCurve } from '../workers/native-curve.ts';
 import { runPeer } from './peer.ts';
+import { groupCosts } from './psi-groups.ts';
 import type { PartyReport } from './psi-party.ts';
 import { okvsFailures, voleCases } from './psi-vole.ts';
 import { gatewayVole } from './psi-vole-gateway.ts';
@@ -36,6 +37,7 @@ export const psiSuite: BenchSuite = {
     if (context.wants('ecdh 2^14')) steps(context, 'ecdh 2^14');
     if (context.wants('ecdh 10k')) await besidePsiJs(context, 'ecdh 10k');
     okvsFailures(context);
+    await groupCosts(context);
     await voleCases(context);
     await gatewayVole(context);
     if (context.wants('flat')) await flat(context, 'flat');

@@ -19,7 +19,7 @@ export const SUM_CIPHERTEXT_BYTES: number = ciphertextSizeBytes(SUM_PARAMETERS);
 export const SUM_CIPHERTEXTS_MAX = 2 ** 11;
 /**
  * Ciphertexts times groups: each answer of a run is one more that flooding must hide, and each
- * ciphertext added widens what it must hide. Also the products of a run, 3.5 ms each.
+ * ciphertext added widens what it must hide. Also the products of a run.
  */
 export const SUM_PRODUCTS_MAX = 2 ** 13;
 const SECRET_BYTES = 32;

@@ -12,8 +12,10 @@ import { concatBytes } from '../../protocols/common/bytes.ts';
 import {
   SUM_CIPHERTEXT_BYTES,
   SUM_PARAMETERS,
+  SUM_PRODUCTS_MAX,
   SUM_SLOTS,
   addChoice,
+  areProductsHidden,
   chooseValues,
   encryptValues,
   foldMasked,
@@ -22,6 +24,7 @@ import {
   requireSumFits,
   slotOf,
 } from '../../protocols/psi/sum.ts';
+import { addByCell, sumByGroup } from '../../protocols/psi/group-sum.ts';
 import { sumShared, type SumEngine } from '../../protocols/psi/sum-exchange.ts';
 import { encodeChunk } from '../../protocols/psi/messages.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
@@ -189,6 +192,64 @@ describe('what the sender sees', () => {
     // 40 bits, 13 for the coefficients, 10 for a thousand runs.
     expect(budget(sum) - budget(ciphertext)).toBeGreaterThan(63);
     expect(budget(ciphertext)).toBeGreaterThan(12);
+  });
+});
+
+describe('the sum by groups', () => {
+  it('adds up every ciphertext for every group, however groups are shared out over threads', async () => {
+    const items = 2 * SUM_SLOTS + 5;
+    const valueAt = (place: number): bigint => BigInt(((place * 7919) % 2001) - 1000);
+    /** Most places are shared with no group, and one group with no place. */
+    const tagAt = (place: number): number =>
+      place % 3 === 0 ? (Math.floor(place / 3) % 6) + 1 : 0;
+    const cells = 7;
+    const cellOfPlace = Uint8Array.from({ length: items }, (_, place) => tagAt(place));
+    const naive = Array<bigint>(cells).fill(0n);
+    cellOfPlace.forEach((tag, place) => {
+      if (tag > 0) naive[tag - 1] = (naive[tag - 1] ?? 0n) + valueAt(place);
+    });
+    for (const parallel of [1, 3, 16]) {
+      const engine: SumEngine = {
+        parallel,
+        generateKeys: () => Promise.reject(new Error('not part of this')),
+        encrypt: () => Promise.reject(new Error('not part of this')),
+        choose: () => Promise.reject(new Error('not part of this')),
+        mask: async (_key, choices) => masked(choices),
+        fold: async (_key, all) => all.map((each) => foldMasked(decryptor, each)),
+        async addByCell(ciphertext, cellOfSlot, first, sums) {
+          const choose = async (chosen: BigUint64Array<ArrayBuffer>) =>
+            chooseValues(evaluator, ciphertext.slice(), chosen);
+          await addByCell(choose, cellOfSlot, first, sums);
+          return sums;
+        },
+      };
+      const incoming: Uint8Array[] = [new Uint8Array(0)];
+      for (let index = 0; index < 3; index++) {
+        const part = slots((slot) =>
+          index * SUM_SLOTS + slot < items ? valueAt(index * SUM_SLOTS + slot) : 0n,
+        );
+        incoming.push(encodeChunk(index, encryptValues(encryptor, part), SUM_CIPHERTEXT_BYTES));
+      }
+      const sent: Uint8Array[] = [];
+      const channel = {
+        send: async (_kind: string, payload: Uint8Array) => void sent.push(payload),
+        receive: async () => incoming.shift() ?? new Uint8Array(0),
+      };
+      const masks = await sumByGroup(channel, engine, machine(), cellOfPlace, cells);
+      const opened = sent.map((payload, cell) => {
+        expect(new DataView(payload.buffer, payload.byteOffset).getUint32(0, true)).toBe(cell);
+        return openSum(foldMasked(decryptor, payload.slice(8)), masks[cell] ?? 0n);
+      });
+      expect(opened).toEqual(naive);
+    }
+  });
+
+  it('bounds products, so that flooding hides what each of many answers was chosen by', () => {
+    expect(areProductsHidden(2 ** 20, 64)).toBe(true);
+    expect(areProductsHidden(2 ** 20 + 1, 64)).toBe(false);
+    expect(areProductsHidden(2 ** 24, 4)).toBe(true);
+    // 2^103 a product, 2^63 for 40 bits over a thousand runs, below the 2^179 that floods.
+    expect(103 + 63 + Math.log2(SUM_PRODUCTS_MAX)).toBeLessThanOrEqual(179);
   });
 });
 
