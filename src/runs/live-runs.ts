@@ -1,5 +1,5 @@
 /** The runs that this process is at work on: each at most for its time, to be aborted and waited for. */
-import { AbortError, type WeirError } from '../errors.ts';
+import { AbortError, CapacityError, type WeirError } from '../errors.ts';
 import type { Log } from '../system/log.ts';
 import type { ContractId, RunId } from '../system/ids.ts';
 import type { GuestLine } from './guest-line.ts';
@@ -10,7 +10,11 @@ interface LiveRun {
   readonly abort: AbortController;
   readonly done: Promise<void>;
   readonly guest: GuestLine | undefined;
+  readonly attachmentBytes: number;
 }
+
+/** What came with the requests of runs at work, encrypted weights, say: kept in memory while they are. */
+export const ATTACHMENTS_BYTES_MAX: number = 128 * 1024 * 1024;
 
 export class LiveRuns {
   readonly #runs = new Map<RunId, LiveRun>();
@@ -28,6 +32,17 @@ export class LiveRuns {
     return this.#runs.size;
   }
 
+  /** @throws CapacityError `queue-full` where so many bytes more would be too many to keep */
+  requireRoom(attachment: Uint8Array | undefined): void {
+    if (attachment === undefined) return;
+    let keptBytes = attachment.length;
+    for (const { attachmentBytes } of this.#runs.values()) keptBytes += attachmentBytes;
+    if (keptBytes <= ATTACHMENTS_BYTES_MAX) return;
+    throw new CapacityError('queue-full', 'Too many runs with weights are at work already.', {
+      retryAfterS: 5,
+    });
+  }
+
   has(runId: RunId): boolean {
     return this.#runs.has(runId);
   }
@@ -43,7 +58,11 @@ export class LiveRuns {
   work(
     { runId, contractId }: Pick<RunRow, 'runId' | 'contractId'>,
     work: (signal: AbortSignal) => Promise<void>,
-    more: { readonly objection?: unknown; readonly guest?: GuestLine | undefined } = {},
+    more: {
+      readonly objection?: unknown;
+      readonly guest?: GuestLine | undefined;
+      readonly attachment?: Uint8Array | undefined;
+    } = {},
   ): Promise<void> {
     const abort = new AbortController();
     const objected = more.objection ?? this.#overdue;
@@ -61,7 +80,8 @@ export class LiveRuns {
         clearTimeout(timer);
         this.#runs.delete(runId);
       });
-    this.#runs.set(runId, { contractId, abort, done, guest: more.guest });
+    const attachmentBytes = more.attachment?.length ?? 0;
+    this.#runs.set(runId, { contractId, abort, done, guest: more.guest, attachmentBytes });
     return done;
   }
 

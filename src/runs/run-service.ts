@@ -109,6 +109,7 @@ export class RunService {
     const earlier = await readRunByKey(this.#deps.store, requestKey);
     if (earlier !== undefined) return this.#repeat(earlier, bodyHash);
     this.#admit();
+    this.#live.requireRoom(command.attachment);
     const runId = RunIdSchema.parse(uuidV7(this.#deps.clock, this.#deps.random));
     const starting = this.#startFresh(command, { runId, requestKey, bodyHash });
     this.#starting.set(runId, starting);
@@ -359,7 +360,7 @@ export class RunService {
     void guest?.watch(this.#options.analystSilenceMs, over.signal);
     const work = (signal: AbortSignal): Promise<void> =>
       this.#execute({ ...job, guest, signal }).finally(() => over.abort());
-    const done = this.#live.work(job.run, work, { objection, guest });
+    const done = this.#live.work(job.run, work, { ...job, objection, guest });
     // Decisions may have come before the run was noted as waiting.
     done
       .then(() => this.waiting.tend(runId))
