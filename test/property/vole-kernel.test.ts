@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { sumBlocks, xorInto } from '../../protocols/common/bytes.ts';
+import { expanderPasses } from '../../protocols/common/expander.ts';
 import { portableVole } from '../../protocols/common/portable-vole.ts';
 import type { LeafShape, VolePrimitive } from '../../protocols/common/primitives.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
@@ -57,6 +59,78 @@ describe('the VOLE kernel gives what plain TypeScript gives', () => {
       ...portableVole,
       permute: expect.any(Function),
     });
+  });
+});
+
+describe('the expand-convolute code', () => {
+  const shape = { trees: 320, depth: 6, size: 5000, withNoise: false };
+  const seed = bytes(32);
+  const code = {
+    taps: 21,
+    regularTaps: 11,
+    open: (segment: number) => nativePrimitives.stream.open(seed, segment),
+  };
+  /** How many outputs one leaf alone comes to. */
+  const reached = (index: number, by = code): number => {
+    const store = nativeVole.openLeaves(shape);
+    store.place(index >> 6, index & 63, new Uint8Array(16).fill(1), new Uint8Array(0));
+    const { leaves } = store.compress(by);
+    store.close();
+    let count = 0;
+    for (let at = 0; at < leaves.length; at += 16) count += leaves[at] === 0 ? 0 : 1;
+    return count;
+  };
+
+  it('brings each leaf of the tail to half of all outputs, the last as well as the first', () => {
+    const last = shape.trees * 64 - 1;
+    for (const index of [shape.size, shape.size + 1, 12_000, last - 40, last - 1, last]) {
+      // Six standard deviations of 5000 coins.
+      expect(Math.abs(reached(index) - 2500), String(index)).toBeLessThan(6 * 35.4);
+    }
+    // The systematic part: each leaf its own output.
+    expect(reached(0)).toBe(1);
+    expect(reached(shape.size - 1)).toBe(1);
+  });
+
+  it('takes every tap once, from within the entries', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 100, max: 10_000_000 }),
+        fc.integer({ min: 2, max: 40 }),
+        (entries, taps) => {
+          const regularTaps = Math.ceil(taps / 2);
+          const passes = expanderPasses(entries, taps, regularTaps);
+          expect(passes.reduce((sum, pass) => sum + pass.taps, 0)).toBe(taps);
+          for (const { first, apart, range, taps: now } of passes) {
+            expect(first + (now - 1) * apart + range).toBeLessThanOrEqual(entries);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe('bytes', () => {
+  it('are added from any place to any place, and summed by blocks with a rest', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 70 }),
+        fc.nat(3),
+        fc.nat(3),
+        fc.integer({ min: 1, max: 9 }),
+        (source, at, to, blockBytes) => {
+          const from = new Uint8Array([...bytes(at), ...source]).subarray(at);
+          const start = bytes(to + source.length);
+          const target = start.slice().subarray(to);
+          xorInto(target, from);
+          expect([...target]).toEqual([...source].map((byte, i) => byte ^ (start[to + i] ?? 0)));
+          const sums = Array.from({ length: blockBytes }, (_, i) =>
+            source.reduce((sum, byte, j) => (j % blockBytes === i ? sum ^ byte : sum), 0),
+          );
+          expect([...sumBlocks(from, blockBytes)]).toEqual(sums);
+        },
+      ),
+    );
   });
 });
 

@@ -67,20 +67,20 @@ export async function runVolePsiReceiver(
   const valueBytes = valueBytesOf(machine.correlator);
   const shape = { ...bandShape(plan.receiverItems), valueBytes };
   const table = okvs.open(shape);
-  const shared: Uint32Array[] = [];
+  const shared = new Uint8Array(source.count);
   try {
     const run: ReceiverRun = { channel, machine, greeting, table, shape, plan };
     for (let index = 0; index < plan.parts; index++) {
       const part = await set.part(index);
       await preparePart(run, index, part);
-      shared.push(await matchPart(run, part));
+      await matchPart(run, part, shared);
       machine.onProgress?.(index + 1, plan.parts);
     }
   } finally {
     table.close();
     await set.close();
   }
-  return { numbers: inOrder(shared), peerItems };
+  return { numbers: marked(shared), peerItems };
 }
 
 interface ReceiverRun {
@@ -184,35 +184,39 @@ async function sendMasked(channel: PsiChannel, vector: Uint8Array): Promise<void
 }
 
 /**
- * The numbers of the part's elements that the sender has too.
+ * Marks the part's elements that the sender has too, by their numbers.
  * @throws ProtocolError `transcript-mismatch` unless all canaries are among them, and no dummy
  */
 async function matchPart(
   { channel, table, plan }: ReceiverRun,
   { numbers }: Part,
-): Promise<Uint32Array> {
-  const found: number[] = [];
+  shared: Uint8Array,
+): Promise<void> {
   let canaries = 0;
   const chunks = Math.ceil(plan.senderItems / VOLE_CHUNK_ITEMS);
   for (let index = 0; index < chunks; index++) {
     const due = Math.min(VOLE_CHUNK_ITEMS, plan.senderItems - index * VOLE_CHUNK_ITEMS);
     const message = await channel.receive(OUTPUTS);
     for (const place of table.match(parseChunkOf(message, index, due, plan.outputBytes))) {
-      if (place < numbers.length) found.push(numbers[place] ?? 0);
+      if (place < numbers.length) shared[numbers[place] ?? 0] = 1;
       else if (place < numbers.length + CANARIES) canaries += 1;
       else throw new ProtocolError('transcript-mismatch', 'a dummy matched');
     }
   }
-  if (canaries === CANARIES) return Uint32Array.from(found);
+  if (canaries === CANARIES) return;
   throw new ProtocolError('transcript-mismatch', 'what both sides have was not found');
 }
 
-function inOrder(lists: readonly Uint32Array[]): Uint32Array {
-  const all = new Uint32Array(lists.reduce((sum, { length }) => sum + length, 0));
+/** The places of ones, ascending. */
+function marked(marks: Uint8Array): Uint32Array {
+  let count = 0;
+  for (const mark of marks) count += mark;
+  const places = new Uint32Array(count);
   let at = 0;
-  for (const list of lists) {
-    all.set(list, at);
-    at += list.length;
+  for (let place = 0; place < marks.length; place++) {
+    if (marks[place] === 0) continue;
+    places[at] = place;
+    at += 1;
   }
-  return all.sort();
+  return places;
 }
