@@ -16,6 +16,7 @@ import {
   SignedReleaseDecisionSchema,
 } from '../contracts/officer-release.ts';
 import { AbortError, CapacityError, StateError } from '../errors.ts';
+import { MESSAGE_BYTES_MAX } from '../link/limits.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import type { Row, Store } from '../store/store.ts';
 import { syncDirectory } from '../system/atomic-file.ts';
@@ -216,7 +217,7 @@ async function* readMessages(
       const header = await exactly(file, HEADER_BYTES);
       if (header === undefined) return;
       const [nameBytes, payloadBytes] = [header.readUInt32LE(0), header.readUInt32LE(4)];
-      if (nameBytes > KIND_BYTES_MAX) throw damaged();
+      if (nameBytes > KIND_BYTES_MAX || payloadBytes > MESSAGE_BYTES_MAX) throw damaged();
       const body = await exactly(file, nameBytes + payloadBytes);
       if (body === undefined) throw damaged();
       yield { kind: body.toString('utf8', 0, nameBytes), payload: body.subarray(nameBytes) };

@@ -16,7 +16,14 @@ import {
 } from '../contracts/officer-release.ts';
 import { DELIVERY_GRACE_MS } from '../contracts/release-terms.ts';
 import { RUN_METHODS } from '../contracts/run-messages.ts';
-import { AbortError, assertInvariant, PolicyError, StateError, type WeirError } from '../errors.ts';
+import {
+  AbortError,
+  assertInvariant,
+  IdentityError,
+  PolicyError,
+  StateError,
+  type WeirError,
+} from '../errors.ts';
 import { RunIdSchema } from '../system/ids.ts';
 import { uuidV7 } from '../system/random.ts';
 import type { ActiveContracts } from './active-contracts.ts';
@@ -49,6 +56,13 @@ export async function decide(
   const { runId, contractHash, descriptorHash } = run;
   const { contract } = await contracts.find(run.contractId, deps.clock.now());
   verifyReleaseDecision(signed, contract, { runId, contractHash, descriptorHash });
+  const { party } = signed.release;
+  // A holder of the contract that has no part in this run has no say in it either.
+  if (!run.parties.includes(party)) {
+    throw new IdentityError('party-not-in-contract', `${party} takes no part in this run.`, {
+      party,
+    });
+  }
   if (TERMINAL_STATES.includes(run.state)) {
     throw new StateError('round-mismatch', `The run is over: ${run.state}.`);
   }

@@ -9,6 +9,7 @@ import type { Computation, Release } from '../../src/computations/computation.ts
 import { secureSum } from '../../src/computations/secure-sum/secure-sum.ts';
 import { ContractBook } from '../../src/contracts/contract-book.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
+import { DeliverSchema } from '../../src/contracts/officer-release.ts';
 import { countersignReceipt } from '../../src/contracts/receipt.ts';
 import {
   AgreeSchema,
@@ -80,6 +81,8 @@ export interface RunWorld {
   readonly receipts: ReceiptIssuer;
   readonly runs: RunService;
   bend: Bend;
+  /** How far the clock is ahead of the fixture's. */
+  aheadMs: number;
   /** Called at each step of a run. */
   onStep: (name: string) => Promise<void>;
   command(): StartCommand;
@@ -100,7 +103,7 @@ export async function openRunWorld(
   const book = new ContractBook(state.store, state.audit);
   await book.propose(signByAll(contract, cast), NOW_MS);
   const witness = openSpendWitness(state.store);
-  const clock = { ...systemClock, now: () => NOW_MS };
+  const clock = { ...systemClock, now: () => NOW_MS + world.aheadMs };
   const domains = new Map(contract.holders.map(({ id }) => [id, playedDomain(cast, id)]));
   const deps: RunDependencies = {
     store: state.store,
@@ -161,6 +164,7 @@ export async function openRunWorld(
     receipts,
     runs,
     bend: (_party, _method, honest) => honest(),
+    aheadMs: 0,
     onStep: async () => undefined,
     command: () => ({
       analyst: ANALYST,
@@ -178,6 +182,7 @@ export async function openRunWorld(
 const fixedComputation: Computation = {
   ...secureSum,
   runGateway: async () => RELEASE,
+  held: { kinds: [], relay: async () => undefined, finish: async () => RELEASE },
 };
 
 /** Answers as a domain does, without data: run keys, signatures, chained spends, countersignatures. */
@@ -243,6 +248,9 @@ function playedDomain(cast: Cast, party: PartyId): (method: string, body: unknow
         spends.push(signed);
         return signed;
       }
+      case RUN_METHODS.deliver:
+        DeliverSchema.parse(body);
+        return null;
       case RUN_METHODS.countersign: {
         const { receipt } = CountersignSchema.parse(body);
         const { runId } = receipt.receipt;
