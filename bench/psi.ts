@@ -18,6 +18,7 @@ import { runPeer } from './peer.ts';
 import { groupCosts } from './psi-groups.ts';
 import type { PartyReport } from './psi-party.ts';
 import { okvsFailures, voleCases } from './psi-vole.ts';
+import { unbalancedCase } from './psi-unbalanced.ts';
 import { gatewayVole } from './psi-vole-gateway.ts';
 import type { BenchContext, BenchSuite } from './suite.ts';
 
@@ -40,6 +41,7 @@ export const psiSuite: BenchSuite = {
     await groupCosts(context);
     await voleCases(context);
     await gatewayVole(context);
+    await unbalancedCase(context);
     if (context.wants('flat')) await flat(context, 'flat');
     if (context.large && context.wants('ecdh 10M')) {
       reportParties(context, 'ecdh 10M', LARGE_ITEMS, await twoParties(LARGE_ITEMS));

@@ -46,6 +46,8 @@ import { VerifiedContracts } from './verified-contracts.ts';
 const REPUBLISH_EVERY_MS = 60_000;
 /** The first wait after a failure; doubled up to the interval. */
 const PUBLISH_RETRY_MS = 1000;
+/** How often what was kept for contracts that are over is removed. */
+const PURGE_EVERY_MS = 3_600_000;
 
 export interface DomainOptions {
   readonly directory: string;
@@ -81,7 +83,6 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const { pool, engine } = await openToldPool(options);
   const artifacts = await openFileArtifactStore(join(directory, 'state', 'artifacts'));
   const held = await openHeldBook(join(directory, 'state', 'held'), state.store);
-  await purgeEnded(state, artifacts, clock.now());
   const links = dial(options, state, gatewayKey);
   const precomputedOf = openPrecomputed(state.store, artifacts);
   const sessions = openSessions(options, state, { datasets, held, pool, precomputedOf });
@@ -271,7 +272,7 @@ interface Keeping {
   readonly options: DomainOptions;
   readonly state: DomainState;
   readonly datasets: DatasetRegistry;
-  readonly artifacts: Pick<ArtifactStore, 'purgeFingerprint'>;
+  readonly artifacts: Pick<ArtifactStore, 'purgeContract' | 'purgeFingerprint'>;
   readonly held: HeldBook;
   readonly bell: Bell;
   readonly signal: AbortSignal;
@@ -287,6 +288,7 @@ async function keepPublished(
 ): Promise<void> {
   const { clock, log, config } = options;
   let known: readonly RegisteredDataset[] = [];
+  let purgedMs = Number.NEGATIVE_INFINITY;
   let greeted: { readonly link: Link; readonly ended: AbortSignal } | undefined;
   let published: { readonly link: Link; readonly versions: string } | undefined;
   let waitMs = PUBLISH_RETRY_MS;
@@ -294,6 +296,10 @@ async function keepPublished(
     // Taken before the look, so that what changes meanwhile is not slept over.
     const rung = bell.next();
     try {
+      if (clock.monotonic() - purgedMs > PURGE_EVERY_MS) {
+        purgedMs = clock.monotonic();
+        await purgeEnded(state, artifacts, clock.now());
+      }
       const link = await connection.connected(signal);
       if (greeted?.link !== link) {
         await tellNotices(link, state, config.party, clock.now(), log);

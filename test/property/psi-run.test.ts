@@ -168,6 +168,7 @@ describe('a match of two holders', () => {
       { ask: 'cardinality' },
       { ask: 'intersection' },
       { ask: 'intersection', engine: 'vole' },
+      { ask: 'intersection', engine: 'unbalanced' },
     ] as const) {
       const { network, release } = await runMatch(contractOf(plan), sources(), pool, cast);
       const seen = Buffer.concat(network.transcript.map(({ payload }) => Buffer.from(payload)));
@@ -195,7 +196,7 @@ async function openedRun(
   return { release: release.value, opened, place };
 }
 
-describe.each(['ecdh', 'vole'] as const)('an intersection by %s', (engine) => {
+describe.each(['ecdh', 'vole', 'unbalanced'] as const)('an intersection by %s', (engine) => {
   const EXPECTED = [1, 1, 3, 4, 5, 6].map((day) => [dashed(day), 'jfkennedy']);
 
   it('is the shared keys in canonical form, which only the recipient opens', async () => {
