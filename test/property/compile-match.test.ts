@@ -1,4 +1,5 @@
 /** SQL over a join of two holders' datasets: to match plans, or refused with place and reason. */
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { planText } from '../../src/cli/show-plan.ts';
 import { psi } from '../../src/computations/psi/psi.ts';
@@ -6,7 +7,7 @@ import type { Grade } from '../../src/catalog/dataset.ts';
 import { planBody } from '../../src/gateway/wire.ts';
 import { checkContract } from '../../src/contracts/check-contract.ts';
 import type { MatchPlan } from '../../src/contracts/plan.ts';
-import type { WeirError } from '../../src/errors.ts';
+import { WeirError } from '../../src/errors.ts';
 import { judgeQuery, type JudgedQuery } from '../../src/query/compile-plan.ts';
 import { sqlParserOver, type SqlParser } from '../../src/query/sql-parser.ts';
 import { openSerializer } from '../../src/query/sql-serializer.ts';
@@ -189,6 +190,59 @@ describe('what does not compile is refused', () => {
     expect(matching.length, refusals.map((one) => one.message).join('; ')).toBeGreaterThan(0);
     if (path !== undefined) expect(matching[0]?.facts.path).toMatch(path);
     for (const { facts } of refusals) expect(facts.remedy).toBeTruthy();
+  });
+
+  it('or compiles to a plan that a contract takes: any text of such parts, and none throws', async () => {
+    const cast = makeCast(MATCHERS);
+    const text = fc
+      .tuple(
+        fc.array(
+          fc.constantFrom(
+            'COUNT(*)',
+            'COUNT(DISTINCT origin)',
+            'SUM(delay)',
+            'SUM(d.number) AS n',
+            'band',
+            'a.band AS zone',
+            'd.origin',
+            'month(d.date)',
+            '1',
+            '"délai"',
+          ),
+          { minLength: 1, maxLength: 4 },
+        ),
+        fc.constantFrom('JOIN', 'JOIN', 'JOIN', 'LEFT JOIN', 'CROSS JOIN', ','),
+        fc.constantFrom(
+          'USING (origin)',
+          'USING (origin)',
+          'USING (origin, date)',
+          'ON d.origin = a.origin',
+          'ON true',
+          '',
+        ),
+        fc.constantFrom('', 'GROUP BY band', 'GROUP BY 1', 'GROUP BY ALL', 'WHERE band = $x'),
+      )
+      .map(
+        ([items, join, on, rest]) =>
+          `SELECT ${items.join(', ')} FROM east.departures d ${join} arrivals a ${on} ${rest}`,
+      );
+    let compiledCount = 0;
+    await fc.assert(
+      fc.asyncProperty(text, async (sql) => {
+        const { compiled, refusals } = await judge(sql);
+        for (const refusal of refusals) expect(refusal).toBeInstanceOf(WeirError);
+        if (compiled === undefined) expect(refusals.length).toBeGreaterThan(0);
+        if (compiled === undefined || refusals.length > 0) return;
+        compiledCount += 1;
+        const { plan, ...draft } = compiled.draft;
+        if (plan.kind !== 'match') throw new Error('not a match');
+        const contract = matchContract(plan, draft, cast);
+        checkContract(contract);
+        psi.estimate(contract, {});
+      }),
+      { numRuns: 400 },
+    );
+    expect(compiledCount).toBeGreaterThan(0);
   });
 
   it('groups and values of one side, since who groups sees which rows match', async () => {

@@ -11,6 +11,7 @@ import { psi } from '../../src/computations/psi/psi.ts';
 import { checkContract } from '../../src/contracts/check-contract.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
 import { describeContract, plainText } from '../../src/contracts/plain-words.ts';
+import { MATCH_LABELS_MAX } from '../../src/contracts/plan.ts';
 import { questionOf } from '../../src/disclosure/question.ts';
 import { DISCLOSURE_STAGES } from '../../src/disclosure/stages.ts';
 import {
@@ -25,6 +26,7 @@ import {
   recipient,
   summedContract,
 } from '../fixtures/groups.ts';
+import { GROUP_CELLS_MAX } from '../../protocols/psi/params.ts';
 import { EAST, MATCHERS, WEST, matchContract } from '../fixtures/match.ts';
 import { publishFlights } from '../support/published-flights.ts';
 import { describeMatch } from '../support/psi-run.ts';
@@ -110,7 +112,8 @@ describe('what a match by groups may be', () => {
     for (const contract of bad) {
       expect(codeOf(() => checkContract(contract))).toBe('malformed-message');
     }
-    const most = Array.from({ length: 63 }, (_, i) => String(i));
+    expect(MATCH_LABELS_MAX + 1).toBe(GROUP_CELLS_MAX);
+    const most = Array.from({ length: MATCH_LABELS_MAX }, (_, i) => String(i));
     expect(codeOf(() => checkContract(groupedContract({}, dictionary(most))))).toBe('accepted');
   });
 
