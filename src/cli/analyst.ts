@@ -1,5 +1,5 @@
 /** An analyst at work: its directory's keys and profile, and the SDK to one gateway. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -216,7 +216,6 @@ export class Analyst {
   ): Promise<FinishedOwnSet> {
     const threads = availableParallelism();
     const pool = openPool({ threadsMax: threads });
-    const spills = mkdtempSync(join(this.#directory, 'state', 'match-'));
     try {
       return await runOwnSet(this.client, {
         contract,
@@ -224,7 +223,7 @@ export class Analyst {
         keys: this.#keys,
         machine: {
           engine: poolEngine(pool, threads),
-          openSpill: fileSpills(spills, systemRandom),
+          openSpill: fileSpills(join(this.#directory, 'state'), systemRandom),
           randomBytes: (count) => systemRandom.bytes(count),
           onProgress,
         },
@@ -235,7 +234,6 @@ export class Analyst {
         ...this.#pinned(),
       });
     } finally {
-      rmSync(spills, { recursive: true, force: true });
       await pool.close();
     }
   }

@@ -40,6 +40,8 @@ export interface Endpoint<Params, Query, Body> extends Describable {
   readonly params?: z.ZodType<Params>;
   readonly query?: z.ZodType<Query>;
   readonly body?: { readonly schema: z.ZodType<Body>; readonly bytesMax: number };
+  /** Part of work under way: taken while the gateway waits for that to end. */
+  readonly goesOn?: true;
 }
 
 /** A route that needs a token. */
@@ -183,7 +185,8 @@ async function inputOf<Params, Query, Body>(
   endpoint: Endpoint<Params, Query, Body>,
   context: Context<{ Bindings: HttpBindings }>,
 ): Promise<Input<Params, Query, Body>> {
-  if (endpoint.method !== 'get' && gate.stopping.aborted) {
+  const isNewWork = endpoint.method !== 'get' && endpoint.goesOn === undefined;
+  if (isNewWork && gate.stopping.aborted) {
     throw new CapacityError('shutting-down', 'The gateway is shutting down.');
   }
   const params = endpoint.params && parseWith(endpoint.params, context.req.param(), 'path');

@@ -130,9 +130,9 @@ export class GuestLine {
     });
   }
 
-  /** Ends the line where the guest is silent for so long; resolves when `signal` aborts. */
+  /** Ends the line where the guest is silent for so long; until it is finished or `signal` aborts. */
   async watch(silenceMs: number, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && this.#ended === undefined) {
+    while (!signal.aborted && !this.#isFinished && this.#ended === undefined) {
       const idleMs = this.#calls > 0 ? 0 : this.#clock.monotonic() - this.#seenMs;
       if (idleMs >= silenceMs) return this.end(leftBehind(this.analyst, silenceMs));
       await this.#clock.sleep(Math.max(WATCH_MS_MIN, silenceMs - idleMs), signal);

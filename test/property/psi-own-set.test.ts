@@ -73,6 +73,28 @@ describe('an analyst’s own set against a holder', () => {
   });
 });
 
+describe('a list of another length than was announced', () => {
+  const withItems =
+    (from: PsiFrame['from'], items: number): Tap =>
+    (frame) => {
+      if (frame.from !== from || frame.kind !== 'psi.hello') return [frame];
+      const payload = frame.payload.slice();
+      new DataView(payload.buffer).setUint32(8, items, true);
+      return [{ ...frame, payload }];
+    };
+
+  it.each<[PsiFrame['from'], number, string]>([
+    ['sender', 8, 'length-wrong'],
+    ['sender', 32, 'set-too-large'],
+    ['sender', 15, 'length-wrong'],
+    ['receiver', 32, 'length-wrong'],
+    ['receiver', 128, 'set-too-large'],
+  ])('ends the run: the %s’s of %i', async (from, items, code) => {
+    const run = runOwnSet(HOLDER, ANALYST, SIZES, { tap: withItems(from, items) });
+    await expect(run).rejects.toMatchObject({ code });
+  });
+});
+
 describe('probes', () => {
   it('are answered as the receiver works out, by native and portable code alike', () => {
     const context = new Uint8Array(32).fill(3);

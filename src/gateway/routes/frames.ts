@@ -71,6 +71,7 @@ export function mountFrames(
       params: RunParams,
       query: z.strictObject({ first: Numbered }),
       takesBytes: true,
+      goesOn: true,
       answers: { 200: { description: 'Which frame is due next.', schema: FramesDueSchema } },
       problems: [...PROBLEMS, 'frame-too-large'],
     },
