@@ -27,7 +27,7 @@ import type {
 import type { DomainState } from './domain-state.ts';
 import type { GatewayLinks } from './gateway-links.ts';
 import type { HeldBook, HeldResult } from './held-results.ts';
-import type { RunChannels } from './run-sessions.ts';
+import type { RunChannels } from './run-session.ts';
 import { findSigned } from './signed-contracts.ts';
 
 export interface ReleaseParts {

@@ -1,7 +1,10 @@
 /** What a domain holds of one attempt of a run, and which of two calls at one time goes on. */
 import type { DescriptorParty } from '../contracts/describe-run.ts';
 import type { Descriptor } from '../contracts/descriptor.ts';
-import { AbortError, StateError } from '../errors.ts';
+import type { z } from 'zod';
+import { AbortError, InputError, InvariantError, StateError, WeirError } from '../errors.ts';
+import type { SignedSpend } from '../contracts/spend.ts';
+import type { DomainConnection } from '../link/domain-connection.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Hash } from '../system/ids.ts';
 import type { RegisteredDataset } from './dataset-registry.ts';
@@ -15,6 +18,18 @@ export const RUN_MS_MAX = 86_400_000;
  * on, and no secret is wiped under a call that is about to use it.
  */
 export type Phase = 'prepared' | 'agreeing' | 'agreed' | 'starting' | 'computing';
+
+/** Where a run's frames come and go. */
+export type RunChannels = Pick<DomainConnection, 'claimRunChannel'>;
+
+/** A run that all parties agreed on and that is being counted here. */
+export interface Started {
+  readonly descriptor: Descriptor;
+  readonly descriptorHash: Hash;
+  readonly over: RunChannels;
+  /** Resolves once the count is on disk. */
+  readonly spent: Promise<SignedSpend>;
+}
 
 /** One attempt of a run, from prepare to its end. */
 export interface Session {
@@ -68,4 +83,22 @@ export async function endInTime(session: Session, clock: Clock, over: AbortSigna
   await clock.sleep(RUN_MS_MAX, over);
   if (over.aborted) return;
   session.stop.abort(new AbortError('run-timed-out', 'The run took longer than a domain waits.'));
+}
+
+/** What the gateway sent, as it must be. @throws InputError `malformed-message` */
+export function parsed<Schema extends z.ZodType>(schema: Schema, body: unknown): z.infer<Schema> {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new InputError('malformed-message', 'The gateway sent a malformed message.', {
+    path: issue?.path.join('.') ?? '',
+  });
+}
+
+/** What is not of the closed union is a bug of this domain: opaque outside. */
+export function asWeirError(error: unknown): WeirError {
+  if (error instanceof WeirError) return error;
+  return new InvariantError('internal', 'The domain failed on an internal error.', undefined, {
+    cause: error,
+  });
 }

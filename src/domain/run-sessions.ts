@@ -1,7 +1,7 @@
 /**
  * A domain's runs, from the gateway's question to the last frame. Each of the three steps verifies
- * everything anew (`verify-run.ts`); the counter is spent, durably, before the run's channel is
- * claimed, and the request is marked as sent before the first frame leaves.
+ * everything anew (`verify-run.ts`); the counter is spent, durably, and the request is marked as sent
+ * before the first frame leaves. The engine does not wait for that: what it finds does.
  */
 import type { Computation } from '../computations/computation.ts';
 import { heldOf } from '../computations/held-release.ts';
@@ -13,14 +13,12 @@ import type { SignedSpend } from '../contracts/spend.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import {
   CapacityError,
-  InputError,
   InvariantError,
   PolicyError,
   StateError,
   WeirError,
   assertInvariant,
 } from '../errors.ts';
-import type { DomainConnection } from '../link/domain-connection.ts';
 import type { RunChannelHandle } from '../link/run-channel.ts';
 import type { Pool } from '../pool/pool.ts';
 import { encodeBase64url } from '../system/base64url.ts';
@@ -30,11 +28,11 @@ import type { Log } from '../system/log.ts';
 import type { Random } from '../system/random.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import { createExchangeKeys } from '../system/exchange-keys.ts';
-import type { z } from 'zod';
 import { agreedSource } from './agreed-source.ts';
 import type { Counters } from './counters.ts';
 import type { PrecomputedOf } from './run-precomputed.ts';
 import type { RunDisclosure } from './run-disclosure.ts';
+import type { SpendCommand } from './spend-rules.ts';
 import type { HeldBook } from './held-results.ts';
 import type { DatasetRegistry, RegisteredDataset } from './dataset-registry.ts';
 import {
@@ -51,7 +49,16 @@ import {
 import { holding } from './holding.ts';
 import { boundToPurpose } from './purpose-source.ts';
 import { markedChannel, sealedChannels, sealedGuest } from './run-frames.ts';
-import { during, endInTime, isAtWork, type Session } from './run-session.ts';
+import {
+  asWeirError,
+  during,
+  endInTime,
+  isAtWork,
+  parsed,
+  type RunChannels,
+  type Session,
+  type Started,
+} from './run-session.ts';
 
 /** Runs between prepare and their end; one more is refused. */
 export const SESSIONS_MAX = 256;
@@ -66,9 +73,6 @@ export const SESSION_STEPS = [
   'after-spend',
   'finished',
 ] as const;
-
-/** Where a run's frames come and go. */
-export type RunChannels = Pick<DomainConnection, 'claimRunChannel'>;
 
 export interface SessionParts {
   readonly self: PartyId;
@@ -196,11 +200,23 @@ export class RunSessions {
     await this.#parts.step('before-spend', runId);
     this.#stillOpen(session);
     await this.#parts.disclosure.charge(command, dataset);
-    const spend = await this.#parts.counters.spend(command);
-    await this.#parts.step('after-spend', runId);
+    // The engine works while the count goes to disk; until it is there nothing leaves.
+    const spent = this.#spend(command, session, runId);
     session.phase = 'computing';
-    session.done = this.#compute(session, descriptor, agreedHash, over);
-    return spend;
+    session.done = this.#compute(session, { descriptor, descriptorHash: agreedHash, over, spent });
+    return spent;
+  }
+
+  /** Counts the run; one that may not be counted ends where it is. */
+  async #spend(command: SpendCommand, session: Session, runId: RunId): Promise<SignedSpend> {
+    try {
+      const spend = await this.#parts.counters.spend(command);
+      await this.#parts.step('after-spend', runId);
+      return spend;
+    } catch (error) {
+      session.stop.abort(asWeirError(error));
+      throw error;
+    }
   }
 
   /** Ends runs of a contract at work here: the holder revoked or suspended it. */
@@ -217,12 +233,8 @@ export class RunSessions {
     await Promise.all([...this.#sessions.values()].map(async (session) => session.done));
   }
 
-  async #compute(
-    session: Session,
-    descriptor: Descriptor,
-    descriptorHash: Hash,
-    over: RunChannels,
-  ): Promise<void> {
+  async #compute(session: Session, started: Started): Promise<void> {
+    const { descriptor, over, spent } = started;
     const { runId } = descriptor;
     const { log, clock } = this.#parts;
     const startedMs = clock.monotonic();
@@ -240,9 +252,12 @@ export class RunSessions {
         // Revoked between its start and now: its channel ends before anything is sent.
         if (session.stop.signal.aborted) stop();
         channel.signal.throwIfAborted();
-        await this.#runDomain(session, descriptor, descriptorHash, channel);
+        await this.#runDomain(session, started, channel);
+        await spent;
         channel.close();
       } catch (error) {
+        // How a run ends may depend on rows: that is not told either before it is counted.
+        await spent.catch(() => undefined);
         channel.abort(asWeirError(error));
         throw error;
       } finally {
@@ -263,15 +278,15 @@ export class RunSessions {
 
   async #runDomain(
     session: Session,
-    descriptor: Descriptor,
-    descriptorHash: Hash,
+    { descriptor, descriptorHash, spent }: Started,
     channel: RunChannelHandle,
   ): Promise<void> {
     const { self, identity, stages, pool, random, counters, log } = this.#parts;
     const { prepared, dataset, ephemeralSecret } = session;
     const hashBytes = new Uint8Array(Buffer.from(descriptorHash, 'hex'));
-    // Before the first frame leaves: from then on no other party set may ever ask again.
-    const marking = markedChannel(channel, counters.markSent(prepared.requestHash, descriptorHash));
+    // Before the first frame leaves: counted, and from then on no other party set may ever ask again.
+    const marked = spent.then(() => counters.markSent(prepared.requestHash, descriptorHash));
+    const marking = markedChannel(channel, marked);
     const sealing = {
       channel: marking,
       ephemeralSecret,
@@ -379,20 +394,4 @@ export class RunSessions {
     this.#sessions.get(runId)?.ephemeralSecret.fill(0);
     this.#sessions.delete(runId);
   }
-}
-
-function parsed<Schema extends z.ZodType>(schema: Schema, body: unknown): z.infer<Schema> {
-  const result = schema.safeParse(body);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new InputError('malformed-message', 'The gateway sent a malformed message.', {
-    path: issue?.path.join('.') ?? '',
-  });
-}
-
-function asWeirError(error: unknown): WeirError {
-  if (error instanceof WeirError) return error;
-  return new InvariantError('internal', 'The domain failed on an internal error.', undefined, {
-    cause: error,
-  });
 }
