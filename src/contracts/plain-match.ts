@@ -40,6 +40,7 @@ export function matchLines(plan: MatchPlan, isNoised: boolean): Line[] {
     ...(engine === undefined
       ? []
       : [line(`计算引擎：${engine}`, `Computed by the engine ${engine}`)]),
+    ...filterLines(plan),
     ...(sum === undefined
       ? []
       : [
@@ -73,4 +74,23 @@ export function matchLines(plan: MatchPlan, isNoised: boolean): Line[] {
 
 function line(zh: string, en: string): Line {
   return { zh, en };
+}
+
+/** What a holder lets stay with the other one between runs. */
+function filterLines({ receiver, ask, engine = 'auto' }: MatchPlan): Line[] {
+  if (ask !== 'intersection' || engine === 'ecdh' || engine === 'vole') return [];
+  const isPinned = engine === 'unbalanced';
+  const when = isPinned
+    ? { zh: '', en: '' }
+    : {
+        zh: '若另一方的数据集大得多且可多次运行，',
+        en: 'Where the other holder’s set is far larger and runs may repeat, ',
+      };
+  const keeps = isPinned ? `${receiver} keeps` : `${receiver} may keep`;
+  return [
+    line(
+      `${when.zh}${receiver} 在各次运行之间保留另一方数据的过滤器；没有另一方逐项应答并计数，它不说明任何键；合约撤销、到期或数据变更时删除`,
+      `${when.en}${keeps} a filter of the other’s set between runs; it tells of no key without the other’s answers, which are counted, and goes when the contract is revoked or over or the data changes`,
+    ),
+  ];
 }

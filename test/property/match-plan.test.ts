@@ -124,6 +124,17 @@ describe('a contract to match', () => {
     const all = [base, ...changes.map(words)];
     expect(new Set(all).size).toBe(all.length);
   });
+
+  it('tells an officer where a filter of the own set may stay with the other holder', () => {
+    const words = (plan: Partial<MatchPlan>): string =>
+      plainText(describeContract(matchContract(plan)), 'en');
+    const revealing = { ask: 'intersection' } as const;
+    expect(words(revealing)).toMatch(/far larger.*west may keep a filter/);
+    expect(words({ ...revealing, engine: 'unbalanced' })).toContain('west keeps a filter');
+    for (const plan of [{}, { ...revealing, engine: 'ecdh' }, { ...revealing, engine: 'vole' }]) {
+      expect(words(plan as Partial<MatchPlan>)).not.toContain('filter');
+    }
+  });
 });
 
 describe('what holders must grant for a match', () => {
