@@ -186,10 +186,7 @@ describe('an exact match of persons', () => {
     await weir.close();
     await recording.close();
     weir = await startWeir({
-      holders: [
-        guestsOf(EAST, EAST_KEYS, PERSONS),
-        guestsOf(WEST, WEST_KEYS.slice(0, 900), PERSONS),
-      ],
+      holders: [guestsOf(EAST, keysOf(0, 300), PERSONS), guestsOf(WEST, keysOf(100, 400), PERSONS)],
     });
     const runOnce = async (): Promise<unknown> => {
       const { datasets } = await weir.analyst.client.datasets();
