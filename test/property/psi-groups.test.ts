@@ -210,6 +210,28 @@ describe('a match by groups', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
+  it('shows the matching holder’s officer every group before the result leaves', async () => {
+    const reviews = new Map<PartyId, unknown>();
+    const sources = new Map([
+      [EAST, rowSource(['flight', 'delay'], eastOf(flights(0, 22), flights(35, 40)), directory)],
+      [WEST, rowSource(['flight', 'distance'], WEST_ROWS, directory)],
+    ]);
+    await runMatch(groupedContract(), sources, pool, cast, {
+      review: (party, review) => reviews.set(party, review),
+    });
+    expect(reviews.get(WEST)).toMatchObject({
+      table: {
+        rows: [
+          [NEAR, 20, 'released · 公布'],
+          [FAR, 2, 'in (other) · 并入 (other)'],
+          [NEVER, 0, 'in (other) · 并入 (other)'],
+          ['(other)', 5, 'released · 公布'],
+        ],
+      },
+    });
+    expect(reviews.get(EAST)).not.toHaveProperty('table');
+  });
+
   it('has the receiver compare its groups with earlier matches, and the sender its whole set', async () => {
     const asked = new Map<PartyId, unknown>();
     const sources = new Map([

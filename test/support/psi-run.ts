@@ -4,7 +4,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { x25519 } from '@noble/curves/ed25519.js';
 import type { DataSource } from '../../src/catalog/data-source.ts';
-import type { Release, ReleaseCells } from '../../src/computations/computation.ts';
+import type { Release, ReleaseCells, ReleaseReview } from '../../src/computations/computation.ts';
 import { psi } from '../../src/computations/psi/psi.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
 import { DescriptorSchema, type Descriptor } from '../../src/contracts/descriptor.ts';
@@ -88,6 +88,7 @@ export async function runMatch(
     readonly network?: MemoryNetwork;
     readonly step?: (party: PartyId, name: string) => void;
     readonly note?: (party: PartyId, facts: Readonly<Record<string, number>>) => void;
+    readonly review?: (party: PartyId, review: ReleaseReview) => void;
     readonly admit?: (party: PartyId, release: ReleaseCells) => void;
     readonly noiseOf?: (party: PartyId) => (label: string) => WordStream;
   } = {},
@@ -118,6 +119,7 @@ export async function runMatch(
         sealedTo: (peer) => network.sealed(self, peer),
         source: sources.get(self)!,
         stages: DISCLOSURE_STAGES,
+        review: (review) => options.review?.(self, review),
         admit: async (cells) => options.admit?.(self, cells),
         noiseOf: options.noiseOf?.(self),
         pool,

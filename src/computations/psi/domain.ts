@@ -292,7 +292,7 @@ async function receive(matching: Matching, set: BlindedSet): Promise<void> {
   const result: PsiResult =
     groups === undefined
       ? await receivedNumber(matching, channel, outcome, set.items)
-      : { ask: 'groups', statement: await receivedGroups(matching, channel, groups) };
+      : { ask: 'groups', statement: await receivedGroups(matching, channel, groups, set.items) };
   await sendResult(matching, result);
 }
 
@@ -322,9 +322,10 @@ async function receivedGroups(
   { role, shape, machine }: Matching,
   channel: SealedChannel,
   groups: GroupOutcome,
+  ownItems: number,
 ): Promise<string> {
-  const sums = { channel, engine: sumEngineOf(role), machine };
-  return stated(role, await releasedGroups(role, shape, groups, sums), shape.cells);
+  const run = { ownItems, channel, engine: sumEngineOf(role), machine };
+  return stated(role, await releasedGroups(role, shape, groups, run), shape.cells);
 }
 
 function sumEngineOf(role: DomainRole): SumEngine {

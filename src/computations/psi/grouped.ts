@@ -10,6 +10,7 @@ import type { SumEngine } from '../../../protocols/psi/sum-exchange.ts';
 import type { GroupOutcome } from '../../../protocols/psi/receiver.ts';
 import type { DomainRole, Release } from '../computation.ts';
 import { foldedCounts, foldedGroups, permittedCells } from './group-release.ts';
+import { groupReview } from './group-review.ts';
 import { noisedNumbers, sizeNoise, sumNoise } from './noise.ts';
 import type { RowCells } from './row-cells.ts';
 import { cellSlotsOf, type MatchGroups, type MatchShape } from './shape.ts';
@@ -53,8 +54,9 @@ export async function groupPlanOf(
   };
 }
 
-/** Where a group's sums are computed. */
-export interface GroupSums {
+/** The run's own parts: how many keys this domain brought, and where sums are computed. */
+export interface GroupRun {
+  readonly ownItems: number;
   readonly channel: PsiChannel;
   readonly engine: SumEngine;
   readonly machine: PsiMachine;
@@ -68,7 +70,7 @@ export async function releasedGroups(
   role: DomainRole,
   shape: MatchShape,
   outcome: GroupOutcome,
-  sums: GroupSums,
+  run: GroupRun,
 ): Promise<Release> {
   const { stages } = role;
   const { disclosure } = role.contract;
@@ -79,7 +81,9 @@ export async function releasedGroups(
     : foldedGroups(numbers, stages, disclosure);
   const shown = foldedCounts(numbers, into);
   const permitted = permittedCells(shown, stages, disclosure, isNoised);
-  const halves = await halvesOf(role, shape, outcome, into, sums);
+  const labels = shape.groups?.labels ?? [];
+  role.review?.(groupReview(run.ownItems, { labels, numbers, into, permitted }));
+  const halves = await halvesOf(role, shape, outcome, into, run);
   return {
     columns: halves === undefined ? ['shared'] : ['shared', 'half'],
     rows: [...shown].map((number, cell) => {
@@ -102,7 +106,7 @@ async function halvesOf(
   shape: MatchShape,
   { cellOfPlace }: GroupOutcome,
   into: Uint8Array,
-  { channel, engine, machine }: GroupSums,
+  { channel, engine, machine }: GroupRun,
 ): Promise<readonly bigint[] | undefined> {
   if (shape.plan.ask !== 'sum') return undefined;
   if (cellOfPlace === undefined) throw new InvariantError('internal', 'a sum without its places');
