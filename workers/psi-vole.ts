@@ -10,7 +10,7 @@ import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import type { PsiChannel } from '../protocols/psi/exchange.ts';
 import type { PsiRole } from '../protocols/psi/messages.ts';
 import { memorySpill } from '../protocols/psi/spill.ts';
-import { lpnCorrelator } from '../protocols/psi/vole/correlators.ts';
+import { lpnCorrelator, otCorrelator } from '../protocols/psi/vole/correlators.ts';
 import type {
   ElementSource,
   VolePsiMachine,
@@ -29,6 +29,8 @@ export interface VoleArgument {
   /** Elements, `count` of them; moved to this thread. */
   readonly pieces: readonly Uint8Array[];
   readonly count: number;
+  /** The correlation by oblivious transfer alone; the peer must do alike. */
+  readonly withoutLpn: boolean;
   readonly port: MessagePort;
 }
 
@@ -58,11 +60,12 @@ export interface VoleAnswer {
 
 /** Runs a side to its end. A ProtocolError is answered as data, which keeps its code. */
 export async function voleTask(argument: VoleArgument): Promise<unknown> {
-  const { role, params, port } = argument;
+  const { role, params, port, withoutLpn } = argument;
   const random = (count: number): Uint8Array => new Uint8Array(randomBytes(count));
+  const brought = { primitives: nativePrimitives, randomBytes: random };
   const machine: VolePsiMachine = {
     primitives: nativePrimitives,
-    correlator: lpnCorrelator({ primitives: nativePrimitives, randomBytes: random }),
+    correlator: withoutLpn ? otCorrelator(brought) : lpnCorrelator(brought),
     // Parts take the place of the pieces they come from, which are given back one by one.
     openSpill: memorySpill,
     randomBytes: random,

@@ -20,7 +20,7 @@ export function checkMatch(contract: Contract, plan: MatchPlan): void {
   if ((plan.ask === 'sum') !== (plan.sum !== undefined)) {
     refuse('a summed column is named where a sum is asked for, and nowhere else');
   }
-  const isRevealing = plan.engine === 'vole' || plan.engine === 'unbalanced';
+  const isRevealing = plan.engine !== undefined && !['auto', 'ecdh'].includes(plan.engine);
   if (isRevealing && plan.ask !== 'intersection') {
     refuse(`the engine ${plan.engine} reveals shared keys: numbers and sums go by ecdh`);
   }

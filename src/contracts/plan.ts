@@ -78,7 +78,7 @@ export const MatchPlanSchema = z.strictObject({
   /** Whether a key counts once, or as often as it occurs on both sides. */
   duplicates: z.enum(['multiplicity', 'distinct']),
   /** How it is computed; `auto` where absent: what takes less compute at the contract's sizes. */
-  engine: z.enum(['auto', 'ecdh', 'vole', 'unbalanced']).optional(),
+  engine: z.enum(['auto', 'ecdh', 'vole', 'vole-without-lpn', 'unbalanced']).optional(),
   /** With `sum`: whole numbers of the holder that is not the receiver. */
   sum: z.strictObject({ as: NameSchema, column: NameSchema }).optional(),
   /** By groups of the receiver's: a column of its own with a published dictionary. */

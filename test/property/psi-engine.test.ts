@@ -75,6 +75,7 @@ describe('the engine of a match', () => {
       estimateOf(rowsMax, { ask: 'intersection', engine }).engine;
     expect(pinned('ecdh', 2 ** 20)).toBe('psi-ecdh/4');
     expect(pinned('vole', 16)).toBe('psi-vole/1');
+    expect(pinned('vole-without-lpn', 2 ** 20)).toBe('psi-vole-ot/1');
     expect(pinned('unbalanced', 16)).toBe('psi-oprf/1');
     expect(() => pinned('vole', 2 ** 25)).toThrow(/cannot answer/);
   });
@@ -83,7 +84,7 @@ describe('the engine of a match', () => {
     expect(estimateOf(2 ** 20, { ask: 'cardinality' }).engine).toBe('psi-ecdh/4');
     expect(estimateOf(2 ** 20, { ask: 'cardinality' }).engines).toHaveLength(1);
     expect(() => checkContract(sized(1024, { ask: 'intersection', engine: 'vole' }))).not.toThrow();
-    for (const engine of ['vole', 'unbalanced'] as const) {
+    for (const engine of ['vole', 'vole-without-lpn', 'unbalanced'] as const) {
       expect(() => checkContract(sized(1024, { engine }))).toThrow(
         expect.objectContaining({ code: 'malformed-message' }),
       );

@@ -168,6 +168,7 @@ describe('a match of two holders', () => {
       { ask: 'cardinality' },
       { ask: 'intersection' },
       { ask: 'intersection', engine: 'vole' },
+      { ask: 'intersection', engine: 'vole-without-lpn' },
       { ask: 'intersection', engine: 'unbalanced' },
     ] as const) {
       const { network, release } = await runMatch(contractOf(plan), sources(), pool, cast);
@@ -196,40 +197,43 @@ async function openedRun(
   return { release: release.value, opened, place };
 }
 
-describe.each(['ecdh', 'vole', 'unbalanced'] as const)('an intersection by %s', (engine) => {
-  const EXPECTED = [1, 1, 3, 4, 5, 6].map((day) => [dashed(day), 'jfkennedy']);
+describe.each(['ecdh', 'vole', 'vole-without-lpn', 'unbalanced'] as const)(
+  'an intersection by %s',
+  (engine) => {
+    const EXPECTED = [1, 1, 3, 4, 5, 6].map((day) => [dashed(day), 'jfkennedy']);
 
-  it('is the shared keys in canonical form, which only the recipient opens', async () => {
-    for (const receiver of [EAST, WEST]) {
-      const contract = contractOf({ ask: 'intersection', engine, receiver });
-      const { opened, release, place } = await openedRun(contract, sources());
-      expect(release.columns).toEqual(['psi-keys/1']);
-      expect(opened).toEqual({
-        columns: ['day', 'route'],
-        rows: EXPECTED,
-        suppressedCells: 0,
-        releasedCells: EXPECTED.length,
-      });
-      const other = { secretKey: systemRandom.bytes(32), publicKey: recipientKeys.publicKey };
-      await expect(openMatch(release, place, contract, other)).rejects.toMatchObject({
-        code: 'decryption-failed',
-      });
-    }
-  });
+    it('is the shared keys in canonical form, which only the recipient opens', async () => {
+      for (const receiver of [EAST, WEST]) {
+        const contract = contractOf({ ask: 'intersection', engine, receiver });
+        const { opened, release, place } = await openedRun(contract, sources());
+        expect(release.columns).toEqual(['psi-keys/1']);
+        expect(opened).toEqual({
+          columns: ['day', 'route'],
+          rows: EXPECTED,
+          suppressedCells: 0,
+          releasedCells: EXPECTED.length,
+        });
+        const other = { secretKey: systemRandom.bytes(32), publicKey: recipientKeys.publicKey };
+        await expect(openMatch(release, place, contract, other)).rejects.toMatchObject({
+          code: 'decryption-failed',
+        });
+      }
+    });
 
-  it('reveals no other key where the source gives its rows in another order the second time', async () => {
-    const turned = sources(EAST_ROWS, WEST_ROWS, (rows, reading) =>
-      reading > 0 ? rows.toReversed() : rows,
-    );
-    const { opened } = await openedRun(contractOf({ ask: 'intersection', engine }), turned);
-    expect(opened.rows).toEqual(EXPECTED);
-  });
+    it('reveals no other key where the source gives its rows in another order the second time', async () => {
+      const turned = sources(EAST_ROWS, WEST_ROWS, (rows, reading) =>
+        reading > 0 ? rows.toReversed() : rows,
+      );
+      const { opened } = await openedRun(contractOf({ ask: 'intersection', engine }), turned);
+      expect(opened.rows).toEqual(EXPECTED);
+    });
 
-  it('of fewer keys than the smallest cell is sealed and empty', async () => {
-    const { opened } = await openedRun(contractOf({ ask: 'intersection', engine }, 7), sources());
-    expect(opened).toMatchObject({ rows: [], suppressedCells: 1 });
-  });
-});
+    it('of fewer keys than the smallest cell is sealed and empty', async () => {
+      const { opened } = await openedRun(contractOf({ ask: 'intersection', engine }, 7), sources());
+      expect(opened).toMatchObject({ rows: [], suppressedCells: 1 });
+    });
+  },
+);
 
 describe('a sum over the join', () => {
   const BOUNDS: Contract['bounds'] = [

@@ -42,6 +42,17 @@ describe('a VOLE session', () => {
     }
   });
 
+  it('takes the bytes that the README says', async () => {
+    for (const [size, megabytes] of [
+      [258, 0.75],
+      [72_346, 1.41],
+    ] as const) {
+      const { frames } = await runVole({ size, context: CONTEXT });
+      const bytes = frames.reduce((sum, { payload }) => sum + payload.length, 0);
+      expect(bytes / 1e6).toBeCloseTo(megabytes, 2);
+    }
+  });
+
   it('is the same in plain TypeScript, byte for byte', async () => {
     const run = (primitives = voleMachine().primitives) =>
       runVole(

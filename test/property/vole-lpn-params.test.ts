@@ -38,6 +38,17 @@ describe('the shape of the noise', () => {
     expect(noiseBlocksMin(CODE_7X24)).toBe(546);
   });
 
+  it.each([
+    [298, 312, 6, 19_968],
+    [4_802, 312, 6, 19_968],
+    [72_386, 568, 8, 145_408],
+    [288_655, 568, 10, 581_632],
+    [1_153_730, 568, 12, 2_326_528],
+    [4_614_031, 568, 14, 9_306_112],
+  ])('is for %i elements what the README says', (elements, blocks, depth, length) => {
+    expect(lpnShape(elements, CODE_21X24)).toEqual({ size: elements, blocks, depth, length });
+  });
+
   it('refuses a size out of bounds', () => {
     const params: Pick<VoleParams, 'size'> = { size: VOLE_SIZE_MAX + 1 };
     for (const wrong of [0, -1, 1.5, Number.NaN, params.size]) {

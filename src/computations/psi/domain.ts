@@ -90,7 +90,9 @@ interface Matching {
 async function match(matching: Matching): Promise<void> {
   const { role, shape, params, machine } = matching;
   await admitted(role, shape);
-  if (shape.engine === ENGINES.vole) return matchByVole(matching);
+  if (shape.engine === ENGINES.vole || shape.engine === ENGINES['vole-without-lpn']) {
+    return matchByVole(matching);
+  }
   if (shape.engine === ENGINES.unbalanced) return matchOverFilter(matching);
   const isSender = role.self === shape.sender;
   const values =
@@ -144,6 +146,7 @@ async function matchByVole(matching: Matching): Promise<void> {
     isSender ? 'sender' : 'receiver',
     params,
     set,
+    shape.engine === ENGINES['vole-without-lpn'],
   );
   const matchMs = performance.now() - startMs - readMs;
   role.note?.({ ...tally, duplicates: set.items - set.distinct, readMs, matchMs });

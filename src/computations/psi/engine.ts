@@ -1,20 +1,22 @@
 /**
- * Which of three engines answers a match, and what each would cost. Compute by formula over public
+ * Which of four engines answers a match, and what each would cost. Compute by formula over public
  * buckets, in nanoseconds of one core:
  *
  *     ecdh = Σ over holders of bucket(rowsMax) · (40 µs hash and blind + 34 µs evaluate + 6 µs sort)
- *     vole = 300 ms + Σ over holders of bucket(rowsMax) · 2 µs
+ *     vole = 300 ms + Σ over holders of bucket(rowsMax) · 2 µs; without LPN 3 µs
  *     oprf = bucket(receiver's rowsMax) · (40 µs hash and blind + 34 µs evaluate + 36 µs finalize + 6 µs sort)
  *          + bucket(sender's rowsMax) / runs · (40 µs hash and multiply + 8 µs hash and sort)
  *
  * Numbers and sums are the ECDH engine's: the others tell their receiver which items are shared. The last
- * one makes a filter of the sender's set, which is spread over the contract's runs (100 at most).
+ * one makes a filter of the sender's set, which is spread over the contract's runs (100 at most). VOLE
+ * without LPN answers, and is shown, only where the plan pins it.
  */
 import type { MatchPlan } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
 import { EVALUATED_BYTES, POINT_BYTES } from '../../../protocols/psi/params.ts';
 import { bandShape } from '../../../protocols/psi/vole/band.ts';
 import { GF128_BYTES } from '../../../protocols/psi/vole/gf128.ts';
+import { WORD_BYTES } from '../../../protocols/psi/vole/okvs-checks.ts';
 import { partPlan, PART_ITEMS_MAX } from '../../../protocols/psi/vole/parts.ts';
 import { filterBytes, filterShape } from '../../../protocols/psi/unbalanced/filter.ts';
 
@@ -22,6 +24,7 @@ import { filterBytes, filterShape } from '../../../protocols/psi/unbalanced/filt
 export const ENGINES = {
   ecdh: 'psi-ecdh/4',
   vole: 'psi-vole/1',
+  'vole-without-lpn': 'psi-vole-ot/1',
   unbalanced: 'psi-oprf/1',
 } as const;
 export type MatchEngine = (typeof ENGINES)[keyof typeof ENGINES];
@@ -33,6 +36,9 @@ const VOLE_NS = 2_000n;
 const VOLE_START_NS = 300_000_000n;
 /** A part's correlation, both ways. */
 const CORRELATION_BYTES = 1_600_000;
+/** Without LPN it takes a word a column instead, in place of the masked vector too. */
+const WORD_VOLE_NS = 3_000n;
+const WORD_CORRELATION_BYTES = 40_000;
 
 const LOOK_UP_NS = 116_000n;
 const FILTER_NS = 48_000n;
@@ -73,13 +79,20 @@ export function engineCosts(plan: MatchPlan, sizes: MatchSizes): readonly Engine
   const unbalanced = unbalancedCost(sizes);
   if (Math.max(senderItems, receiverItems) > VOLE_ITEMS_MAX) return [ecdh, unbalanced];
   const parts = partPlan(senderItems, receiverItems, PART_ITEMS_MAX);
-  const vector = bandShape(parts.receiverItems).columns * GF128_BYTES;
+  const { columns } = bandShape(parts.receiverItems);
+  const partBytes = parts.senderItems * parts.outputBytes;
   const vole: EngineCost = {
     engine: ENGINES.vole,
     computeNs: VOLE_START_NS + BigInt(items) * VOLE_NS,
-    bytes: parts.parts * (vector + parts.senderItems * parts.outputBytes + CORRELATION_BYTES),
+    bytes: parts.parts * (columns * GF128_BYTES + partBytes + CORRELATION_BYTES),
   };
-  return [ecdh, vole, unbalanced];
+  const withoutLpn: EngineCost = {
+    engine: ENGINES['vole-without-lpn'],
+    computeNs: VOLE_START_NS + BigInt(items) * WORD_VOLE_NS,
+    bytes: parts.parts * (columns * WORD_BYTES + partBytes + WORD_CORRELATION_BYTES),
+  };
+  const isPinned = plan.engine === 'vole-without-lpn';
+  return [ecdh, vole, ...(isPinned ? [withoutLpn] : []), unbalanced];
 }
 
 function unbalancedCost({ senderItems, receiverItems, runs }: MatchSizes): EngineCost {

@@ -17,7 +17,7 @@ export interface VoleThread {
 }
 
 /**
- * Runs a side to its end. The elements go to the thread: they cannot be used here any more.
+ * Runs a side to its end, by LPN or without. The elements go to the thread: they cannot be used here any more.
  * @throws ProtocolError; whatever the channel fails with; CapacityError `queue-full` where as many
  *   such threads run as may
  */
@@ -26,6 +26,7 @@ export async function runVoleThread(
   role: PsiRole,
   params: VolePsiParams,
   { source }: SettledElements,
+  withoutLpn = false,
 ): Promise<VoleAnswer> {
   const pieces: Uint8Array[] = [];
   for await (const piece of source.pieces()) pieces.push(piece);
@@ -33,7 +34,14 @@ export async function runVoleThread(
   // A thread that waits for a message that cannot come is ended.
   const broken = new AbortController();
   const failure = serve(port1, channel, onProgress);
-  const argument: VoleArgument = { role, params, pieces, count: source.count, port: port2 };
+  const argument: VoleArgument = {
+    role,
+    params,
+    pieces,
+    count: source.count,
+    withoutLpn,
+    port: port2,
+  };
   const buffers = new Set(pieces.map(({ buffer }) => buffer as ArrayBuffer));
   try {
     return await Promise.race([
