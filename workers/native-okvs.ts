@@ -36,6 +36,11 @@ const ENTRY_BYTES = 8;
 const ROW_BYTES = 32;
 const OUTPUT_RECORD_BYTES = 16;
 const OUTPUT_BYTES_MAX = 12;
+/**
+ * Items of one call: what a call runs is compiled quickly at first and well soon after, and only the
+ * next call gets the better code.
+ */
+const CALL_ITEMS = 16_384;
 /** Kernels work on four items at once and write past the last. */
 const SLACK_ITEMS = 4;
 /** The kernel reads so far behind elements that it shares out. */
@@ -189,7 +194,11 @@ class WasmTable implements OkvsTable {
     const { columns } = this.#shape;
     const { sorted, rows, sums } = this.#at;
     this.#memory.fill(0, rows, sums);
-    const outcome = this.#kernel.eliminate(sorted, this.#count, rows, sums);
+    let outcome = 0;
+    this.#eachCall((first, items) => {
+      const from = sorted + first * RECORD_BYTES;
+      if (outcome === 0) outcome = this.#kernel.eliminate(from, items, rows, sums);
+    });
     if (outcome === 1) return 'dependent';
     if (outcome === 2) throw new ProtocolError('point-repeated', 'an element comes twice');
     this.#putVector(vector);
@@ -200,9 +209,8 @@ class WasmTable implements OkvsTable {
 
   decode(vector: Uint8Array): void {
     requireVector(this.#shape, vector);
-    const { sorted, values } = this.#at;
     this.#putVector(vector);
-    this.#kernel.decode(sorted, this.#count, this.#at.vector, values, this.#shape.columns);
+    this.#decodeTo(this.#at.values);
     this.#isDecoded = true;
   }
 
@@ -218,11 +226,10 @@ class WasmTable implements OkvsTable {
 
   decodeWords(words: Uint8Array): void {
     requireWords(this.#shape, words);
-    const { sorted, values, valuesBytes } = this.#at;
+    const { values, valuesBytes } = this.#at;
     for (let quarter = 0; quarter < QUARTERS; quarter++) {
       this.#putVector(quarterOf(words, quarter));
-      const to = values + quarter * valuesBytes;
-      this.#kernel.decode(sorted, this.#count, this.#at.vector, to, this.#shape.columns);
+      this.#decodeTo(values + quarter * valuesBytes);
     }
     this.#isDecoded = true;
   }
@@ -254,7 +261,12 @@ class WasmTable implements OkvsTable {
     this.#memory.set(key, keyAt);
     if (this.#shape.valueBytes === WORD_BYTES) {
       this.#kernel.hashWords(keyAt, sorted, values, this.#at.valuesBytes, count, outputs);
-    } else this.#kernel.hashValues(keyAt, sorted, values, count, outputs);
+    } else {
+      this.#eachCall((first, items) => {
+        const [from, value] = [sorted + first * RECORD_BYTES, values + first * GF128_BYTES];
+        this.#kernel.hashValues(keyAt, from, value, items, outputs + first * OUTPUT_RECORD_BYTES);
+      });
+    }
     const repeated = this.#kernel.sortRecords(outputs, spareOutputs, count);
     if (repeated > 0) throw new ProtocolError('point-repeated', 'an element comes twice');
     if (repeated < 0) throw new ProtocolError('encoding-failed', 'outputs could not be sorted');
@@ -293,6 +305,22 @@ class WasmTable implements OkvsTable {
       next += count;
     }
     return next;
+  }
+
+  /** The set's items, so many at a time. */
+  #eachCall(work: (first: number, items: number) => void): void {
+    for (let first = 0; first < this.#count; first += CALL_ITEMS) {
+      work(first, Math.min(CALL_ITEMS, this.#count - first));
+    }
+  }
+
+  #decodeTo(values: number): void {
+    const { sorted, vector } = this.#at;
+    const { columns } = this.#shape;
+    this.#eachCall((first, items) => {
+      const [from, to] = [sorted + first * RECORD_BYTES, values + first * GF128_BYTES];
+      this.#kernel.decode(from, items, vector, to, columns);
+    });
   }
 
   #putVector(vector: Uint8Array): void {

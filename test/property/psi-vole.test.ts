@@ -55,7 +55,7 @@ describe('a match by VOLE', () => {
 
   // Around a chunk of outputs (8192), a chunk of the vector (8192 columns), and powers of two.
   it.each([127, 128, 129, 7_200, 7_300, 8_187, 8_188, 8_189, 8_192, 16_384, 16_385])(
-    'is exact for %i × %i items',
+    'is exact for %i items a side',
     async (items) => {
       await expectExact(texts(0, items), texts(items >> 1, items + (items >> 1)));
     },

@@ -89,7 +89,8 @@ async function shareAll(
       const piece = whole.subarray(at, at + pieceBytes);
       const items = piece.length / ELEMENT_BYTES;
       if (logs.length === 1) {
-        const numbers = Uint32Array.from({ length: items }, (_, i) => count + i);
+        const numbers = new Uint32Array(items);
+        for (let i = 0; i < items; i++) numbers[i] = count + i;
         await logs[0]?.add(piece, numbers);
       } else {
         const shares = machine.primitives.okvs.shareOut(key, piece, ELEMENT_BYTES, logs.length);
