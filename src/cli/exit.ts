@@ -1,5 +1,6 @@
 /** From an error to one sentence and an exit code (after sysexits.h). */
-import { type ErrorFamily, WeirError } from '../errors.ts';
+import { WeirProblem } from '../client/problem.ts';
+import { type ErrorFamily, errorOfCode, WeirError } from '../errors.ts';
 
 const EXIT_CODES: Readonly<Record<ErrorFamily, number>> = {
   input: 65,
@@ -23,9 +24,10 @@ const SYSTEM_SENTENCES: Readonly<Record<string, string>> = {
 
 /** What to tell a person; the code where the error is not one of ours. */
 export function sentenceOf(error: unknown): string {
-  if (error instanceof WeirError) {
-    const remedy = error.facts.remedy;
-    return remedy === undefined ? error.message : `${error.message} ${remedy}`;
+  const stated = statedError(error);
+  if (stated !== undefined) {
+    const { remedy } = stated.facts;
+    return remedy === undefined ? stated.message : `${stated.message} ${remedy}`;
   }
   const code = systemCodeOf(error);
   const known = code === undefined ? undefined : SYSTEM_SENTENCES[code];
@@ -35,8 +37,17 @@ export function sentenceOf(error: unknown): string {
 }
 
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof WeirError) return EXIT_CODES[error.family];
+  const stated = statedError(error);
+  if (stated !== undefined) return EXIT_CODES[stated.family];
   return systemCodeOf(error) === undefined ? 70 : 74;
+}
+
+/** An error of the closed union: raised here, or stated by the gateway. */
+function statedError(error: unknown): WeirError | undefined {
+  if (!(error instanceof WeirProblem)) return error instanceof WeirError ? error : undefined;
+  const { remedy } = error.document;
+  const facts = typeof remedy === 'string' ? { remedy } : {};
+  return errorOfCode(error.code, error.message, facts);
 }
 
 function systemCodeOf(error: unknown): string | undefined {

@@ -253,6 +253,11 @@ describe('a set of the analyst’s own', () => {
     const plain = command(['run', ...common, id]);
     expect(await plain.ended).toBe(65);
     expect(plain.stderr()).toContain('weir match');
+    // What the gateway refuses is told like what is refused here.
+    const nobodys = '0190c9a0-0000-7000-8000-000000000001';
+    const unknown = command(['match', ...common, nobodys, '--file', file, '--column', 'id']);
+    expect(await unknown.ended).toBe(65);
+    expect(unknown.stderr()).toMatch(/^weir: [^\n]+\n$/);
     const none = command(['match', ...common, id, '--file', `${file}.gone`, '--column', 'id']);
     expect(await none.ended).toBe(65);
   });
