@@ -18,6 +18,7 @@ import { MATCH_PLAN, matchContract } from '../fixtures/match.ts';
 import { publishFlights } from '../support/published-flights.ts';
 import { testPool } from '../support/secure-sum-run.ts';
 
+const LATE = { minimum: '0', maximum: '60', scale: 0 };
 const published = HOLDERS.map((holder) => publishFlights(holder));
 let directory: string;
 let parser: SqlParser;
@@ -77,12 +78,15 @@ describe('a mock run', () => {
     }
   });
 
-  it('matches two holders’ mock rows, and has nothing for what is sealed', async () => {
+  it('matches two holders’ mock rows, and reveals no keys', async () => {
     const [first, second] = HOLDERS;
     if (first === undefined || second === undefined) throw new Error('too few holders');
     const joinable = [first, second].map((holder) =>
       publishFlights(holder, {
-        columns: [{ name: 'origin', type: 'text', usage: ['join'] }],
+        columns: [
+          { name: 'origin', type: 'text', usage: ['join'] },
+          { name: 'late', type: 'integer', usage: ['sum'], bounds: LATE },
+        ],
         partitions: [],
       }),
     );
@@ -126,6 +130,7 @@ describe('a mock run', () => {
     const tally = (dataset: PublishedDataset): Map<string, number> => {
       const counts = new Map<string, number>();
       for (const row of mockRows(dataset, 300, 'test')) {
+        if (row['origin'] === null) continue;
         const key = String(row['origin']).toLowerCase();
         counts.set(key, (counts.get(key) ?? 0) + 1);
       }
@@ -135,10 +140,28 @@ describe('a mock run', () => {
     let naive = 0;
     for (const [key, count] of left ?? []) naive += Math.min(count, right?.get(key) ?? 0);
     expect((await mockRun({ ...options, planned })).rows).toEqual([[naive < 3 ? null : naive]]);
-    const sealed = { ...planned, plan: { ...plan, ask: 'intersection' as const } };
-    await expect(mockRun({ ...options, planned: sealed })).rejects.toMatchObject({
+    // What is sealed to a recipient is sealed to one of this process, and opened.
+    const summed = {
+      ...planned,
+      plan: { ...plan, ask: 'sum' as const, sum: { as: 'minutes', column: 'late' } },
+      bounds: [{ column: 'late', ...LATE }],
+    };
+    const { columns, rows } = await mockRun({ ...options, planned: summed });
+    expect(columns).toEqual(['shared', 'minutes']);
+    expect(naive).toBeGreaterThan(3);
+    expect(rows[0]?.[0]).toBe(naive);
+    expect(String(rows[0]?.[1])).toMatch(/^\d+$/);
+    expect(Number(rows[0]?.[1])).toBeLessThanOrEqual(naive * Number(LATE.maximum));
+    const revealed = { ...planned, plan: { ...plan, ask: 'intersection' as const } };
+    await expect(mockRun({ ...options, planned: revealed })).rejects.toMatchObject({
       code: 'plan-outside-contract',
     });
+  });
+
+  it('opens a sealed sum to the table of the plain one', async () => {
+    const planned = await planOf(byHour);
+    const sealed = { ...planned, protocol: { name: 'sealed-sum' as const, sealingKey: 'A' } };
+    expect(await run(sealed, 500)).toEqual(await run(planned, 500));
   });
 
   it('withholds cells under the threshold, as the real run would', async () => {

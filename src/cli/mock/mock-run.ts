@@ -36,6 +36,7 @@ import {
 } from '../../system/ids.ts';
 import { systemRandom, uuidV7 } from '../../system/random.ts';
 import { eddsaSuite, type KeyPair } from '../../system/signature-suite.ts';
+import { mockRecipient } from './mock-recipient.ts';
 import { localNetwork, type LocalNetwork } from './local-network.ts';
 
 /** Lines written to disk at once. */
@@ -72,8 +73,8 @@ interface Player {
 export async function mockRun(options: MockRunOptions): Promise<Release> {
   const { planned, pool } = options;
   const computation = options.computations.find(({ name }) => name === planned.protocol.name);
-  const hasNone = ['sealed-sum', 'secret-weights'].includes(planned.protocol.name);
-  if (computation === undefined || hasNone) {
+  // Weights are the analyst's own, and there is no attachment to make up.
+  if (computation === undefined || planned.protocol.name === 'secret-weights') {
     throw new PolicyError('plan-outside-contract', 'This protocol has no mock run.', {
       rule: `protocol ${planned.protocol.name}`,
       remedy: 'Try the plan as a secure sum: cells and thresholds are the same.',
@@ -86,10 +87,11 @@ export async function mockRun(options: MockRunOptions): Promise<Release> {
       remedy: '`weir explain` tells what a run costs and how far off its answer is.',
     });
   }
-  if (plan.kind === 'match' && (plan.ask !== 'cardinality' || plan.group !== undefined)) {
-    throw new PolicyError('plan-outside-contract', 'A sealed result has no mock run.', {
-      rule: plan.group === undefined ? `ask ${plan.ask}` : `group ${plan.group.column}`,
-      remedy: 'Try the plan as one cardinality: keys and thresholds are the same.',
+  if (plan.kind === 'match' && plan.ask === 'intersection') {
+    // By VOLE each holder works on a thread of its own, and one pool plays both.
+    throw new PolicyError('plan-outside-contract', 'Revealed keys have no mock run.', {
+      rule: `ask ${plan.ask}`,
+      remedy: 'Try the plan as a cardinality: keys and thresholds are the same.',
     });
   }
   const directory = await mkdtemp(join(options.directory, 'weir-mock-'));
@@ -99,11 +101,13 @@ export async function mockRun(options: MockRunOptions): Promise<Release> {
       const found = options.published.find((one) => one.holder === holder && one.name === dataset);
       if (found !== undefined) players.push(await play(found, directory, options));
     }
-    const contract = contractOf(options, players);
+    const recipient = await mockRecipient(contractOf(options, players), pool);
+    const { contract } = recipient;
     checkPlanned(contract);
     checkArguments(contract, options.arguments);
     const descriptor = descriptorOf(computation, contract, options, players);
-    return await runAll(computation, contract, descriptor, players, pool);
+    const release = await runAll(computation, contract, descriptor, players, pool);
+    return await recipient.open(release, descriptor);
   } finally {
     for (const { source } of players) await source.close();
     await rm(directory, { recursive: true, force: true });
