@@ -48,7 +48,9 @@ export function openPool(options: PoolOptions): Pool {
     async run(file, task, argument, runOptions = {}) {
       const { transfer = [], signal, small = false, ownThread = false } = runOptions;
       if (signal?.aborted) throw abortReason(signal);
-      if (ownThread && ownRunning >= OWN_THREADS_MAX) throw queueFull(OWN_THREADS_MAX);
+      if (ownThread && ownRunning >= OWN_THREADS_MAX) {
+        throw queueFull(`All ${OWN_THREADS_MAX} threads for long tasks are taken.`);
+      }
       ownRunning += Number(ownThread);
       let answer: unknown;
       try {
@@ -104,7 +106,9 @@ function isTaskFailure(
 function asPoolError(error: unknown, signal: AbortSignal | undefined, queueMax: number): WeirError {
   if (signal?.aborted) return abortReason(signal);
   const text = error instanceof Error ? error.message : '';
-  if (/queue is at limit|No task queue available/.test(text)) return queueFull(queueMax);
+  if (/queue is at limit|No task queue available/.test(text)) {
+    return queueFull(`More than ${queueMax} tasks are waiting.`);
+  }
   return new InvariantError('internal', 'A worker thread failed.', {}, { cause: error });
 }
 
@@ -114,8 +118,8 @@ function abortReason(signal: AbortSignal): WeirError {
   return new StateError('run-cancelled', 'The run was cancelled.');
 }
 
-function queueFull(tasksMax: number): CapacityError {
-  return new CapacityError('queue-full', `More than ${tasksMax} tasks are waiting.`, {
+function queueFull(text: string): CapacityError {
+  return new CapacityError('queue-full', text, {
     retryAfterS: 1,
     remedy: 'Try again in a moment.',
   });

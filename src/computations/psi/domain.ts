@@ -139,8 +139,11 @@ async function matchByVole(matching: Matching): Promise<void> {
   const isSender = role.self === shape.sender;
   const channel = role.sealedTo(isSender ? shape.receiver : shape.sender);
   const { signal } = role.channel;
+  const itemsMax = shape.itemsMax.get(role.self) ?? 1;
+  progress.tell('blind', itemsMax);
+  // Parts are as good as of one size.
   const onProgress: VoleThread['onProgress'] = (done, total) =>
-    progress.tell('evaluate', done, total);
+    progress.tell('evaluate', Math.floor((done * itemsMax) / total), itemsMax);
   const { numbers, peerItems } = await runVoleThread(
     { pool: role.pool, channel, signal, onProgress },
     isSender ? 'sender' : 'receiver',
