@@ -223,7 +223,7 @@ export class Settled {
 }
 
 /** A whole set: its own elements, shared dummies, and dummies up to what goes on the wire. */
-async function* paddedElements(
+export async function* paddedElements(
   params: PsiParams,
   machine: PsiMachine,
   settled: Settled,

@@ -9,11 +9,12 @@ import {
   filterBytes,
   filterShape,
 } from '../../protocols/psi/unbalanced/filter.ts';
+import { buildFilter } from '../../protocols/psi/unbalanced/own-filter.ts';
 import { blindingPair, OUTPUT_BYTES } from '../../protocols/psi/unbalanced/oprf.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import { openCurve } from '../../workers/native-curve.ts';
-import { filterOf, memoryKept, runOprf } from '../fixtures/psi-oprf.ts';
-import { PARAMS, type PsiFrame, type Tap } from '../fixtures/psi.ts';
+import { filterOf, memoryKept, oprfMachine, runOprf } from '../fixtures/psi-oprf.ts';
+import { digestsOf, PARAMS, type PsiFrame, type Tap } from '../fixtures/psi.ts';
 
 const OPRF: PsiParams = {
   ...PARAMS,
@@ -313,6 +314,30 @@ describe('whoever changes a message of an unbalanced match', () => {
     await expect(runOprf(OPRF, filter, ITEMS, { kept })).rejects.toMatchObject({
       code: 'message-malformed',
     });
+  });
+});
+
+describe('how far the making of a filter is', () => {
+  it('is told by padded items alone, however few keys there are and whatever repeats', async () => {
+    const told = async (items: readonly string[]): Promise<number[]> => {
+      const done: number[] = [];
+      const machine = {
+        ...oprfMachine(),
+        onProgress: (_: string, count: number) => done.push(count),
+      };
+      const params = { ...LARGE, duplicates: 'distinct', chunkItems: 2 } as const;
+      const key = blindingSecret(systemRandom.bytes(32));
+      await buildFilter(params, machine, digestsOf(items), key, async () => undefined);
+      return done;
+    };
+    for (const items of [numbered(0, 1), numbered(0, 9), [...numbered(0, 9), ...numbered(0, 9)]]) {
+      const done = await told(items);
+      const size = items.length === 1 ? 1 : 16;
+      expect(done).toEqual(
+        Array.from({ length: Math.ceil(size / 2) }, (_, piece) => Math.min(size, 2 * piece + 2)),
+      );
+    }
+    expect(await told([])).toEqual([1]);
   });
 });
 

@@ -1,7 +1,7 @@
 /**
  * The server's outputs as one bit string that a client looks its own up in: sorted, cut to so many
  * bits that a chance agreement is out of the question, and coded by their differences. Nothing smaller
- * is exact: a binary fuse filter of the same error takes an eighth more, and a sorted list can be
+ * is exact: a binary fuse filter of the same error takes a twelfth more, and a sorted list can be
  * walked beside the client's own in little memory.
  *
  * The first log2(items) bits of an output name its place among as many buckets. Bucket after bucket:

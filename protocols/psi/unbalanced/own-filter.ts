@@ -1,10 +1,16 @@
 /** The sender's filter: made once for a contract and a version of the data, then only read. */
 import { concatBytes, releaseBytes } from '../../common/bytes.ts';
 import { ProtocolError } from '../../common/protocol-error.ts';
-import { type Arrange, ROW_BYTES, settledElements, type PsiMachine } from '../blinded-set.ts';
+import {
+  type Arrange,
+  paddedElements,
+  ROW_BYTES,
+  settledElements,
+  type PsiMachine,
+} from '../blinded-set.ts';
 import { ELEMENT_BYTES } from '../element.ts';
 import { inOrder, regroup } from '../flow.ts';
-import { bucketOf, type PsiParams } from '../params.ts';
+import { type PsiParams, wireItems } from '../params.ts';
 import { SortedList } from '../sorted-list.ts';
 import { cutOutputs, encodeFilter, filterBytes, filterShape, type FilterShape } from './filter.ts';
 import { FILTER_DIGEST_BYTES, FILTER_PIECE_BYTES } from './messages.ts';
@@ -29,8 +35,8 @@ export interface BuiltFilter extends FilterFacts {
 }
 
 /**
- * Evaluates the own set and codes it, padded to a power of two: padding is random, as the outputs of
- * items that nobody asks for look to everybody else, and costs no multiplication.
+ * Evaluates the own set and codes it. Padding is evaluated like items: what nobody can ask for looks
+ * random to everybody else in any case, but the time it takes would tell how much of it there is.
  * @param digests - as for `prepareSet`.
  * @param key - clamped. Secret.
  * @param keep - gets each piece in turn; resolves when it is kept.
@@ -58,15 +64,10 @@ export async function buildFilter(
         machine.onProgress?.('blind', outputs.size);
       }
     };
-    const fits = (items: number): boolean => items <= params.setSizeMax;
-    const arrange: Arrange = (settled, keys) => settled.elements(keys.sorted());
+    const fits = (items: number): boolean => wireItems(params, items) <= params.setSizeMax;
+    const arrange: Arrange = (settled, keys) => paddedElements(params, machine, settled, keys, []);
     const tally = await settledElements(params, machine, digests, fits, arrange, derive);
-    const size = bucketOf(outputs.size);
-    for (let missing = size - outputs.size; missing > 0; missing = size - outputs.size) {
-      const count = Math.min(missing, params.chunkItems);
-      await outputs.add(machine.randomBytes(count * OUTPUT_BYTES));
-    }
-    const shape = filterShape(size, params.peerSizeMax ?? params.setSizeMax);
+    const shape = filterShape(outputs.size, params.peerSizeMax ?? params.setSizeMax);
     const digested = new FilterDigest(machine.oprf);
     let index = 0;
     const coded = encodeFilter(shape, cut(shape, outputs), FILTER_PIECE_BYTES);
