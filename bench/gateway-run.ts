@@ -3,6 +3,7 @@
  * flights each, to the verified and opened result. The overhead is the run less the time the
  * slowest domain's DuckDB took. Every repetition chooses other cells, and nothing caches.
  */
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import { Analyst } from '../src/cli/analyst.ts';
 import { FLIGHT_HOLDERS, prepareFlights } from '../src/cli/demo/flights-data.ts';
 import { DEMO_HOLDER_NAMES } from '../src/cli/demo/holder-names.ts';
 import { type LocalWeir, startLocalWeir } from '../src/cli/local-weir.ts';
+import type { Child } from '../src/cli/processes.ts';
 import { hourLabels } from '../src/catalog/derive.ts';
 import type { ContractBody } from '../src/contracts/api.ts';
 import type { BenchContext, BenchSuite } from './suite.ts';
@@ -51,11 +53,20 @@ async function measure(context: BenchContext, weir: LocalWeir, directory: string
     const contract = await agreed(analyst, weir);
     const repetitions = context.large ? REPETITIONS_LARGE : REPETITIONS;
     const walls = new Map<string, number>();
+    const domains = [...weir.domains.values()].map(({ child }) => child);
+    let before = [0, 0];
     for (let index = 0; index < WARM_UP + repetitions; index += 1) {
+      if (index === WARM_UP) before = [cpuMsOf([weir.gateway]), cpuMsOf(domains)];
       const started = performance.now();
       const { runId } = await analyst.run(contract, { hours: chosenHours(index) }, () => undefined);
       if (index >= WARM_UP) walls.set(runId, performance.now() - started);
     }
+    const [gatewayMs = 0, domainsMs = 0] = before;
+    const perRun = (ms: number, count: number): number => ms / count / repetitions;
+    const ofGateway = perRun(cpuMsOf([weir.gateway]) - gatewayMs, 1);
+    const ofDomain = perRun(cpuMsOf(domains) - domainsMs, domains.length);
+    context.report(CASE, 'gateway_main_cpu_ms', ofGateway, 'ms a run');
+    context.report(CASE, 'domain_main_cpu_ms', ofDomain, 'ms a run');
     const engines = await engineTimes(directory);
     const overheads = [...walls].map(([runId, wallMs]) => {
       const engineMs = engines.get(runId);
@@ -115,6 +126,16 @@ async function engineTimes(directory: string): Promise<Map<string, number[]>> {
     }
   }
   return times;
+}
+
+/** What the main threads have used so far: says more than the clock on a machine that others use. */
+function cpuMsOf(children: readonly Child[]): number {
+  return children.reduce((sum, { process: { pid } }) => {
+    // Linux alone tells it a thread; elsewhere the numbers are zero.
+    const file = `/proc/${pid}/task/${pid}/schedstat`;
+    const [ns = '0'] = existsSync(file) ? readFileSync(file, 'utf8').split(' ') : [];
+    return sum + Number(ns) / 1e6;
+  }, 0);
 }
 
 function median(values: readonly number[]): number {

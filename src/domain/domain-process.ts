@@ -39,6 +39,7 @@ import { publishDatasets } from './publish.ts';
 import { openRunDisclosure } from './run-disclosure.ts';
 import { hearPause, hearRevocation, purgeEnded, tellNotices } from './revocations.ts';
 import { openPrecomputed } from './run-precomputed.ts';
+import { parsed } from './run-session.ts';
 import { RunSessions, type SessionParts } from './run-sessions.ts';
 import { VerifiedContracts } from './verified-contracts.ts';
 
@@ -228,10 +229,10 @@ function handleGateway(connection: DomainConnection, answering: Answering): void
   const { config, clock } = answering.options;
   connection.handle(RUN_METHODS.prepare, async (body) => {
     await gatewayLog.ensure(linkOf(connection));
-    const answer = await sessions.prepare(body);
+    const message = parsed(PrepareSchema, body);
+    const answer = await sessions.prepare(message);
     // Prepared, so it verified: the contract with everyone's signatures, once.
-    const { contract } = PrepareSchema.parse(body);
-    await state.evidence.contract(contract, clock.now());
+    await state.evidence.contract(message.contract, clock.now());
     return answer;
   });
   connection.handle(RUN_METHODS.agree, (body) => sessions.agree(body));

@@ -7,7 +7,7 @@ import type { Computation } from '../computations/computation.ts';
 import { heldOf } from '../computations/held-release.ts';
 import type { DescriptorParty } from '../contracts/describe-run.ts';
 import type { Descriptor, DescriptorSignature, SignedRunKey } from '../contracts/descriptor.ts';
-import { AgreeSchema, PrepareSchema, StartSchema } from '../contracts/run-messages.ts';
+import { AgreeSchema, StartSchema } from '../contracts/run-messages.ts';
 import { signDescriptor, signRunKey } from '../contracts/signed-documents.ts';
 import type { SignedSpend } from '../contracts/spend.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
@@ -104,8 +104,7 @@ export class RunSessions {
   }
 
   /** Answers `run.prepare`. Nothing derived from rows is in the answer. */
-  async prepare(body: unknown): Promise<SignedRunKey> {
-    const message = parsed(PrepareSchema, body);
+  async prepare(message: PrepareMessage): Promise<SignedRunKey> {
     this.#forgetIdle();
     this.#admit(message);
     const dataset = await this.#datasetOf(message);
