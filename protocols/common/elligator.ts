@@ -1,6 +1,7 @@
 /**
  * Elligator 2 on curve25519 by u-coordinates, both ways, in plain TypeScript: strings that look
- * random to points and back. The reference of the kernel, and what runs where it does not.
+ * random to points and back. The reference of the kernel, and what runs where it does not. Big integers:
+ * not constant time, as all of noble is not.
  * @see Bernstein, Hamburg, Krasnova, Lange: Elligator, CCS 2013, §5
  */
 import { ed25519 } from '@noble/curves/ed25519.js';
