@@ -305,9 +305,9 @@ async function keepPublished(
       if (greeted?.link !== link) {
         await tellNotices(link, state, config.party, clock.now(), log);
         await compareWitnessed(connection, state);
-        await tellDecisions(link, { held, clock, log });
         greeted = { link, ended: endOf(link) };
       }
+      await tellDecisions(link, { held, clock, log });
       const current = await datasets.all();
       for (const { fingerprint } of known) {
         const isCurrent = current.some((dataset) => dataset.fingerprint === fingerprint);

@@ -98,7 +98,8 @@ export function releaseActions(parts: ReleaseParts): ReleaseActions {
       );
       await held.decide(runId, signed);
       try {
-        if (await tell(parts, (...asked) => parts.links.tell(...asked), signed)) return;
+        if ((await tell(parts, (...asked) => parts.links.tell(...asked), signed)) !== 'over')
+          return;
       } catch (error) {
         // It stands here all the same; told again when the link is back.
         if (error instanceof AbortError) return;
@@ -109,7 +110,7 @@ export function releaseActions(parts: ReleaseParts): ReleaseActions {
   };
 }
 
-/** On every new link: decisions that the gateway has not taken yet. @throws AbortError where it ends */
+/** On every new link, and now and then: decisions that the gateway has not taken yet. @throws AbortError where it ends */
 export async function tellDecisions(
   link: Pick<Link, 'request'>,
   parts: Pick<ReleaseParts, 'held' | 'clock' | 'log'>,
@@ -128,25 +129,28 @@ export async function endOverdue({
   await held.endOverdue(nowMs - 2 * DELIVERY_GRACE_MS, nowMs);
 }
 
-/** False where the gateway has ended the run: then nothing of it is kept. */
+/**
+ * `over` where the gateway has ended the run: then nothing of it is kept. `untold` where it could not take
+ * the decision now: it is told again.
+ */
 async function tell(
   { held, clock, log }: Pick<ReleaseParts, 'held' | 'clock' | 'log'>,
   ask: (method: string, body: unknown) => Promise<unknown>,
   signed: SignedReleaseDecision,
-): Promise<boolean> {
+): Promise<'told' | 'over' | 'untold'> {
   const { runId, decision } = signed.release;
   try {
     await ask(DOMAIN_ASKS.decided, { signed });
   } catch (error) {
     if (error instanceof AbortError || !(error instanceof WeirError)) throw error;
-    // The gateway ended the run meanwhile: nothing waits for it any more.
     log.warn({ runId, code: error.code }, 'the gateway did not take a decision on a result');
+    if (error.code !== 'round-mismatch') return 'untold';
     await held.end(runId, clock.now());
-    return false;
+    return 'over';
   }
   if (decision === 'refused') await held.end(runId, clock.now());
   else await held.told(runId);
-  return true;
+  return 'told';
 }
 
 /** Answers `run.deliver`; the messages go by themselves. */

@@ -16,10 +16,10 @@ import {
   type HeldBook,
   openHeldBook,
 } from '../../src/domain/held-results.ts';
-import { deliverer, type ReleaseParts } from '../../src/domain/officer-releases.ts';
+import { deliverer, type ReleaseParts, tellDecisions } from '../../src/domain/officer-releases.ts';
 import { keepSigned, SIGNED_CONTRACT_MIGRATIONS } from '../../src/domain/signed-contracts.ts';
 import type { Standing } from '../../src/domain/standing.ts';
-import { AbortError, WeirError } from '../../src/errors.ts';
+import { AbortError, CapacityError, StateError, WeirError } from '../../src/errors.ts';
 import { openSqliteStore, type SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { canonicalHash } from '../../src/system/canonical-json.ts';
@@ -219,5 +219,27 @@ describe('a gateway that asks for a result', () => {
     await store.execute([{ sql: 'DELETE FROM held_result', params: [] }]);
     rmSync(join(directory, 'held', `${RUN}.held`));
     expect(await outcome(ALL, ALL[0]!, 'suspended')).toBe('contract-not-active');
+  });
+});
+
+describe('a gateway that does not take a decision', () => {
+  it.each([
+    ['because it is full', new CapacityError('queue-full', 'later'), 1],
+    ['because it does not know the run', new StateError('run-unknown', 'which?'), 1],
+    ['because the run is over', new StateError('round-mismatch', 'over'), 0],
+  ])('%s', async (_why, refusal, left) => {
+    await keep();
+    const parts = {
+      held,
+      clock: { ...systemClock, now: () => NOW_MS },
+      log: createLog({ level: 'silent', name: 'test' }),
+    };
+    await held.decide(RUN, ALL[0]!);
+    await tellDecisions({ request: () => Promise.reject(refusal) }, parts);
+    expect(await held.list()).toHaveLength(left);
+    // Told again, and taken, where it stands.
+    await tellDecisions({ request: async () => null }, parts);
+    expect(await held.untold()).toEqual([]);
+    expect(await held.list()).toHaveLength(left);
   });
 });
