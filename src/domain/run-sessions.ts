@@ -238,11 +238,13 @@ export class RunSessions {
     const { log, clock } = this.#parts;
     const startedMs = clock.monotonic();
     try {
-      const channel = await over.claimRunChannel({
+      const spec = {
         runId,
         attempt: descriptor.attempt,
         parties: descriptor.parties.map((party) => party.id),
-      });
+      };
+      // A run that may not be counted waits for no gateway.
+      const channel = await over.claimRunChannel(spec, { signal: session.stop.signal });
       const stop = (): void => channel.abort(asWeirError(session.stop.signal.reason));
       session.stop.signal.addEventListener('abort', stop, { once: true });
       const ended = new AbortController();

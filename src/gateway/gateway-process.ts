@@ -93,7 +93,7 @@ async function openNamed(options: GatewayOptions): Promise<Gateway> {
     log.error({ instance: config.instance }, 'another process took this gateway’s instance name'),
   );
   try {
-    const gateway = await openAlone(options);
+    const gateway = await openAlone(options, name.isHeld);
     const close = async (): Promise<void> => {
       await gateway.close();
       await name.release();
@@ -105,7 +105,7 @@ async function openNamed(options: GatewayOptions): Promise<Gateway> {
   }
 }
 
-async function openAlone(options: GatewayOptions): Promise<Gateway> {
+async function openAlone(options: GatewayOptions, isNamed: () => boolean): Promise<Gateway> {
   const { config, clock, random, log } = options;
   const parts = await openParts(options);
   const { deps, active, receipts, runs, links, identity, domains, state } = parts;
@@ -149,7 +149,7 @@ async function openAlone(options: GatewayOptions): Promise<Gateway> {
   );
   serveDomains({ ...parts, links: links.get(), clock, log });
   parts.webhooks.start();
-  const sweeping = sweep(deps, active, receipts, clock, runs, stopping.signal);
+  const sweeping = sweep(deps, active, receipts, clock, runs, stopping.signal, isNamed);
   log.info({ url: server.url, runs: config.runs.concurrentMax }, 'gateway ready');
   return {
     url: server.url,

@@ -91,7 +91,7 @@ export async function holdInstance(
   { store: where, instance }: Pick<GatewayConfig, 'store' | 'instance'>,
   onTaken: () => void,
 ): Promise<HeldName> {
-  if (where.kind === 'sqlite') return { release: () => Promise.resolve() };
+  if (where.kind === 'sqlite') return { isHeld: () => true, release: () => Promise.resolve() };
   const url = readSecretFile(resolve(directory, where.urlFile));
   return holdName({ url, schema: where.schema, name: instance, onTaken });
 }

@@ -89,10 +89,13 @@ export async function sweep(
   clock: Clock,
   runs: Pick<RunService, 'isLive' | 'waiting'>,
   signal: AbortSignal,
+  isNamed: () => boolean,
 ): Promise<void> {
   while (!signal.aborted) {
     await clock.sleep(SWEEP_EVERY_MS, signal);
     if (signal.aborted) return;
+    // Another process may have this one's name, and be at work on the runs that bear it.
+    if (!isNamed()) continue;
     try {
       const nowMs = clock.now();
       await recoverRuns(deps, contracts, receipts, (runId) => runs.isLive(runId));

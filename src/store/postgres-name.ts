@@ -7,6 +7,8 @@ import { Client } from 'pg';
 import { CapacityError, SetupError } from '../errors.ts';
 
 export interface HeldName {
+  /** False while the connection is lost: then another process may have the name. */
+  readonly isHeld: () => boolean;
   release(): Promise<void>;
 }
 
@@ -72,13 +74,19 @@ async function take({ url, schema, name }: NameOptions): Promise<Client | undefi
 function kept(first: Client, options: NameOptions): HeldName {
   const life = new AbortController();
   let current = first;
+  let isHeld = true;
   const keeping = (async (): Promise<void> => {
     while (!life.signal.aborted) {
       await ended(current);
-      if (!life.signal.aborted) current = (await regain(options, life.signal)) ?? current;
+      isHeld = false;
+      const again = life.signal.aborted ? undefined : await regain(options, life.signal);
+      if (again === undefined) return;
+      current = again;
+      isHeld = true;
     }
   })();
   return {
+    isHeld: () => isHeld,
     release: async () => {
       life.abort();
       await current.end().catch(() => undefined);
