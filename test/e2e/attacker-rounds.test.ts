@@ -62,9 +62,10 @@ async function attack(gateway: (channel: RunChannelHandle) => Promise<unknown>):
   const ask = askFor(attacker.cast);
   const before = attacker.endCounts();
   const { signatures, channel } = await attacker.agreed(ask);
-  await Promise.all(HOLDERS.map((party) => attacker.start(party, ask, signatures)));
   const ends = attacker.ends(before);
   try {
+    // A link may end over the first party's seed while another party's start is being answered.
+    await Promise.all(HOLDERS.map((party) => attacker.start(party, ask, signatures)));
     await Promise.race([gateway(channel), ends]);
   } catch (error) {
     // The domains' aborts end the attacker's channel too.

@@ -148,6 +148,15 @@ describe('requests', () => {
     const hash = HashSchema.parse('0'.repeat(64));
     const id = contract.contract.id;
     const notice = { contractId: id, contractHash: hash, party: ROGUE, reason: '', at: now() };
+    const decision = {
+      format: 'weir-release/1',
+      runId: uuidV7(systemClock, systemRandom),
+      contractHash: hash,
+      descriptorHash: hash,
+      party: ROGUE,
+      decision: 'approved',
+      at: now(),
+    };
     const bodies: readonly [string, unknown][] = [
       [DOMAIN_ASKS.contracts, { after: null }],
       [DOMAIN_ASKS.contract, { id }],
@@ -169,6 +178,7 @@ describe('requests', () => {
           },
         },
       ],
+      [DOMAIN_ASKS.decided, { signed: { release: decision, jws: 'x' } }],
       [DOMAIN_ASKS.witnessed, { afterSeq: 0 }],
       [DOMAIN_ASKS.log, { fromSize: null }],
       [DOMAIN_ASKS.publish, { names: [], datasets: [] }],
