@@ -4,11 +4,11 @@
  * Chosen once, when the thread loads this file.
  */
 import { createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { POINT_BYTES, nobleCurve } from '../protocols/common/noble-curve.ts';
 import type { CurvePrimitive } from '../protocols/common/primitives.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
+import { kernelBytes } from './kernel-file.ts';
 
 /** What the kernel exports. @see workers/kernels/curve25519.ts */
 interface Kernel {
@@ -44,7 +44,7 @@ export const nativeCurve: CurvePrimitive = openCurve(loadSodium());
 export function openCurve(sodium: Sodium | undefined): CurvePrimitive {
   const multiply = sodium === undefined ? multiplyByOpenssl : multiplyBySodium(sodium);
   const engine = sodium === undefined ? 'openssl' : 'sodium';
-  const bytes = kernelBytes();
+  const bytes = kernelBytes('curve25519');
   // No relaxed SIMD on this machine: the same answers, slowly.
   if (!WebAssembly.validate(bytes)) return { ...nobleCurve, engine: `noble+${engine}`, multiply };
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: {} });
@@ -197,14 +197,4 @@ function loadSodium(): Sodium | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Beside this file in the build; from source, in the build's folder. */
-function kernelBytes(): Uint8Array<ArrayBuffer> {
-  const path = import.meta.url.endsWith('.ts')
-    ? '../dist/workers/kernels/curve25519.wasm'
-    : './kernels/curve25519.wasm';
-  const url = new URL(path, import.meta.url);
-  if (!existsSync(url)) throw new Error(`The curve kernel is not built (${path}): npm run build.`);
-  return new Uint8Array(readFileSync(url));
 }

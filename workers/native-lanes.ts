@@ -1,8 +1,8 @@
 /** Lane arithmetic by the WASM SIMD kernel, one instance a thread, over two fixed windows. */
-import { existsSync, readFileSync } from 'node:fs';
 import type { LanePrimitive } from '../protocols/common/primitives.ts';
 import { portableLanes } from '../protocols/common/portable-lanes.ts';
 import { laneBytes, maskBytes, type Ring } from '../protocols/common/rings.ts';
+import { kernelBytes } from './kernel-file.ts';
 
 /** Key stream and lanes are worked on in windows of this size, small enough for the L2 cache. */
 const WINDOW_BYTES = 131_072;
@@ -33,7 +33,7 @@ const MASK_KERNELS = {
 const ADD_KERNELS = { mod64: 'add64', mod128: 'add128', field61: 'addField' } as const;
 
 /** The kernels where WASM SIMD runs, else the portable code: slower, and equal in every bit. */
-export const nativeLanes: LanePrimitive = lanesOf(kernelBytes());
+export const nativeLanes: LanePrimitive = lanesOf(kernelBytes('lanes'));
 
 /** The kernels of a module, or the portable code where this engine cannot run it. */
 export function lanesOf(bytes: Uint8Array): LanePrimitive {
@@ -41,16 +41,6 @@ export function lanesOf(bytes: Uint8Array): LanePrimitive {
   const memory = new WebAssembly.Memory({ initial: (2 * WINDOW_BYTES) / PAGE_BYTES });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
   return wasmLanes(pickKernels(instance.exports), new Uint8Array(memory.buffer));
-}
-
-/** Beside this file in the build; from source, in the build's folder. */
-function kernelBytes(): Uint8Array<ArrayBuffer> {
-  const path = import.meta.url.endsWith('.ts')
-    ? '../dist/workers/kernels/lanes.wasm'
-    : './kernels/lanes.wasm';
-  const url = new URL(path, import.meta.url);
-  if (!existsSync(url)) throw new Error(`The lane kernel is not built (${path}): npm run build.`);
-  return new Uint8Array(readFileSync(url));
 }
 
 function pickKernels(exports: WebAssembly.Exports): Kernels {

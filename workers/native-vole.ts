@@ -1,8 +1,8 @@
 /** `VolePrimitive` by the AES of node:crypto and the WASM kernel. */
 import { createCipheriv } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { portableVole } from '../protocols/common/portable-vole.ts';
 import type { LinearMap, VolePrimitive } from '../protocols/common/primitives.ts';
+import { kernelBytes } from './kernel-file.ts';
 import { openLeaves } from './native-leaves.ts';
 import { instantiate, type Instance } from './vole-kernel.ts';
 
@@ -15,7 +15,7 @@ const IMAGE_RATIO = 4;
 const TABLES_BYTES = 16 * 256 * 64;
 
 /** The kernel where WASM SIMD runs, else the portable code: slower, and equal in every bit. */
-export const nativeVole: VolePrimitive = voleOf(kernelBytes());
+export const nativeVole: VolePrimitive = voleOf(kernelBytes('vole'));
 
 /** The kernel of a module, or the portable code where this engine cannot run it. */
 export function voleOf(bytes: Uint8Array): VolePrimitive {
@@ -75,14 +75,4 @@ function openMap(module: WebAssembly.Module, rows: Uint8Array): LinearMap {
       }
     },
   };
-}
-
-/** Beside this file in the build; from source, in the build's folder. */
-function kernelBytes(): Uint8Array {
-  const path = import.meta.url.endsWith('.ts')
-    ? '../dist/workers/kernels/vole.wasm'
-    : './kernels/vole.wasm';
-  const url = new URL(path, import.meta.url);
-  if (!existsSync(url)) throw new Error(`The VOLE kernel is not built (${path}): npm run build.`);
-  return new Uint8Array(readFileSync(url));
 }

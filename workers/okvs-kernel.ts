@@ -1,5 +1,5 @@
 /** The kernel of the fast match: its module, its instances, and their memory. */
-import { existsSync, readFileSync } from 'node:fs';
+import { kernelBytes } from './kernel-file.ts';
 
 /** What the kernel exports. @see workers/kernels/okvs/index.ts */
 export interface OkvsKernel {
@@ -60,23 +60,15 @@ export const WINDOW_BYTES = 131_072;
 /** The kernel multiplies sixteen elements at a time. */
 export const SCALED_BYTES = 256;
 
-const kernelModule = loadModule();
+const moduleBytes = kernelBytes('okvs');
+const kernelModule = WebAssembly.validate(moduleBytes)
+  ? new WebAssembly.Module(moduleBytes)
+  : undefined;
 
 /** A fresh instance with a memory of its own, or nothing where relaxed SIMD does not run. */
 export function openOkvsKernel(): OkvsKernel | undefined {
   if (kernelModule === undefined) return undefined;
   return new WebAssembly.Instance(kernelModule, { env: {} }).exports as unknown as OkvsKernel;
-}
-
-/** Beside this file in the build; from source, in the build's folder. */
-function loadModule(): WebAssembly.Module | undefined {
-  const path = import.meta.url.endsWith('.ts')
-    ? '../dist/workers/kernels/okvs.wasm'
-    : './kernels/okvs.wasm';
-  const url = new URL(path, import.meta.url);
-  if (!existsSync(url)) throw new Error(`The OKVS kernel is not built (${path}): npm run build.`);
-  const bytes = new Uint8Array(readFileSync(url));
-  return WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;
 }
 
 /** Room up to `end`, as bytes; what was there before stays. */
