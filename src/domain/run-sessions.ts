@@ -243,8 +243,10 @@ export class RunSessions {
         attempt: descriptor.attempt,
         parties: descriptor.parties.map((party) => party.id),
       };
-      // A run that may not be counted waits for no gateway.
-      const channel = await over.claimRunChannel(spec, { signal: session.stop.signal });
+      // A run that may not be counted waits for no gateway; one that is revoked tells it so.
+      const refused = new AbortController();
+      spent.catch((error: unknown) => refused.abort(asWeirError(error)));
+      const channel = await over.claimRunChannel(spec, { signal: refused.signal });
       const stop = (): void => channel.abort(asWeirError(session.stop.signal.reason));
       session.stop.signal.addEventListener('abort', stop, { once: true });
       const ended = new AbortController();
