@@ -10,7 +10,7 @@ import {
   square,
   storeLane,
 } from './curve25519/field';
-import { initStrings, setPoint, stringsOf } from './curve25519/elligator-strings';
+import { setPoint, stringsOf } from './curve25519/elligator-strings';
 import { CURVE_A, double, initElligator2, mapAndAdd, mapEach } from './curve25519/elligator2';
 import { MESSAGE_BYTES_MAX, hashToFields, reduceWide, setTag } from './curve25519/expand-message';
 import {
@@ -41,7 +41,6 @@ const ONE: usize = memory.data(192, 16);
 
 setSmall(ONE, 1);
 initElligator2();
-initStrings();
 
 const FOUND: usize = memory.data(256, 16);
 const GROUP_TWEAKS: usize = memory.data(16, 16);

@@ -9,6 +9,7 @@ import { prepareSet } from '../../../protocols/psi/blinded-set.ts';
 import { digestKeys, type KeyTally } from '../../../protocols/psi/join-key.ts';
 import { type ProbingMachine, runHolder } from '../../../protocols/psi/own-set.ts';
 import type { DomainRole } from '../computation.ts';
+import { requirePlanned } from '../planned.ts';
 import { fileSpills } from '../psi/file-spill.ts';
 import { permittedCells } from '../psi/group-release.ts';
 import { poolEngine, poolProbes } from '../psi/pool-engine.ts';
@@ -91,18 +92,13 @@ async function release(role: DomainRole, shape: OwnSetShape, shared: number): Pr
   await channel.send(GATEWAY, OWN_SET_RESULT, result);
 }
 
-/** The descriptor names what this contract plans, nothing else. */
-function verifiedShape({ contract, descriptor, self }: DomainRole): OwnSetShape {
+/** @throws StateError `descriptor-mismatch` where another run was planned, or an exact one. */
+function verifiedShape(role: DomainRole): OwnSetShape {
+  const { contract, descriptor } = role;
   const shape = ownSetShapeOf(contract, descriptor.arguments);
-  const isPlanned =
-    descriptor.protocol === 'psi-own-set' &&
-    descriptor.engine === ENGINE &&
-    descriptor.noise !== 'none' &&
-    descriptor.shape.cells === 1 &&
-    descriptor.shape.lanes === shape.itemsTotal &&
-    descriptor.parties.length === 1 &&
-    descriptor.parties[0]?.id === self &&
-    shape.holder === self;
-  if (isPlanned) return shape;
+  const { holder, itemsTotal: lanes } = shape;
+  const planned = { protocol: 'psi-own-set', engine: ENGINE, cells: 1, lanes, parties: [holder] };
+  requirePlanned(role, planned);
+  if (descriptor.noise !== 'none') return shape;
   throw new StateError('descriptor-mismatch', 'The descriptor is not of the run it was made for.');
 }

@@ -1,7 +1,7 @@
 /** The domain's part of a match: its keys, read and blinded, exchanged with the other holder's. */
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { assertInvariant, StateError } from '../../errors.ts';
+import { assertInvariant } from '../../errors.ts';
 import type { SealedChannel } from '../../link/channel.ts';
 import { GATEWAY, HashSchema } from '../../system/ids.ts';
 import {
@@ -25,6 +25,7 @@ import { runSender } from '../../../protocols/psi/sender.ts';
 import { slotOf } from '../../../protocols/psi/sum.ts';
 import { sendValues, sumShared, type SumEngine } from '../../../protocols/psi/sum-exchange.ts';
 import type { DomainRole, Release } from '../computation.ts';
+import { requirePlanned } from '../planned.ts';
 import { ENGINES } from './engine.ts';
 import { fileSpills } from './file-spill.ts';
 import { permittedCells } from './group-release.ts';
@@ -214,26 +215,16 @@ async function admitted(role: DomainRole, shape: MatchShape): Promise<void> {
   });
 }
 
-/** The descriptor names what this contract plans, nothing else. */
+/** @throws StateError `descriptor-mismatch` where another run was planned. */
 function verifiedShape(role: DomainRole): MatchShape {
-  const { contract, descriptor, self } = role;
-  const shape = matchShapeOf(contract, descriptor.arguments);
-  const parties = descriptor.parties.map(({ id }) => id);
-  const isPlanned =
-    descriptor.protocol === 'psi' &&
-    descriptor.engine === shape.engine &&
-    descriptor.shape.cells === shape.cells &&
-    descriptor.shape.lanes === shape.itemsMaxTotal &&
-    parties.length === 2 &&
-    parties.includes(shape.sender) &&
-    parties.includes(shape.receiver) &&
-    parties.includes(self);
+  const shape = matchShapeOf(role.contract, role.descriptor.arguments);
+  const { engine, cells, itemsMaxTotal: lanes, sender, receiver } = shape;
+  requirePlanned(role, { protocol: 'psi', engine, cells, lanes, parties: [sender, receiver] });
   assertInvariant(
     shape.noise === undefined || role.noiseOf !== undefined,
     'a contract with noise runs without its source',
   );
-  if (isPlanned) return shape;
-  throw new StateError('descriptor-mismatch', 'The descriptor is not of the run it was made for.');
+  return shape;
 }
 
 /**

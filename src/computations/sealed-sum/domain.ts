@@ -1,11 +1,11 @@
 /** The domain's part of a sealed sum: the counting round, then its cells, zeroed, masked, sealed. */
-import { StateError } from '../../errors.ts';
 import { GATEWAY } from '../../system/ids.ts';
 import type { FramePlace } from '../../../protocols/homomorphic/messages.ts';
 import type { MaskPeer } from '../../../protocols/homomorphic/masks.ts';
 import { lanesOfFrame } from '../../../protocols/homomorphic/party.ts';
 import type { SealFrameArgument } from '../../../workers/homomorphic.ts';
 import type { DomainRole } from '../computation.ts';
+import { requirePlanned } from '../planned.ts';
 import { countFirst, SECURE_SUM_STEPS, type Counted } from '../secure-sum/domain.ts';
 import { measuredLanes, measuredMaps } from '../secure-sum/lanes.ts';
 import { ENGINE } from './estimate.ts';
@@ -40,22 +40,11 @@ export async function runSealedSumDomain(role: DomainRole): Promise<void> {
   });
 }
 
-/** The descriptor names what this contract and these arguments plan, nothing else. */
+/** @throws StateError `descriptor-mismatch` where another run was planned. */
 function verifiedShape(role: DomainRole): SealedShape {
-  const { contract, descriptor, self } = role;
-  const shape = sealedShapeOf(contract, descriptor.arguments);
-  const isPlanned =
-    descriptor.protocol === 'sealed-sum' &&
-    descriptor.engine === ENGINE &&
-    descriptor.shape.cells === shape.base.cells &&
-    descriptor.shape.lanes === shape.lanes &&
-    descriptor.parties.some((party) => party.id === self);
-  if (!isPlanned) {
-    throw new StateError(
-      'descriptor-mismatch',
-      'The descriptor is not of the run it was made for.',
-    );
-  }
+  const shape = sealedShapeOf(role.contract, role.descriptor.arguments);
+  const { base, lanes } = shape;
+  requirePlanned(role, { protocol: 'sealed-sum', engine: ENGINE, cells: base.cells, lanes });
   return shape;
 }
 

@@ -2,8 +2,7 @@
  * What a sealed sum costs and shows, before any row is read. Compute units by formula, never by a
  * clock; 1000 milli-units are one second of one core:
  *
- *     scan  = Σ over holders of rowsMax · (1 + measured columns) · 20 ns
- *     count = holders² · counted lanes · 8 bytes · 0.5 ns
+ *     scan and count as in `counting-cost.ts`
  *     seal  = holders · ciphertexts · (1 ms + (holders − 1) · 30 µs)
  *     add   = holders · ciphertexts · 50 µs
  *
@@ -13,6 +12,7 @@ import type { Contract } from '../../contracts/contract.ts';
 import type { Arguments } from '../../contracts/plan.ts';
 import type { Units } from '../../contracts/units.ts';
 import type { Estimate } from '../computation.ts';
+import { countingNs, milliUnitsOf } from '../counting-cost.ts';
 import { expectedError } from '../secure-sum/expected-error.ts';
 import { objectionsLearned } from '../secure-sum/objections.ts';
 import { sealedShapeOf, type SealedShape } from './shape.ts';
@@ -20,12 +20,9 @@ import { sealedShapeOf, type SealedShape } from './shape.ts';
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
 export const ENGINE = 'sealed-sum/2';
 
-const SCAN_NS_PER_VALUE = 20n;
-const COUNT_NS_PER_LANE = 4n;
 const SEAL_NS = 1_000_000n;
 const MASK_NS = 30_000n;
 const ADD_NS = 50_000n;
-const NS_PER_MS = 1_000_000n;
 const LANE_BYTES = 8n;
 
 const COUNTS = {
@@ -60,17 +57,10 @@ export function estimateSealedSum(contract: Contract, args: Arguments): Estimate
 }
 
 function computeMilliUnits(shape: SealedShape, holders: number): bigint {
-  const { base } = shape;
   const parties = BigInt(holders);
   const ciphertexts = BigInt(shape.ciphertexts);
-  const values = BigInt(base.rowsMaxTotal) * BigInt(1 + base.columns.length);
-  const counted = BigInt(base.counts.vectors.length) * BigInt(base.cells);
-  const ns =
-    values * SCAN_NS_PER_VALUE +
-    parties * parties * counted * COUNT_NS_PER_LANE +
-    parties * ciphertexts * (SEAL_NS + (parties - 1n) * MASK_NS + ADD_NS);
-  const milli = (ns + NS_PER_MS - 1n) / NS_PER_MS;
-  return milli > 0n ? milli : 1n;
+  const sealing = parties * ciphertexts * (SEAL_NS + (parties - 1n) * MASK_NS + ADD_NS);
+  return milliUnitsOf(countingNs(shape.base, parties) + sealing);
 }
 
 function learns(contract: Contract): Estimate['learns'] {

@@ -9,6 +9,7 @@ import { viewOf } from '../../../protocols/common/bytes.ts';
 import type { MaskPeer } from '../../../protocols/homomorphic/masks.ts';
 import type { WeighArgument } from '../../../workers/weights.ts';
 import type { DomainRole } from '../computation.ts';
+import { requirePlanned } from '../planned.ts';
 import { maskPeers } from '../sealed-sum/mask-peers.ts';
 import { encodeStatement, tagKeyOf, WEIGHTS_STATEMENT } from '../sealed-sum/statement.ts';
 import { asSealedAbort } from '../sealed-sum/wire.ts';
@@ -51,22 +52,11 @@ export async function runSecretWeightsDomain(role: DomainRole): Promise<void> {
   });
 }
 
-/** The descriptor names what this contract and these arguments plan, nothing else. */
+/** @throws StateError `descriptor-mismatch` where another run was planned. */
 function verifiedShape(role: DomainRole): WeightedShape {
-  const { contract, descriptor, self } = role;
-  const shape = weightedShapeOf(contract, descriptor.arguments);
-  const isPlanned =
-    descriptor.protocol === 'secret-weights' &&
-    descriptor.engine === ENGINE &&
-    descriptor.shape.cells === shape.base.cells &&
-    descriptor.shape.lanes === shape.lanes &&
-    descriptor.parties.some((party) => party.id === self);
-  if (!isPlanned) {
-    throw new StateError(
-      'descriptor-mismatch',
-      'The descriptor is not of the run it was made for.',
-    );
-  }
+  const shape = weightedShapeOf(role.contract, role.descriptor.arguments);
+  const { base, lanes } = shape;
+  requirePlanned(role, { protocol: 'secret-weights', engine: ENGINE, cells: base.cells, lanes });
   return shape;
 }
 

@@ -2,8 +2,7 @@
  * What a weighted sum costs and shows, before any row is read. Compute units by formula, never by a
  * clock; 1000 milli-units are one second of one core:
  *
- *     scan  = Σ over holders of rowsMax · (1 + measured columns) · 20 ns
- *     count = holders² · counted lanes · 8 bytes · 0.5 ns
+ *     scan and count as in `counting-cost.ts`
  *     weigh = holders · (residues · 500 ms + ciphertexts · (50 ms + (holders − 1) · 2 ms))
  *     add   = holders · ciphertexts · 2 ms
  *
@@ -14,6 +13,7 @@ import type { Arguments } from '../../contracts/plan.ts';
 import type { Units } from '../../contracts/units.ts';
 import { deviationOf } from '../../disclosure/noise-plan.ts';
 import type { Estimate, NoiseEstimate } from '../computation.ts';
+import { countingNs, milliUnitsOf } from '../counting-cost.ts';
 import { expectedError, roundedUp } from '../secure-sum/expected-error.ts';
 import { objectionsLearned } from '../secure-sum/objections.ts';
 import { weightedShapeOf, type WeightedShape } from './shape.ts';
@@ -21,13 +21,10 @@ import { weightedShapeOf, type WeightedShape } from './shape.ts';
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
 export const ENGINE = 'secret-weights/1';
 
-const SCAN_NS_PER_VALUE = 20n;
-const COUNT_NS_PER_LANE = 4n;
 const TABLES_NS = 500_000_000n;
 const WEIGH_NS = 50_000_000n;
 const SHARE_NS = 2_000_000n;
 const ADD_NS = 2_000_000n;
-const NS_PER_MS = 1_000_000n;
 const LANE_BYTES = 8n;
 
 const COUNTS = {
@@ -82,14 +79,10 @@ function weightedError(contract: Contract, shape: WeightedShape): NoiseEstimate 
 
 function computeMilliUnits({ base, places, residues }: WeightedShape, parties: bigint): bigint {
   const ciphertexts = BigInt(places.length);
-  const values = BigInt(base.rowsMaxTotal) * BigInt(1 + base.columns.length);
-  const counted = BigInt(base.counts.vectors.length) * BigInt(base.cells);
-  const ns =
-    values * SCAN_NS_PER_VALUE +
-    parties * parties * counted * COUNT_NS_PER_LANE +
+  const weighing =
     parties * BigInt(residues) * TABLES_NS +
     parties * ciphertexts * (WEIGH_NS + (parties - 1n) * SHARE_NS + ADD_NS);
-  return (ns + NS_PER_MS - 1n) / NS_PER_MS;
+  return milliUnitsOf(countingNs(base, parties) + weighing);
 }
 
 function learns(contract: Contract): Estimate['learns'] {

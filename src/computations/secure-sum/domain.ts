@@ -27,6 +27,7 @@ import type {
   SessionKeysArgument,
 } from '../../../workers/secure-sum.ts';
 import type { DomainRole } from '../computation.ts';
+import { requirePlanned } from '../planned.ts';
 import { ENGINE } from './estimate.ts';
 import { countedLanes, measuredLanes, measuredMaps, verifyAnswer } from './lanes.ts';
 import { objectionsOf, withObjections } from './objections.ts';
@@ -130,22 +131,11 @@ async function admitted(
   await role.admit?.({ groups, chosen, radices, columns, selected, counts, maps });
 }
 
-/** The descriptor names what this contract and these arguments plan, nothing else. */
+/** @throws StateError `descriptor-mismatch` where another run was planned. */
 function verifiedShape(role: DomainRole): Shape {
-  const { contract, descriptor, self } = role;
-  const shape = shapeOf(contract, descriptor.arguments);
-  const isPlanned =
-    descriptor.protocol === 'secure-sum' &&
-    descriptor.engine === ENGINE &&
-    descriptor.shape.cells === shape.cells &&
-    descriptor.shape.lanes === shape.lanes &&
-    descriptor.parties.some((party) => party.id === self);
-  if (!isPlanned) {
-    throw new StateError(
-      'descriptor-mismatch',
-      'The descriptor is not of the run it was made for.',
-    );
-  }
+  const shape = shapeOf(role.contract, role.descriptor.arguments);
+  const { cells, lanes } = shape;
+  requirePlanned(role, { protocol: 'secure-sum', engine: ENGINE, cells, lanes });
   return shape;
 }
 

@@ -1,6 +1,6 @@
 // Strings of which points are the Elligator 2 map: the way back, after a point of low order was added.
 // No branch on a secret; two pairs, so four points, at a time. AssemblyScript, see ../curve25519.ts.
-import { CURVE_A } from './elligator2';
+import { CURVE_A, ONE, ROOT, ZERO } from './elligator2';
 import {
   ELEMENT_BYTES,
   copy,
@@ -8,7 +8,6 @@ import {
   scaleAdd,
   select,
   setLane,
-  setSmall,
   square,
   storeLane,
   subtract,
@@ -91,9 +90,6 @@ const LOW_ORDER_POINTS: usize = memory.data<u64>([
   0x68c593893d458e64,
 ]);
 
-const ZERO: usize = memory.data(192, 16);
-const ONE: usize = memory.data(192, 16);
-const ROOT: usize = memory.data(192, 16);
 const POINT_U: usize = memory.data(384, 16);
 const POINT_V: usize = memory.data(384, 16);
 const LOW_U: usize = memory.data(384, 16);
@@ -109,24 +105,6 @@ const CUBE: usize = memory.data(384, 16);
 const TERM: usize = memory.data(384, 16);
 const BYTES: usize = memory.data(32, 16);
 const NEGATED: usize = memory.data(32, 16);
-
-/** Sets the constants; once, before anything else. */
-export function initStrings(): void {
-  setSmall(ZERO, 0);
-  setSmall(ONE, 1);
-  for (let lane: usize = 0; lane < 2; lane++) {
-    // √−1 = 2^((p − 1) / 4)
-    setLane(
-      ROOT,
-      lane,
-      0xc4ee1b274a0ea0b0,
-      0x2f431806ad2fe478,
-      0x2b4d00993dfbd7a7,
-      0x2b8324804fc1df0b,
-    );
-  }
-  scaleAdd(ROOT, ROOT, 1, ZERO);
-}
 
 /** Puts point `k` (0..3) of a group and its tweak where `stringsOf` takes them. */
 export function setPoint(k: usize, point: usize, tweak: u32): void {

@@ -27,9 +27,10 @@ import {
 /** The Montgomery coefficient of curve25519. */
 export const CURVE_A: f64 = 486662;
 
-const ZERO: usize = memory.data(192, 16);
-const ONE: usize = memory.data(192, 16);
-const ROOT: usize = memory.data(192, 16);
+/** Elements of the pair: 0, 1 and √−1, once `initElligator2` was called. */
+export const ZERO: usize = memory.data(192, 16);
+export const ONE: usize = memory.data(192, 16);
+export const ROOT: usize = memory.data(192, 16);
 const DOUBLED: usize = memory.data(384, 16);
 const DENOMINATOR: usize = memory.data(384, 16);
 const CUBE: usize = memory.data(384, 16);
