@@ -19,7 +19,9 @@ export class PieceLog {
     if (this.#places.length === 0) return;
     const spill = await this.#spill.opened();
     for (const { offset, lengthBytes } of this.#places) {
-      yield await spill.read(offset, lengthBytes);
+      const piece = new Uint8Array(lengthBytes);
+      await spill.read(offset, piece);
+      yield piece;
     }
   }
 

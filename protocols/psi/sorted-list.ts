@@ -75,11 +75,20 @@ export class SortedList {
     for (let slice = 0; slice < slices; slice++) {
       const from = (slice * BUCKETS) / slices;
       const to = ((slice + 1) * BUCKETS) / slices;
-      const parts: Uint8Array[] = [];
-      for (const run of this.#runs) parts.push(await this.#readRun(run, from, to));
-      const start = (last.starts[from] ?? 0) * recordBytes;
-      parts.push(last.records.slice(start, (last.starts[to] ?? 0) * recordBytes));
-      yield sortRecords(parts, this.shape);
+      const own = recordsOf(last.starts, from, to);
+      const spilled = this.#runs.map((run) => recordsOf(run.starts, from, to));
+      const count = spilled.reduce((sum, part) => sum + part.count, own.count);
+      // One array for all runs: an array a run would leave the allocator in shreds.
+      const records = new Uint8Array(count * recordBytes);
+      let filled = 0;
+      for (const [index, part] of spilled.entries()) {
+        const length = part.count * recordBytes;
+        await this.#readRun(index, part.first, records.subarray(filled, filled + length));
+        filled += length;
+      }
+      const start = own.first * recordBytes;
+      records.set(last.records.subarray(start, start + own.count * recordBytes), filled);
+      yield sortRecords(records, this.shape);
     }
     releaseBytes(last.records);
   }
@@ -107,14 +116,22 @@ export class SortedList {
     this.#buffered = 0;
   }
 
-  async #readRun(run: Run, from: number, to: number): Promise<Uint8Array> {
-    const { recordBytes } = this.shape;
-    const start = run.starts[from] ?? 0;
-    const length = (run.starts[to] ?? 0) - start;
-    if (length === 0) return new Uint8Array(0);
+  async #readRun(index: number, first: number, into: Uint8Array): Promise<void> {
+    const run = this.#runs[index];
+    if (run === undefined || into.length === 0) return;
     const spill = await this.#spill.opened();
-    return spill.read(run.offset + start * recordBytes, length * recordBytes);
+    await spill.read(run.offset + first * this.shape.recordBytes, into);
   }
+}
+
+/** The records of some buckets. */
+function recordsOf(
+  starts: Uint32Array,
+  fromBucket: number,
+  toBucket: number,
+): { first: number; count: number } {
+  const first = starts[fromBucket] ?? 0;
+  return { first, count: (starts[toBucket] ?? 0) - first };
 }
 
 /** Counting sort by the first bits; `starts` has one entry more than there are buckets. */
@@ -136,28 +153,30 @@ function intoBuckets(
     const bucket = bucketAt(at);
     const place = next[bucket] ?? 0;
     next[bucket] = place + 1;
-    out.set(records.subarray(at, at + recordBytes), place * recordBytes);
+    copyRecord(records, at, out, place * recordBytes, recordBytes);
   }
   return { records: out, starts };
 }
 
-/** One sorted array from several unsorted ones, which are used up. */
-function sortRecords(parts: readonly Uint8Array[], shape: RecordShape): Uint8Array {
+/** A view a record would be an object a record: garbage by the gigabyte, and slower than a loop. */
+function copyRecord(
+  from: Uint8Array,
+  fromAt: number,
+  to: Uint8Array,
+  toAt: number,
+  recordBytes: number,
+): void {
+  for (let i = 0; i < recordBytes; i++) to[toAt + i] = from[fromAt + i] ?? 0;
+}
+
+/** The records in order; what was given is used up. */
+function sortRecords(records: Uint8Array, shape: RecordShape): Uint8Array {
   const { recordBytes } = shape;
-  let sizeBytes = 0;
-  for (const part of parts) sizeBytes += part.length;
-  const records = new Uint8Array(sizeBytes);
-  let filled = 0;
-  for (const part of parts) {
-    records.set(part, filled);
-    filled += part.length;
-    releaseBytes(part);
-  }
   const order = sortedOrder(records, shape);
-  const out = new Uint8Array(sizeBytes);
+  const out = new Uint8Array(records.length);
   for (let place = 0; place < order.length; place++) {
     const at = (order[place] ?? 0) * recordBytes;
-    out.set(records.subarray(at, at + recordBytes), place * recordBytes);
+    copyRecord(records, at, out, place * recordBytes, recordBytes);
   }
   releaseBytes(records);
   releaseBytes(order);

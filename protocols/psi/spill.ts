@@ -4,8 +4,8 @@ import { ProtocolError } from '../common/protocol-error.ts';
 export interface Spill {
   /** Appends bytes and tells at which offset they start. */
   append(bytes: Uint8Array): Promise<number>;
-  /** Reads exactly `lengthBytes` from `offset`. */
-  read(offset: number, lengthBytes: number): Promise<Uint8Array>;
+  /** Fills `into` with what was written from `offset` on: the caller's bytes, since reads are many. */
+  read(offset: number, into: Uint8Array): Promise<void>;
   /** Removes everything. */
   close(): Promise<void>;
 }
@@ -62,14 +62,14 @@ export async function memorySpill(): Promise<Spill> {
       sizeBytes += bytes.length;
       return offset;
     },
-    async read(offset, lengthBytes) {
+    async read(offset, into) {
       const part = parts.findLast((candidate) => candidate.offset <= offset);
       const start = offset - (part?.offset ?? 0);
-      const bytes = part?.bytes.slice(start, start + lengthBytes);
-      if (bytes?.length !== lengthBytes) {
+      const bytes = part?.bytes.subarray(start, start + into.length);
+      if (bytes?.length !== into.length) {
         throw new ProtocolError('length-wrong', 'a spill was read beyond what was written');
       }
-      return bytes;
+      into.set(bytes);
     },
     async close() {
       parts.length = 0;

@@ -37,14 +37,12 @@ export function fileSpills(directory: string, random: Random): OpenSpill {
         }
         return offset;
       },
-      async read(offset, lengthBytes) {
-        const bytes = new Uint8Array(lengthBytes);
-        for (let done = 0; done < lengthBytes; ) {
-          const { bytesRead } = await file.read(bytes, done, lengthBytes - done, offset + done);
+      async read(offset, into) {
+        for (let done = 0; done < into.length; ) {
+          const { bytesRead } = await file.read(into, done, into.length - done, offset + done);
           if (bytesRead === 0) throw new Error('a spill ended early');
           done += bytesRead;
         }
-        return bytes;
       },
       close: () => file.close(),
     };
