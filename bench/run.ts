@@ -6,16 +6,23 @@ import { parseArgs } from 'node:util';
 import type { BenchResult } from './suite.ts';
 import { SUITES } from './suites.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: 'boolean', default: false },
-    large: { type: 'boolean', default: false },
-    case: { type: 'string' },
-  },
-});
+const USAGE = `npm run bench -- SUITE [--json] [--large] [--case NAME]
+
+  SUITE        ${Object.keys(SUITES).join(', ')}
+  --json       one object a line instead of a table
+  --large      longer measurements, and the cases that take minutes
+  --case NAME  this case alone
+
+Example: npm run bench -- psi --case 'ecdh 2^14'
+`;
+
+const { values, positionals } = readArguments();
+if (values.help) {
+  process.stdout.write(USAGE);
+  process.exit(0);
+}
 const [suite = ''] = positionals;
-const load = SUITES[suite];
+const load = Object.hasOwn(SUITES, suite) ? SUITES[suite] : undefined;
 if (load === undefined) {
   process.stderr.write(`Name one suite: ${Object.keys(SUITES).join(', ')}.\n`);
   process.exit(2);
@@ -36,6 +43,23 @@ if (results.length === 0) {
   process.exitCode = 2;
 }
 if (!values.json) process.stdout.write(table(results));
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        help: { type: 'boolean', short: 'h', default: false },
+        json: { type: 'boolean', default: false },
+        large: { type: 'boolean', default: false },
+        case: { type: 'string' },
+      },
+    });
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
 
 function table(rows: readonly BenchResult[]): string {
   const cells = rows.map((row) => [row.case, row.metric, formatNumber(row.value), row.unit]);
