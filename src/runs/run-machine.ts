@@ -125,6 +125,8 @@ async function awaitRelease(
 ): Promise<void> {
   const { release } = job.contract.contract;
   assertInvariant(release !== undefined, 'a run waits where its contract says so');
+  // Two writes at once may land in either order: this one must be the last, or the run looks left alone.
+  await notes.written();
   advance(deps, job, notes, {
     state: 'awaiting-release',
     attempt: descriptor.attempt,

@@ -103,6 +103,21 @@ it('is left alone by the recovery of a start, and voided when its time is over',
   expect(await until(run.runId, 'voided')).toMatchObject({ code: 'run-timed-out' });
 });
 
+it('waits, though notes of earlier steps take longer to be written', async () => {
+  const { store } = world.state;
+  const execute = store.execute.bind(store);
+  // As where each write goes over a connection of its own, to PostgreSQL.
+  store.execute = async (statements) => {
+    if (statements[0]?.params[0] === 'computing') await systemClock.sleep(50);
+    return execute(statements);
+  };
+  const { runId } = await world.runs.start(world.command());
+  await world.runs.drain(60_000);
+  const run = await rowOf(runId);
+  expect(run.state).toBe('awaiting-release');
+  expect(run.spends).toHaveLength(HOLDERS.length);
+});
+
 it('waits on where a domain cannot be reached, and no longer than the grace', async () => {
   const run = await waiting();
   let isUp = false;
