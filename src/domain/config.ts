@@ -43,8 +43,8 @@ export const DomainConfigSchema = z.strictObject({
   /** ρ in millionths that each namespace of privacy units may lose to noised answers, in all. */
   noiseBudgetMicroRho: z.int().min(0).max(1_000_000_000).default(1_000_000),
   /**
-   * Rollbacks with lost runs that this holder answers exactly in spite of: earlier exact answers may
-   * be forgotten, so that two answers could differ by one person unseen.
+   * Rollbacks past runs that this holder answers exactly in spite of: earlier exact answers may be
+   * forgotten, so that two answers could differ by one person unseen.
    */
   releaseLossesAccepted: z.int().min(0).max(1_000_000).default(0),
   workers: z.int().min(1).max(64).default(2),

@@ -165,8 +165,9 @@ async function rollbackOf(parts: OfficerParts): Promise<AcceptOptions> {
     afterSeq = last.spend.seq;
   }
   const nowMs = clock.now();
-  const ofLoss = [lostCharges(BigInt(config.noiseBudgetMicroRho)), lostReleases(nowMs)];
-  return { store, anchor, self, identity, statements, nowMs, ofLoss };
+  const ofLoss = [lostCharges(BigInt(config.noiseBudgetMicroRho))];
+  const ofForgotten = [lostReleases(nowMs)];
+  return { store, anchor, self, identity, statements, nowMs, ofLoss, ofForgotten };
 }
 
 async function proposal(parts: OfficerParts, filed: FiledContract): Promise<Proposal> {

@@ -8,9 +8,9 @@
  * the second is refused even where both began together. A crash in between leaves sketches of a
  * release that was never sent: it refuses more than it must, never less.
  *
- * Where a store was rolled back and an officer accepted that runs are lost, any of them may have
- * released something that nobody remembers: no exact answer about persons any more, until the
- * holder states in its configuration that it takes that risk.
+ * Where a store was rolled back past runs, any of them may have released something that nobody
+ * remembers, though witnesses gave back its count: no exact answer about persons any more once an
+ * officer has accepted that, until the holder states in its configuration that it takes that risk.
  */
 import { createHash } from 'node:crypto';
 import { PolicyError, StateError } from '../errors.ts';
@@ -101,7 +101,7 @@ export function openReleaseBook(store: Store, lossesAccepted = 0): ReleaseBook {
   };
 }
 
-/** Written with an officer's acceptance of counters that lost runs. */
+/** Written with an officer's acceptance of counters that were rolled back past runs. */
 export function lostReleases(nowMs: number): Statement {
   return { sql: 'INSERT INTO release_loss (at_ms) VALUES (?)', params: [nowMs] };
 }

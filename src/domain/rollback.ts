@@ -11,7 +11,7 @@ import type { Statement, Store } from '../store/store.ts';
 import type { PartyId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import type { Anchor, SpendHead } from './anchor.ts';
-import { readHead, restoredStatements, spendHashAt } from './counter-rows.ts';
+import { readGaps, readHead, restoredStatements, spendHashAt } from './counter-rows.ts';
 import type { HeadRow } from './counter-rows.ts';
 
 /** Statements taken in one go. */
@@ -36,6 +36,11 @@ export interface AcceptOptions {
   readonly nowMs: number;
   /** Written with the acceptance where numbers are lost: what else they may have stood for. */
   readonly ofLoss: readonly Statement[];
+  /**
+   * Written where runs were counted past the store's history, lost or known: what runs leave in the store
+   * besides their count, no statement brings back.
+   */
+  readonly ofForgotten: readonly Statement[];
 }
 
 /**
@@ -77,6 +82,7 @@ export async function acceptRollback(options: AcceptOptions, lostRuns: number): 
     }),
   };
   if (lostRuns > 0) statements.push(...options.ofLoss);
+  if (lostRuns + restored.length > 0) statements.push(...options.ofForgotten);
   statements.push(
     {
       sql: 'INSERT INTO spend_gap (from_seq, to_seq, runs, accepted_at_ms) VALUES (?, ?, ?, ?)',
@@ -117,17 +123,23 @@ async function plan(options: AcceptOptions): Promise<Plan> {
       'The counters are in force; there is nothing to accept.',
     );
   }
+  const gaps = await readGaps(store);
+  const isAccepted = (seq: number): boolean =>
+    gaps.some(({ fromSeq, toSeq }) => fromSeq <= seq && seq <= toSeq);
   const bySeq = new Map<number, SignedSpend>();
   let forkSeq = Number.POSITIVE_INFINITY;
   for (const signed of options.statements) {
     const hash = verifySpend(signed, identity.publicKey);
     const { seq } = signed.spend;
+    // Another branch, whose runs an acceptance counted before.
+    if (isAccepted(seq)) continue;
     const own = seq <= head.seq ? await spendHashAt(store, seq) : undefined;
     if (seq <= head.seq && own !== hash) forkSeq = Math.min(forkSeq, seq);
     if (seq > head.seq) bySeq.set(seq, signed);
   }
   const anchored = await anchor.read();
-  if (anchored !== undefined && anchored.seq <= head.seq && anchored.seq > 0) {
+  const isAnchored = anchored !== undefined && anchored.seq > 0 && !isAccepted(anchored.seq);
+  if (isAnchored && anchored.seq <= head.seq) {
     const own = anchored.seq === head.seq ? head.hash : await spendHashAt(store, anchored.seq);
     if (own !== anchored.hash) forkSeq = Math.min(forkSeq, anchored.seq);
   }

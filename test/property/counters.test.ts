@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Contract } from '../../src/contracts/contract.ts';
 import { spendHash, verifySpend } from '../../src/contracts/spend.ts';
 import type { SignedSpend } from '../../src/contracts/spend.ts';
+import { lostReleases, openReleaseBook } from '../../src/domain/release-book.ts';
 import { acceptRollback, viewRollback } from '../../src/domain/rollback.ts';
 import type { AcceptOptions } from '../../src/domain/rollback.ts';
 import type { SpendCommand } from '../../src/domain/spend-rules.ts';
@@ -151,10 +152,15 @@ describe('statements', () => {
 });
 
 /** Puts an older copy of the database back, as a restored backup does. */
-async function restoreAfter(runs: number, contract: Contract): Promise<SpendCommand[]> {
+async function restoreAfter(
+  runs: number,
+  contract: Contract,
+  nowMs = NOW_MS,
+): Promise<SpendCommand[]> {
   const copy = `${place.databaseFile}.backup`;
+  await rm(copy, { force: true });
   await opened.store.copyTo(copy);
-  const commands = Array.from({ length: runs }, () => makeCommand(contract));
+  const commands = Array.from({ length: runs }, () => makeCommand(contract, { nowMs }));
   for (const command of commands) await opened.counters.spend(command);
   await opened.close();
   await putBack(copy);
@@ -178,7 +184,17 @@ describe('a restored backup', () => {
     statements,
     nowMs: NOW_MS + 1000,
     ofLoss: [],
+    ofForgotten: [lostReleases(NOW_MS + 1000)],
   });
+  const forgotten = async (): Promise<string> =>
+    codeOf(() =>
+      openReleaseBook(opened.store).admit([], {
+        self: SELF,
+        parties: '',
+        threshold: 3,
+        nowMs: NOW_MS,
+      }),
+    );
 
   it('is noticed by the anchor, and runs are refused until the officer accepts', async () => {
     await opened.counters.spend(makeCommand(contract));
@@ -249,8 +265,11 @@ describe('a restored backup', () => {
     opened = await openPlace(place, cast);
     const statements = kept.toReversed();
     expect(await viewRollback(accepting(statements))).toMatchObject({ lostRuns: 0 });
+    expect(await forgotten()).toBe('accepted');
     const head = await acceptRollback(accepting(statements), 0);
     expect(head.seq).toBe(4);
+    // The counts are whole; what those runs released is not remembered all the same.
+    expect(await forgotten()).toBe('history-rolled-back');
     expect(await codeOf(() => acceptRollback(accepting(statements), 0))).toBe('already-exists');
     for (const command of commands) expect(await spendCode(command)).toBe('request-replayed');
     const usage = await opened.counters.usage(contract, commands[0]!.contractHash, NOW_MS);
@@ -263,6 +282,16 @@ describe('a restored backup', () => {
     await opened.close();
     opened = await openPlace(place, cast);
     expect((await opened.counters.state()).kind).toBe('ready');
+  });
+
+  it('that lost no run has forgotten nothing', async () => {
+    await opened.counters.spend(makeCommand(contract));
+    await opened.close();
+    await rm(place.anchorFile);
+    opened = await openPlace(place, cast);
+    expect((await opened.counters.state()).kind).toBe('rolled-back');
+    await acceptRollback(accepting([]), 0);
+    expect(await forgotten()).toBe('accepted');
   });
 
   it('that went on by itself is a fork: both branches count', async () => {
@@ -293,5 +322,12 @@ describe('a restored backup', () => {
     }
     // Four runs happened: 1, 2, 3 and 2'. Two of six are left.
     expect(codes).toEqual(['accepted', 'accepted', 'contract-counter-exhausted']);
+    // A later rollback is of what came since: the branch was counted, whoever shows it again.
+    const wider = limited({ runsTotal: 50 });
+    await restoreAfter(1, wider, later);
+    opened = await openPlace(place, cast);
+    expect(await viewRollback(accepting(kept))).toMatchObject({ highestSeq: 7, lostRuns: 1 });
+    await acceptRollback(accepting(kept), 1);
+    expect((await opened.counters.state()).kind).toBe('ready');
   });
 });

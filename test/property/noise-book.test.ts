@@ -151,6 +151,7 @@ describe('the privacy budget', () => {
         statements: [],
         nowMs: NOW_MS,
         ofLoss,
+        ofForgotten: [],
       };
       await acceptRollback(options, (await viewRollback(options)).lostRuns);
     };

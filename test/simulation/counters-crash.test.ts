@@ -109,6 +109,7 @@ describe('a crash while an officer accepts a rollback', () => {
       statements: kept.slice(0, 1),
       nowMs: NOW_MS,
       ofLoss: [],
+      ofForgotten: [],
     };
     opened.faults.arm(at, mode);
     expect(await codeOf(() => acceptRollback(options, 1))).toBe('store-unavailable');
