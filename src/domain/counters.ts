@@ -109,7 +109,8 @@ export async function openCounters(options: CountersOptions): Promise<Counters> 
     spend: (command) =>
       alone(async () => {
         const { head, isFirst, spend } = await decide(store, self, command);
-        await refuseBehindAnchor(store, anchor, head);
+        const reason = await markedBehind(store, anchor, head);
+        if (reason !== undefined) throw rolledBack(reason);
         const hash = spendHash(spend);
         const signed = signSpend(spend, identity);
         const next = { seq: spend.seq, hash };
@@ -182,7 +183,9 @@ async function writeNote(
   alongside: readonly Statement[],
 ): Promise<void> {
   const head = await mustHead(store);
-  if (head.rolledBack !== undefined) return store.execute(alongside);
+  // A number taken of an older history would hide from the anchor that it is one.
+  const older = head.rolledBack ?? (await markedBehind(store, anchor, head));
+  if (older !== undefined) return store.execute(alongside);
   const { kind, digest } = note;
   const seq = head.seq + 1;
   const document = { format: 'weir-note/1', seq, previous: head.hash, kind, digest };
@@ -241,13 +244,15 @@ async function isInHistory(store: Store, head: SpendHead, claim: SpendHead): Pro
   return gaps.some((gap) => gap.fromSeq <= claim.seq && claim.seq <= gap.toSeq);
 }
 
-/** The store may be replaced beneath a running domain. */
-async function refuseBehindAnchor(store: Store, anchor: Anchor, head: SpendHead): Promise<void> {
-  const anchored = await anchor.read();
-  const reason = await behind(store, head, anchored);
-  if (reason === undefined) return;
-  await markRolledBack(store, reason);
-  throw rolledBack(reason);
+/** The store may be replaced beneath a running domain. @returns why it is older than the anchor. */
+async function markedBehind(
+  store: Store,
+  anchor: Anchor,
+  head: SpendHead,
+): Promise<string | undefined> {
+  const reason = await behind(store, head, await anchor.read());
+  if (reason !== undefined) await markRolledBack(store, reason);
+  return reason;
 }
 
 async function present(store: Store, publicKey: Uint8Array, signed: SignedSpend): Promise<void> {

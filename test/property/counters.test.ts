@@ -7,6 +7,7 @@ import { lostReleases, openReleaseBook } from '../../src/domain/release-book.ts'
 import { acceptRollback, viewRollback } from '../../src/domain/rollback.ts';
 import type { AcceptOptions } from '../../src/domain/rollback.ts';
 import type { SpendCommand } from '../../src/domain/spend-rules.ts';
+import { HashSchema } from '../../src/system/ids.ts';
 import { HOLDERS, makeCast, makeContract, NOW_MS } from '../fixtures/contract.ts';
 import { codeOf, makeCommand, makePlace, openPlace, SELF } from '../fixtures/counting.ts';
 import type { Opened, Place } from '../fixtures/counting.ts';
@@ -228,6 +229,33 @@ describe('a restored backup', () => {
     expect((await opened.counters.state()).kind).toBe('ready');
     expect(await codeOf(() => opened.counters.present(seen))).toBe('history-rolled-back');
     expect(await spendCode(makeCommand(contract))).toBe('history-rolled-back');
+  });
+
+  it('put in place beneath a running domain is noticed by notes as by runs', async () => {
+    await opened.counters.spend(makeCommand(contract));
+    const [before] = await opened.store.query('SELECT seq, hash FROM spend_head');
+    const note = (digit: string): Promise<void> =>
+      opened.counters.note({ kind: 'noise.charged', digest: HashSchema.parse(digit.repeat(64)) }, [
+        { sql: 'INSERT INTO release_loss (at_ms) VALUES (1)', params: [] },
+      ]);
+    // The control: of its own history a note takes the next number.
+    await note('a');
+    await opened.counters.spend(makeCommand(contract));
+    expect((await opened.counters.state()).head.seq).toBe(3);
+    await opened.store.execute([
+      { sql: 'DELETE FROM spend WHERE seq > 1', params: [] },
+      {
+        sql: 'UPDATE spend_head SET seq = ?, hash = ?',
+        params: [before!['seq']!, before!['hash']!],
+      },
+    ]);
+    // Both slots of the anchor would be written over by these.
+    await note('b');
+    await note('c');
+    expect((await opened.counters.state()).kind).toBe('rolled-back');
+    expect(await spendCode(makeCommand(contract))).toBe('history-rolled-back');
+    // What came with the notes is written all the same.
+    expect(await opened.store.query('SELECT at_ms FROM release_loss')).toHaveLength(3);
   });
 
   it('without any statement counts a lost run against every contract that may have had it', async () => {
