@@ -18,7 +18,7 @@ import {
 import { AbortError, CapacityError, StateError } from '../errors.ts';
 import { MESSAGE_BYTES_MAX } from '../link/limits.ts';
 import type { MigrationList } from '../store/migrations.ts';
-import type { Row, Store } from '../store/store.ts';
+import { type Row, type Store, StoreConflict } from '../store/store.ts';
 import { syncDirectory } from '../system/atomic-file.ts';
 import { HashSchema, type Hash, type RunId, RunIdSchema } from '../system/ids.ts';
 
@@ -70,9 +70,13 @@ export interface HeldResult {
 /** The last messages of one run, in their order. */
 export interface HeldWriter {
   append(kind: string, payload: Uint8Array): Promise<void>;
-  /** Durable once this resolves. @throws CapacityError `queue-full`, `disk-full` */
+  /**
+   * Durable once this resolves.
+   * @throws CapacityError `queue-full`, `disk-full`; StateError `already-exists` for a run id that was
+   *   kept before
+   */
   keep(held: Omit<HeldResult, 'runId' | 'decision'>): Promise<void>;
-  /** The run ended otherwise: nothing stays. */
+  /** The run ended otherwise: nothing of it stays, and of another run under its id all does. */
   drop(): Promise<void>;
 }
 
@@ -130,19 +134,20 @@ export async function openHeldBook(directory: string, store: Store): Promise<Hel
     decide: async (runId, signed) => {
       const [held] = await select('run_id = ?', runId);
       if (held === undefined) throw overHere();
-      if (held.decision !== undefined) {
-        throw new StateError('already-exists', 'This result was decided on before.', {
-          rule: held.decision.release.decision,
-        });
+      if (held.decision !== undefined) throw decidedBefore(held.decision.release.decision);
+      try {
+        await store.execute([
+          {
+            sql: `UPDATE held_result SET decision = ?, is_told = 0
+                  WHERE run_id = ? AND decision IS NULL AND ended_ms IS NULL`,
+            params: [JSON.stringify(signed), runId],
+            expectChanges: 1,
+          },
+        ]);
+      } catch (error) {
+        if (error instanceof StoreConflict) throw decidedBefore('at the same moment');
+        throw error;
       }
-      await store.execute([
-        {
-          sql: `UPDATE held_result SET decision = ?, is_told = 0
-                WHERE run_id = ? AND decision IS NULL AND ended_ms IS NULL`,
-          params: [JSON.stringify(signed), runId],
-          expectChanges: 1,
-        },
-      ]);
     },
     untold: async () =>
       (await select('decision IS NOT NULL AND is_told = 0')).flatMap(
@@ -161,11 +166,13 @@ export async function openHeldBook(directory: string, store: Store): Promise<Hel
 
 function heldWriter(runId: RunId, path: string, directory: string, store: Store): HeldWriter {
   let file: FileHandle | undefined;
+  // Run ids are the gateway's choice: the descriptor's hash tells this run's row from another's.
+  let keptHash: Hash | undefined;
   const guarded = async (work: () => Promise<void>): Promise<void> => {
     try {
       await work();
     } catch (error) {
-      throw asDiskError(error);
+      throw asHeldError(error);
     }
   };
   return {
@@ -192,6 +199,7 @@ function heldWriter(runId: RunId, path: string, directory: string, store: Store)
         }
         const { contractHash, descriptorHash, descriptor, review, heldMs, untilMs } = held;
         const document = JSON.stringify({ descriptor, review });
+        keptHash = descriptorHash;
         await store.execute([
           {
             sql: `INSERT INTO held_result (run_id, contract_hash, descriptor_hash, document, held_ms,
@@ -201,8 +209,12 @@ function heldWriter(runId: RunId, path: string, directory: string, store: Store)
         ]);
       }),
     drop: async () => {
-      await file?.close().catch(() => undefined);
-      await store.execute([{ sql: 'DELETE FROM held_result WHERE run_id = ?', params: [runId] }]);
+      if (file === undefined) return;
+      await file.close().catch(() => undefined);
+      if (keptHash !== undefined) {
+        const sql = 'DELETE FROM held_result WHERE run_id = ? AND descriptor_hash = ?';
+        await store.execute([{ sql, params: [runId, keptHash] }]);
+      }
       await rm(path, { force: true });
     },
   };
@@ -265,12 +277,25 @@ function overHere(): StateError {
   });
 }
 
+function decidedBefore(rule: string): StateError {
+  return new StateError('already-exists', 'This result was decided on before.', { rule });
+}
+
 function damaged(): AbortError {
   return new AbortError('domain-failed', 'A held result cannot be read.');
 }
 
-function asDiskError(error: unknown): unknown {
+function asHeldError(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EEXIST' || error instanceof StoreConflict) {
+    return new StateError(
+      'already-exists',
+      'A result of a run with this id was kept here before.',
+      {
+        remedy: 'Run again: the gateway gives the run another id.',
+      },
+    );
+  }
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
   return new CapacityError('disk-full', 'The disk is full: a result could not be kept.', {
     remedy: 'Free space in the domain’s directory and run again.',

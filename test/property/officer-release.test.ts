@@ -130,6 +130,17 @@ describe('what is kept', () => {
     expect(row).toEqual({ document: '', decision: JSON.stringify(ALL[0]) });
   });
 
+  it('is decided once, though two say so at one moment', async () => {
+    await keep();
+    const refused = decision(SELF, { decision: 'refused' });
+    const said = await Promise.allSettled([held.decide(RUN, ALL[0]!), held.decide(RUN, refused)]);
+    const lost = said.filter((one) => one.status === 'rejected');
+    expect(lost).toMatchObject([{ reason: { code: 'already-exists' } }]);
+    expect((await held.find(RUN))?.decision).toEqual(
+      said[0]?.status === 'rejected' ? refused : ALL[0],
+    );
+  });
+
   it('is of so many runs at most, and of none that ended otherwise', async () => {
     await store.execute(
       Array.from({ length: HELD_MAX }, (_, index) => ({
@@ -145,6 +156,61 @@ describe('what is kept', () => {
     expect(readdirSync(join(directory, 'held')).filter((name) => name !== `${RUN}.held`)).toEqual(
       [],
     );
+  });
+});
+
+describe('a gateway that gives a run’s id to another run', () => {
+  const another = async (): Promise<unknown> => {
+    const writer = held.begin(RUN);
+    try {
+      await writer.append('round2.measures', Uint8Array.of(9));
+      await writer.keep({
+        ...place,
+        descriptorHash: canonicalHash({ ...descriptor, attempt: 2 }),
+        descriptor: { ...descriptor, attempt: 2 },
+        review: { lines: [] },
+        heldMs: NOW_MS,
+        untilMs: NOW_MS + 3_600_000,
+      });
+      return 'kept';
+    } catch (error) {
+      await writer.drop();
+      return error;
+    }
+  };
+
+  it('ends that one, and what waits under the id stays whole', async () => {
+    await keep();
+    await held.decide(RUN, ALL[0]!);
+    expect(await another()).toMatchObject({ code: 'already-exists' });
+    expect((await held.find(RUN))?.decision).toEqual(ALL[0]);
+    expect(await messagesOf(held)).toEqual(MESSAGES);
+  });
+
+  it('leaves the decision on the first as evidence, and no file', async () => {
+    await keep();
+    await held.decide(RUN, ALL[0]!);
+    await held.end(RUN, NOW_MS);
+    expect(await another()).toMatchObject({ code: 'already-exists' });
+    const rows = await store.query('SELECT decision FROM held_result');
+    expect(rows).toEqual([{ decision: JSON.stringify(ALL[0]) }]);
+    expect(readdirSync(join(directory, 'held'))).toEqual([]);
+  });
+
+  it('control: a run that was kept and then failed leaves nothing, and its id serves again', async () => {
+    const writer = held.begin(RUN);
+    await writer.append('round2.measures', Uint8Array.of(9));
+    await writer.keep({
+      ...place,
+      descriptor,
+      review: { lines: [] },
+      heldMs: NOW_MS,
+      untilMs: NOW_MS + 3_600_000,
+    });
+    await writer.drop();
+    expect(await store.query('SELECT run_id FROM held_result')).toEqual([]);
+    expect(readdirSync(join(directory, 'held'))).toEqual([]);
+    expect(await another()).toBe('kept');
   });
 });
 
