@@ -232,7 +232,7 @@ function handleGateway(connection: DomainConnection, answering: Answering): void
     const message = parsed(PrepareSchema, body);
     const answer = await sessions.prepare(message);
     // Prepared, so it verified: the contract with everyone's signatures, once.
-    await state.evidence.contract(message.contract, clock.now());
+    await state.evidence.contract(message.contract, config.party, clock.now());
     return answer;
   });
   connection.handle(RUN_METHODS.agree, (body) => sessions.agree(body));

@@ -8,8 +8,9 @@ import type { SignedContract } from '../contracts/contract.ts';
 import { receiptHash, type Countersignature, type SignedReceipt } from '../contracts/receipt.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import type { MigrationList } from '../store/migrations.ts';
-import type { Store } from '../store/store.ts';
-import type { Hash } from '../system/ids.ts';
+import type { Statement, Store } from '../store/store.ts';
+import type { Hash, PartyId } from '../system/ids.ts';
+import { insertSigned } from './signed-contracts.ts';
 
 export const EVIDENCE_MIGRATIONS: MigrationList = {
   area: 'domain-evidence',
@@ -30,41 +31,51 @@ const KNOWN_MAX = 1000;
 
 /** Keeps evidence as it comes by. */
 export interface EvidenceBook {
-  /** A contract that this domain has verified for a run, with all signatures. */
-  contract(signed: SignedContract, nowMs: number): Promise<void>;
+  /**
+   * A contract that this domain has verified for a run, with all signatures. Its own among them is
+   * kept as the officer's: a database restored from before it was given has forgotten what runs here.
+   */
+  contract(signed: SignedContract, self: PartyId, nowMs: number): Promise<void>;
   /** Written before the countersignature leaves. */
   receipt(signed: SignedReceipt, own: Countersignature, nowMs: number): Promise<void>;
   /** Written before it is published; the same facts again are not kept twice. */
   publication(signed: SignedPublishedDataset, nowMs: number): Promise<void>;
 }
 
-/** @param store - holds `EVIDENCE_MIGRATIONS`. */
+/** @param store - holds `EVIDENCE_MIGRATIONS` and `SIGNED_CONTRACT_MIGRATIONS`. */
 export function openEvidenceBook(store: Pick<Store, 'execute'>): EvidenceBook {
   const known = new Set<Hash>();
-  const keep = (kind: EvidenceKind, digest: Hash, document: object, nowMs: number): Promise<void> =>
-    store.execute([
-      {
-        sql: `INSERT INTO evidence (kind, digest, document, at_ms) VALUES (?, ?, ?, ?)
-              ON CONFLICT (kind, digest) DO NOTHING`,
-        params: [kind, digest, JSON.stringify(document), nowMs],
-      },
-    ]);
+  const insert = (
+    kind: EvidenceKind,
+    digest: Hash,
+    document: object,
+    nowMs: number,
+  ): Statement => ({
+    sql: `INSERT INTO evidence (kind, digest, document, at_ms) VALUES (?, ?, ?, ?)
+          ON CONFLICT (kind, digest) DO NOTHING`,
+    params: [kind, digest, JSON.stringify(document), nowMs],
+  });
   return {
-    contract: async (signed, nowMs) => {
+    contract: async (signed, self, nowMs) => {
       const digest = contractHash(signed.contract);
       if (known.has(digest)) return;
-      await keep('contract', digest, signed, nowMs);
+      const own = signed.signatures.filter(({ party }) => party === self);
+      await store.execute([
+        insert('contract', digest, signed, nowMs),
+        ...own.map(({ jws }) => insertSigned(signed.contract, jws, nowMs)),
+      ]);
       if (known.size >= KNOWN_MAX) known.clear();
       known.add(digest);
     },
-    receipt: (signed, own, nowMs) =>
-      keep(
-        'receipt',
-        receiptHash(signed.receipt),
-        { ...signed, countersignatures: [...signed.countersignatures, own] },
-        nowMs,
-      ),
-    publication: (signed, nowMs) => keep('publication', signedPublishedKey(signed), signed, nowMs),
+    receipt: (signed, own, nowMs) => {
+      const countersigned = {
+        ...signed,
+        countersignatures: [...signed.countersignatures, own],
+      };
+      return store.execute([insert('receipt', receiptHash(signed.receipt), countersigned, nowMs)]);
+    },
+    publication: (signed, nowMs) =>
+      store.execute([insert('publication', signedPublishedKey(signed), signed, nowMs)]),
   };
 }
 

@@ -25,7 +25,7 @@ const PAGE_MAX = 100;
  * @throws InputError `malformed-message`; IdentityError
  */
 export async function hearRevocation(
-  state: Pick<DomainState, 'store' | 'standing' | 'pins'>,
+  state: Pick<DomainState, 'store' | 'standing' | 'pins' | 'identity'>,
   sessions: Pick<RunSessions, 'abortContract'>,
   ended: (contractHash: Hash, contractId: ContractId) => Promise<void>,
   body: unknown,
@@ -34,11 +34,11 @@ export async function hearRevocation(
   if (!parsed.success) throw new InputError('malformed-message', 'This is no revocation.');
   const { signed, contract } = parsed.data;
   const hash = contractHash(contract);
-  // Of contracts this holder signed, or by a holder it has pinned: a database restored from before
-  // the signature has forgotten it. So no gateway can fill the store with strangers'.
+  // Of contracts this holder signed, or by itself or a holder it has pinned: a database restored from
+  // before the signature has forgotten it. So no gateway can fill the store with strangers'.
   const { party } = signed.revocation;
   const isKnown = (await findSigned(state.store, hash)) !== undefined;
-  if (!isKnown && !isPinned(state, contract, party)) return null;
+  if (!isKnown && !isFamiliar(state, contract, party)) return null;
   await state.standing.revoke(signed, contract);
   sessions.abortContract(
     hash,
@@ -94,14 +94,16 @@ export async function hearPause(
   return null;
 }
 
-function isPinned(
-  { pins }: Pick<DomainState, 'pins'>,
+/** The contract names the party with a key that is pinned here, or with this domain's own. */
+function isFamiliar(
+  { pins, identity }: Pick<DomainState, 'pins' | 'identity'>,
   contract: Contract,
   party: PartyId,
 ): boolean {
-  const pinned = pins.key('holders', party);
   const holder = contract.holders.find(({ id }) => id === party);
-  return pinned !== undefined && holder?.signKey === encodeBase64url(pinned);
+  const pinned = pins.key('holders', party);
+  const known = pinned === undefined ? [identity.publicKey] : [identity.publicKey, pinned];
+  return known.some((key) => holder?.signKey === encodeBase64url(key));
 }
 
 /**

@@ -2,7 +2,7 @@
 import { type Contract, ContractSchema } from '../contracts/contract.ts';
 import { contractHash } from '../contracts/signed-documents.ts';
 import type { MigrationList } from '../store/migrations.ts';
-import type { Store } from '../store/store.ts';
+import type { Statement, Store } from '../store/store.ts';
 import type { ContractId, Hash } from '../system/ids.ts';
 
 export const SIGNED_CONTRACT_MIGRATIONS: MigrationList = {
@@ -26,13 +26,16 @@ export async function keepSigned(
   jws: string,
   nowMs: number,
 ): Promise<void> {
-  await store.execute([
-    {
-      sql: `INSERT INTO signed_contract (contract_hash, contract_id, document, jws, signed_at_ms)
-            VALUES (?, ?, ?, ?, ?) ON CONFLICT (contract_hash) DO NOTHING`,
-      params: [contractHash(contract), contract.id, JSON.stringify(contract), jws, nowMs],
-    },
-  ]);
+  await store.execute([insertSigned(contract, jws, nowMs)]);
+}
+
+/** Of a contract that is kept already it changes nothing. */
+export function insertSigned(contract: Contract, jws: string, nowMs: number): Statement {
+  return {
+    sql: `INSERT INTO signed_contract (contract_hash, contract_id, document, jws, signed_at_ms)
+          VALUES (?, ?, ?, ?, ?) ON CONFLICT (contract_hash) DO NOTHING`,
+    params: [contractHash(contract), contract.id, JSON.stringify(contract), jws, nowMs],
+  };
 }
 
 export async function findSigned(store: Store, hash: Hash): Promise<Contract | undefined> {

@@ -136,6 +136,28 @@ it('holds for a contract whose signing the domain has forgotten with an older da
   const body = { signed: revocationBy(B, others), contract: others.contract.contract };
   await attacker.request(A, GATEWAY_ASKS.revoked, body);
   expect(await codeOf(attacker.prepare(A, others))).toBe('contract-revoked');
+  // Its own, which the gateway has kept, told back to it.
+  const before = askFor(attacker.cast);
+  const heard = { signed: revocationBy(A, before), contract: before.contract.contract };
+  await attacker.request(A, GATEWAY_ASKS.revoked, heard);
+  expect(await codeOf(attacker.prepare(A, before))).toBe('contract-revoked');
+});
+
+it('is not the only word on a contract that runs though its signing was forgotten', async () => {
+  const ask = askFor(attacker.cast);
+  const { id } = ask.contract.contract;
+  const officer = adminClient(join(root, A));
+  attacker.links.handle(DOMAIN_ASKS.pause, async () => null);
+  expect(await codeOf(officer.suspend(id, 'why does it run?'))).toBe('contract-unknown');
+  await attacker.prepare(A, ask);
+  expect((await officer.status()).counters.contracts.map(({ contractId }) => contractId)).toContain(
+    id,
+  );
+  await officer.suspend(id, 'why does it run?');
+  const again = asked(attacker.cast, ask.contract);
+  expect(await codeOf(attacker.prepare(A, again))).toBe('contract-not-active');
+  await officer.resume(id, 'seen');
+  expect(await codeOf(attacker.prepare(A, again))).toBe('answered');
 });
 
 it('takes no malformed or foreign revocation', async () => {
