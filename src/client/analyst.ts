@@ -9,8 +9,13 @@ import type { Arguments } from '../contracts/plan.ts';
 import { verifyReceipt, type SignedReceipt, type VerifiedReceipt } from '../contracts/receipt.ts';
 import type { RunRequest, SignedRequest } from '../contracts/request.ts';
 import { openResult, sealedResultHash, type Result } from '../contracts/sealed-result.ts';
-import { contractHash, requestHash, signRequest } from '../contracts/signed-documents.ts';
-import { StateError } from '../errors.ts';
+import {
+  contractHash,
+  requestHash,
+  signRequest,
+  verifyContractSignature,
+} from '../contracts/signed-documents.ts';
+import { IdentityError, StateError } from '../errors.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import { createExchangeKeys } from '../system/exchange-keys.ts';
 import { type Hash, HashSchema, type RunId } from '../system/ids.ts';
@@ -97,13 +102,40 @@ export function prepareRun(
 }
 
 /**
+ * The analyst signed this very contract, the holders' keys in it: a gateway can hand over any other
+ * under an id, made of keys of its own, and answer for its holders.
+ * @throws IdentityError `signature-missing`, `signature-invalid`
+ */
+export function requireOwnContract(
+  { contract, signatures }: SignedContract,
+  { signing }: Pick<AnalystKeys, 'signing'>,
+): void {
+  const { id, signKey } = contract.analyst;
+  const own = signatures.find(({ party }) => party === id);
+  if (own === undefined || signKey !== encodeBase64url(signing.publicKey)) {
+    throw new IdentityError(
+      own === undefined ? 'signature-missing' : 'signature-invalid',
+      'The contract is not one that this analyst has signed.',
+      {
+        party: id,
+        rule: 'own signature on the contract',
+        remedy: 'If you proposed it with this directory’s keys, do not trust this gateway.',
+      },
+    );
+  }
+  verifyContractSignature(contract, own);
+}
+
+/**
  * Runs a contract once and waits: signs the request, starts, follows, fetches, verifies the receipt
  * against the contract, this request and the sealed result, then opens the result.
- * @throws WeirProblem with the code the run was refused or voided with; IdentityError or StateError
+ * @throws WeirProblem with the code the run was refused or voided with; IdentityError where the
+ *   contract is none of the analyst's own, before anything is signed; IdentityError or StateError
  *   where the receipt does not verify; AbortError `decryption-failed`.
  */
 export async function runToEnd(client: WeirClient, command: RunCommand): Promise<FinishedRun> {
   const { contract, keys, signal } = command;
+  requireOwnContract(contract, keys);
   const at = { nowMs: client.clock.now() };
   const prepared =
     command.prepared ?? prepareRun(contract.contract, command.arguments, keys, at, client.random);
@@ -122,6 +154,13 @@ export async function fetchResult(
   command: Pick<RunCommand, 'contract' | 'keys' | 'gatewayKey' | 'signal'>,
 ): Promise<FinishedRun> {
   const { contract, keys, gatewayKey, signal } = command;
+  requireOwnContract(contract, keys);
+  if (request.request.contractHash !== contractHash(contract.contract)) {
+    throw new StateError('descriptor-mismatch', 'The contract is not the one that was run.', {
+      rule: 'request.contractHash',
+      remedy: 'Ask the gateway for the contract that the request names.',
+    });
+  }
   const { sealed, receipt } = await countersigned(client, runId, signal);
   const verified = verifyReceipt(receipt, {
     contract,

@@ -17,7 +17,13 @@ import type { RunId } from '../system/ids.ts';
 import type { PsiMachine } from '../../protocols/psi/blinded-set.ts';
 import type { DateFormat, KeyTally } from '../../protocols/psi/join-key.ts';
 import { bucketOf } from '../../protocols/psi/params.ts';
-import { type AnalystKeys, fetchResult, type FinishedRun, prepareRun } from './analyst.ts';
+import {
+  type AnalystKeys,
+  fetchResult,
+  type FinishedRun,
+  prepareRun,
+  requireOwnContract,
+} from './analyst.ts';
 import { isTerminal } from './follow.ts';
 import { GuestChannel } from './guest-channel.ts';
 import { WeirProblem } from './problem.ts';
@@ -52,15 +58,17 @@ export interface FinishedOwnSet extends FinishedRun {
 
 /**
  * Runs once: announces the set's bucket, takes part in the run, fetches and verifies the result.
- * @throws InputError `set-too-large` before anything is asked; WeirProblem with the code the run
- *   ended with; StateError `descriptor-mismatch`, IdentityError, AbortError where the gateway or the
- *   holder did not keep to it: then the run is cancelled.
+ * @throws IdentityError where the contract is none of the analyst's own, InputError `set-too-large`,
+ *   both before anything is asked; WeirProblem with the code the run ended with; StateError
+ *   `descriptor-mismatch`, IdentityError, AbortError where the gateway or the holder did not keep to
+ *   it: then the run is cancelled.
  */
 export async function runOwnSet(
   client: WeirClient,
   command: OwnSetCommand,
 ): Promise<FinishedOwnSet> {
   const { contract, keys, signal } = command;
+  requireOwnContract(contract, keys);
   const items = announcedItems(command);
   const runKey = createExchangeKeys(client.random);
   const { request, idempotencyKey } = prepareRun(
