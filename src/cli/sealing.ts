@@ -8,10 +8,9 @@ import {
   sealingKeyText,
 } from '../client/sealing-key.ts';
 import type { FinishedRun } from '../client/analyst.ts';
+import { releaseKindOf } from '../client/release-kind.ts';
+import type { Release } from '../computations/computation.ts';
 import { residuesNeeded } from '../computations/sealed-sum/shape.ts';
-import { isSealedMatch } from '../computations/psi/wire.ts';
-import { isSealedRelease } from '../computations/sealed-sum/wire.ts';
-import { isWeightedRelease } from '../computations/secret-weights/wire.ts';
 import { type Contract, ContractSchema } from '../contracts/contract.ts';
 import { SetupError } from '../errors.ts';
 import { openPool } from '../pool/piscina-pool.ts';
@@ -77,28 +76,43 @@ export function asSealed(directory: string, contract: Contract): Contract {
   return ContractSchema.parse({ ...contract, protocol: { name: 'sealed-sum', sealingKey } });
 }
 
+/** Opens a run's result by the kind that its contract makes it. */
+export type ReleaseOpeners = Pick<Analyst, 'openMatch' | 'openSealed' | 'openWeighted'>;
+
 /**
- * The run with its table opened where only its recipient can; else as it is.
+ * The run with its table opened where only its recipient can; else as it is. Whatever the gateway handed
+ * over: where the contract's results are sealed, a plain table is refused.
  * @param key - the sealing key, or the weighing key where the result is a weighted sum.
+ * @throws StateError `descriptor-mismatch`, AbortError, IdentityError as the openers
  */
 export async function openedRun(
-  analyst: Analyst,
+  openers: ReleaseOpeners,
   contract: Contract,
   run: FinishedRun,
   key: () => SealingKey,
 ): Promise<FinishedRun> {
-  const { release } = run.result;
-  const isWeighted = isWeightedRelease(release);
-  if (!isSealedRelease(release) && !isSealedMatch(release) && !isWeighted) return run;
-  const { columns, rows, ...cells } = isSealedMatch(release)
-    ? await analyst.openMatch(contract, run)
-    : await withKey(key(), (own) =>
-        isWeighted
-          ? analyst.openWeighted(contract, run, own)
-          : analyst.openSealed(contract, run, own),
-      );
-  const opened = { columns: [...columns], rows: rows.map((row) => [...row]), ...cells };
-  return { ...run, result: { ...run.result, release: opened } };
+  const opened = await openedRelease(openers, contract, run, key);
+  const { columns, rows, ...cells } = opened;
+  const release = { columns: [...columns], rows: rows.map((row) => [...row]), ...cells };
+  return { ...run, result: { ...run.result, release } };
+}
+
+async function openedRelease(
+  openers: ReleaseOpeners,
+  contract: Contract,
+  run: FinishedRun,
+  key: () => SealingKey,
+): Promise<Release> {
+  switch (releaseKindOf(contract)) {
+    case 'table':
+      return run.result.release;
+    case 'match':
+      return openers.openMatch(contract, run);
+    case 'sealed-sum':
+      return withKey(key(), (own) => openers.openSealed(contract, run, own));
+    case 'weighted-sum':
+      return withKey(key(), (own) => openers.openWeighted(contract, run, own));
+  }
 }
 
 /** The key's secret half is overwritten in the end, whatever happens. */

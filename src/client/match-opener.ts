@@ -6,7 +6,11 @@ import type { Contract } from '../contracts/contract.ts';
 import type { Release } from '../computations/computation.ts';
 import { matchShapeOf, type MatchShape } from '../computations/psi/shape.ts';
 import { openStatement, type AskedPlace, type Statement } from '../computations/psi/statement.ts';
-import { SEALED_KEYS_COLUMN } from '../computations/psi/wire.ts';
+import {
+  SEALED_GROUPS_COLUMN,
+  SEALED_KEYS_COLUMN,
+  SEALED_SUM_COLUMN,
+} from '../computations/psi/wire.ts';
 import { roundedRelease } from '../computations/rounded-release.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
 import { openGroups } from './group-opener.ts';
@@ -24,14 +28,16 @@ export async function openMatch(
   recipient: KeyPair,
 ): Promise<Release> {
   const shape = matchShapeOf(contract, {});
+  // The plan says what it is: the gateway could give one answer the name of another.
+  if (release.columns.join() !== sealedColumnOf(shape)) throw malformedMatch();
   const texts = release.rows.map(([text]) => text);
   const open = (index: number, party: MatchShape['sender']): Promise<Statement> => {
     const text = texts[index];
     if (typeof text !== 'string') throw malformedMatch();
     return openStatement(text, place, party, contract, recipient);
   };
-  if (release.columns[0] === SEALED_KEYS_COLUMN) return (await open(0, shape.receiver)).release;
   const { groups, plan } = shape;
+  if (plan.ask === 'intersection') return (await open(0, shape.receiver)).release;
   if (groups !== undefined && plan.sum === undefined) {
     const { rows } = (await open(0, shape.receiver)).release;
     return roundedRelease(openGroups(shape, groups, rows, undefined), contract);
@@ -54,4 +60,10 @@ export async function openMatch(
   const text = sumOfHalves(sent.release.rows[0]?.[0], row[1], shape.sumBounds?.scale ?? 0);
   const opened = { columns, rows: [[shared, text]], suppressedCells: 0, releasedCells: 2 };
   return roundedRelease(opened, contract);
+}
+
+/** Under which name the gateway passes such a result on. */
+function sealedColumnOf({ plan, groups }: MatchShape): string {
+  if (plan.ask === 'intersection') return SEALED_KEYS_COLUMN;
+  return groups === undefined ? SEALED_SUM_COLUMN : SEALED_GROUPS_COLUMN;
 }

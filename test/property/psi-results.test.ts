@@ -107,6 +107,17 @@ describe('a sum over the join', () => {
     });
   });
 
+  it('is opened as the plan has it, whatever kind of answer the gateway calls it', async () => {
+    const contract = sumContract(3);
+    const release = valueOf(await run(contract));
+    for (const columns of [['psi-keys/1'], ['psi-groups/1'], ['shared', 'total'], []]) {
+      const renamed = open(contract, { ...release, columns });
+      await expect(renamed).rejects.toMatchObject({ code: 'transcript-mismatch' });
+    }
+    const plain = { ...release, columns: ['shared', 'total'], rows: [[6, '999']] };
+    await expect(open(contract, plain)).rejects.toMatchObject({ code: 'transcript-mismatch' });
+  });
+
   it('shows the gateway by no length whether it was withheld', async () => {
     const released = valueOf(await run(sumContract(6)));
     const withheld = valueOf(await run(sumContract(7)));

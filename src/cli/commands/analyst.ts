@@ -5,7 +5,7 @@ import { ContractIdSchema } from '../../system/ids.ts';
 import { type Arguments, ArgumentsSchema } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
 import type { FinishedRun } from '../../client/analyst.ts';
-import { isWeightedRelease } from '../../computations/secret-weights/wire.ts';
+import { releaseKindOf } from '../../client/release-kind.ts';
 import type { RunEventBody } from '../../contracts/api.ts';
 import type { Contract } from '../../contracts/contract.ts';
 import { Analyst } from '../analyst.ts';
@@ -141,7 +141,7 @@ async function showOpened(
   options: AnalystOptions & OutputOptions,
 ): Promise<void> {
   analyst.close();
-  const load = isWeightedRelease(run.result.release) ? loadWeighingKey : loadSealingKey;
+  const load = releaseKindOf(contract) === 'weighted-sum' ? loadWeighingKey : loadSealingKey;
   const opened = await openedRun(analyst, contract, run, () =>
     load(options.dir, passphraseFrom(options.passphraseFile)),
   );

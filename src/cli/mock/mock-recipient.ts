@@ -3,12 +3,11 @@
  * to them and opened here, by the code that opens the real thing.
  */
 import { openMatch } from '../../client/match-opener.ts';
-import { isSealedMatch } from '../../computations/psi/wire.ts';
+import { releaseKindOf } from '../../client/release-kind.ts';
 import { openSealedSum } from '../../client/sealed-opener.ts';
 import { sealingKeyText, type SealingKey } from '../../client/sealing-key.ts';
 import type { Release } from '../../computations/computation.ts';
 import { residuesNeeded } from '../../computations/sealed-sum/shape.ts';
-import { isSealedRelease } from '../../computations/sealed-sum/wire.ts';
 import type { Contract } from '../../contracts/contract.ts';
 import type { Descriptor } from '../../contracts/descriptor.ts';
 import { InvariantError } from '../../errors.ts';
@@ -39,8 +38,9 @@ export async function mockRecipient(contract: Contract, pool: Pool): Promise<Moc
     contract: keyed,
     open: (release, { runId, contractHash, requestHash }) => {
       const place = { runId, contractHash, requestHash };
-      if (isSealedMatch(release)) return openMatch(release, place, keyed, recipient);
-      if (!isSealedRelease(release)) return Promise.resolve(release);
+      const kind = releaseKindOf(keyed);
+      if (kind === 'match') return openMatch(release, place, keyed, recipient);
+      if (kind === 'table') return Promise.resolve(release);
       if (sealing === undefined) throw new InvariantError('internal', 'sealed without a key');
       return openSealedSum(release, {
         contract: keyed,
