@@ -14,7 +14,7 @@ import { HOLDERS_MAX, InstantSchema, PublicKeySchema } from './contract.ts';
 import type { SignedContract } from './contract.ts';
 import { ATTEMPTS_MAX } from './descriptor.ts';
 import { payloadOf, signDocument, verifyDocument, verifyPayload } from './signing.ts';
-import { contractHash, signKeyOf, verifyAllSignatures } from './signed-documents.ts';
+import { contractHash, holderKeyOf, verifyAllSignatures } from './signed-documents.ts';
 
 /** Decimal digits of a whole amount. */
 const Amount = z.string().regex(/^\d{1,39}$/);
@@ -138,7 +138,7 @@ export function verifyCountersignature(
 ): void {
   const { party, jws } = countersignature;
   if (!receipt.parties.includes(party)) throw strangerTo(party);
-  verifyDocument('weir/countersign/v1', receipt, jws, signKeyOf(contract, party), party);
+  verifyDocument('weir/countersign/v1', receipt, jws, holderKeyOf(contract, party), party);
 }
 
 export interface VerifiedReceipt {
@@ -188,7 +188,7 @@ export function verifyReceipt(
   const waiting = new Set(receipt.parties);
   for (const { party, jws: counter } of countersignatures) {
     if (!waiting.delete(party)) throw strangerTo(party);
-    const key = signKeyOf(contract, party);
+    const key = holderKeyOf(contract, party);
     verifyPayload('weir/countersign/v1', payload, counter, key, party);
   }
   const countersignedBy = countersignatures.map((one) => one.party);

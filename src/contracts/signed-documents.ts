@@ -156,7 +156,7 @@ export function signRunKey(runKey: RunKey, keys: KeyPair): SignedRunKey {
 /** @throws IdentityError */
 export function verifyRunKey(signed: SignedRunKey, contract: Contract): void {
   const party = signed.runKey.party.id;
-  verifyDocument('weir/run-key/v1', signed.runKey, signed.jws, holderKey(contract, party), party);
+  verifyDocument('weir/run-key/v1', signed.runKey, signed.jws, holderKeyOf(contract, party), party);
 }
 
 export function descriptorHash(descriptor: Descriptor): Hash {
@@ -186,7 +186,7 @@ export function verifyDescriptor(
   const waiting = new Set(descriptor.parties.map((party) => party.id));
   for (const { party, jws } of signatures) {
     if (!waiting.delete(party)) throw stranger(party);
-    verifyPayload('weir/descriptor/v1', payload, jws, holderKey(contract, party), party);
+    verifyPayload('weir/descriptor/v1', payload, jws, holderKeyOf(contract, party), party);
   }
   for (const party of waiting) {
     throw new IdentityError('signature-missing', 'A party has not signed the run descriptor.', {
@@ -197,7 +197,8 @@ export function verifyDescriptor(
   return descriptorHash(descriptor);
 }
 
-function holderKey(contract: Contract, party: PartyId): Uint8Array {
+/** Of a holder alone: the analyst signs for no domain. @throws IdentityError `party-not-in-contract` */
+export function holderKeyOf(contract: Contract, party: PartyId): Uint8Array {
   const holder = contract.holders.find((candidate) => candidate.id === party);
   if (holder === undefined) throw stranger(party);
   return decodeBase64url(holder.signKey, 32);

@@ -12,6 +12,7 @@ import type { KnownRun, Receipt, SignedReceipt } from '../../src/contracts/recei
 import { openResult, sealedResultHash, sealResult } from '../../src/contracts/sealed-result.ts';
 import { contractHash } from '../../src/contracts/signed-documents.ts';
 import { decodeBase64url, encodeBase64url } from '../../src/system/base64url.ts';
+import { signDocument } from '../../src/contracts/signing.ts';
 import { canonicalBytes } from '../../src/system/canonical-json.ts';
 import { HashSchema, RunIdSchema } from '../../src/system/ids.ts';
 import type { Hash, PartyId } from '../../src/system/ids.ts';
@@ -87,6 +88,27 @@ describe('a receipt', () => {
     expect(await verify(full, { resultHash: hashOf('7') })).toBe('descriptor-mismatch');
     const partial = { ...bare, countersignatures: full.countersignatures.slice(0, 1) };
     expect(verifyReceipt(partial, { contract: signedContract }).missing).toEqual(HOLDERS.slice(1));
+  });
+
+  it('is vouched for by holders alone: the analyst’s own word is none, for a key of its own least of all', async () => {
+    const own = eddsaSuite.generate(systemRandom);
+    const claimed = { ...receipt, gatewayKey: encodeBase64url(own.publicKey), parties: [ANALYST] };
+    const jws = signDocument('weir/countersign/v1', claimed, cast.keyOf(ANALYST));
+    const forged = { ...signReceipt(claimed, own), countersignatures: [{ party: ANALYST, jws }] };
+    expect(await verify(forged)).toBe('party-not-in-contract');
+    const [countersignature] = forged.countersignatures;
+    const counted = codeOf(() => verifyCountersignature(claimed, countersignature!, contract));
+    expect(await counted).toBe('party-not-in-contract');
+    // The control: by a holder the same claim would stand.
+    const [holder] = HOLDERS;
+    const joined = { ...claimed, parties: [holder!] };
+    const vouched = {
+      ...signReceipt(joined, own),
+      countersignatures: [
+        { party: holder!, jws: signDocument('weir/countersign/v1', joined, cast.keyOf(holder!)) },
+      ],
+    };
+    expect(await verify(vouched)).toBe('accepted');
   });
 
   it('is refused with any single byte of it changed', async () => {
