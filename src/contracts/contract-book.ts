@@ -63,6 +63,12 @@ CREATE TABLE contract_suspension (
   contract_id TEXT NOT NULL, party TEXT NOT NULL, document TEXT NOT NULL,
   PRIMARY KEY (contract_id, party))`,
     },
+    // Whose proposals of a day a contract counts among: a party may be named in others' contracts.
+    {
+      number: 4,
+      sql: `ALTER TABLE contract ADD COLUMN analyst TEXT;
+CREATE INDEX contract_by_analyst ON contract (analyst, proposed_at_ms)`,
+    },
   ],
 };
 

@@ -28,8 +28,9 @@ export function insertContract(contract: Contract, hash: Hash, nowMs: number): S
   return [
     {
       sql: `INSERT INTO contract
-            (contract_id, contract_hash, document, proposed_at_ms, revision) VALUES (?, ?, ?, ?, 0)`,
-      params: [contract.id, hash, JSON.stringify(contract), nowMs],
+            (contract_id, contract_hash, document, proposed_at_ms, revision, analyst)
+            VALUES (?, ?, ?, ?, 0, ?)`,
+      params: [contract.id, hash, JSON.stringify(contract), nowMs, contract.analyst.id],
     },
     ...signatoriesOf(contract).map((party) => ({
       sql: 'INSERT INTO contract_party (party, contract_id) VALUES (?, ?)',
@@ -159,17 +160,15 @@ export async function readPauses(
   }));
 }
 
-/** Contracts that name the party, proposed since then. */
+/** Contracts that this analyst proposed since then; who else names it, among holders say, counts for nothing. */
 export async function countProposed(
   store: Store,
-  party: PartyId,
+  analyst: PartyId,
   sinceMs: number,
 ): Promise<number> {
   const rows = await store.query(
-    `SELECT COUNT(*) AS proposed FROM contract c
-     JOIN contract_party p ON p.contract_id = c.contract_id
-     WHERE p.party = ? AND c.proposed_at_ms > ?`,
-    [party, sinceMs],
+    'SELECT COUNT(*) AS proposed FROM contract WHERE analyst = ? AND proposed_at_ms > ?',
+    [analyst, sinceMs],
   );
   return Number(rows[0]?.['proposed'] ?? 0n);
 }

@@ -84,8 +84,9 @@ describe.each([sqliteKind, postgres])('the contract book on $name', (kind) => {
     const rows = Array.from({ length: PROPOSALS_A_DAY_MAX - 1 }, (_, at) => [
       {
         sql: `INSERT INTO contract
-              (contract_id, contract_hash, document, proposed_at_ms, revision) VALUES (?, ?, '', ?, 0)`,
-        params: [idOf(at + 100), String(at), NOW_MS],
+              (contract_id, contract_hash, document, proposed_at_ms, revision, analyst)
+              VALUES (?, ?, '', ?, 0, ?)`,
+        params: [idOf(at + 100), String(at), NOW_MS, ANALYST],
       },
       {
         sql: 'INSERT INTO contract_party (party, contract_id) VALUES (?, ?)',
@@ -103,6 +104,24 @@ describe.each([sqliteKind, postgres])('the contract book on $name', (kind) => {
     await book.propose(fresh(11), NOW_MS);
     expect(await codeOf(() => book.propose(unsigned(12), NOW_MS))).toBe('rate-limited');
     await book.propose(unsigned(12), NOW_MS + 86_400_001);
+  });
+
+  it('counts nobody’s contracts against a party that they only name', async () => {
+    // Another analyst's, which names this one among its holders: signed by it or not is all the same.
+    const rows = Array.from({ length: PROPOSALS_A_DAY_MAX }, (_, at) => [
+      {
+        sql: `INSERT INTO contract
+              (contract_id, contract_hash, document, proposed_at_ms, revision, analyst)
+              VALUES (?, ?, '', ?, 0, ?)`,
+        params: [`named-${at}`, String(at), NOW_MS, 'rival'],
+      },
+      {
+        sql: 'INSERT INTO contract_party (party, contract_id) VALUES (?, ?)',
+        params: [ANALYST, `named-${at}`],
+      },
+    ]);
+    await opened.store.execute(rows.flat());
+    expect(await book.propose(signed, NOW_MS)).toMatchObject({ state: 'active' });
   });
 
   it('tells a domain that links up of each revocation it may have missed, once', async () => {
