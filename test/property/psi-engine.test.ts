@@ -27,9 +27,9 @@ const estimateOf = (rowsMax: number, plan: Partial<MatchPlan>) =>
 describe('the engine of a match', () => {
   it.each([
     [1024, 'psi-ecdh/4'],
-    [65_536, 'psi-vole/1'],
-    [2 ** 20, 'psi-vole/1'],
-    [2 ** 24, 'psi-vole/1'],
+    [65_536, 'psi-vole/2'],
+    [2 ** 20, 'psi-vole/2'],
+    [2 ** 24, 'psi-vole/2'],
     // Its elements would not fit in memory.
     [2 ** 25, 'psi-ecdh/4'],
   ])('that reveals keys of %i rows is the one of less compute', (rowsMax, engine) => {
@@ -39,7 +39,7 @@ describe('the engine of a match', () => {
 
   it('is charged, and shown beside the others', () => {
     const { units, engines = [] } = estimateOf(2 ** 20, { ask: 'intersection' });
-    expect(engines.map(({ engine }) => engine)).toEqual(['psi-ecdh/4', 'psi-vole/1', 'psi-oprf/1']);
+    expect(engines.map(({ engine }) => engine)).toEqual(['psi-ecdh/4', 'psi-vole/2', 'psi-oprf/1']);
     const [ecdh, vole] = engines;
     expect(units['compute-milli-units']).toBe(vole?.computeMilliUnits);
     expect(units.bytes).toBe(vole?.bytes);
@@ -74,7 +74,7 @@ describe('the engine of a match', () => {
     const pinned = (engine: MatchPlan['engine'], rowsMax: number) =>
       estimateOf(rowsMax, { ask: 'intersection', engine }).engine;
     expect(pinned('ecdh', 2 ** 20)).toBe('psi-ecdh/4');
-    expect(pinned('vole', 16)).toBe('psi-vole/1');
+    expect(pinned('vole', 16)).toBe('psi-vole/2');
     expect(pinned('vole-without-lpn', 2 ** 20)).toBe('psi-vole-ot/1');
     expect(pinned('unbalanced', 16)).toBe('psi-oprf/1');
     expect(() => pinned('vole', 2 ** 25)).toThrow(/cannot answer/);

@@ -2,9 +2,15 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { noblePrimitives } from '../../protocols/common/noble-primitives.ts';
-import { CODE_7X24 } from '../../protocols/psi/vole/lpn-params.ts';
 import type { PsiFrame } from '../fixtures/psi.ts';
-import { CONTEXT, brokenElements, runVole, seededBytes, voleMachine } from '../fixtures/vole.ts';
+import {
+  CONTEXT,
+  OTHER_CODE,
+  brokenElements,
+  runVole,
+  seededBytes,
+  voleMachine,
+} from '../fixtures/vole.ts';
 
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const digests = (frames: readonly PsiFrame[]): string[] =>
@@ -30,12 +36,12 @@ describe('a VOLE session', () => {
   });
 
   it('holds over the other code, whose noise is more', async () => {
-    const { sender, receiver } = await runVole({ size: 3000, context: CONTEXT, code: CODE_7X24 });
+    const { sender, receiver } = await runVole({ size: 3000, context: CONTEXT, code: OTHER_CODE });
     expect(brokenElements(sender, receiver, all(3000))).toBe(0);
   });
 
   it('holds with many leaves a tree, on both sides of the powers of two', async () => {
-    for (const size of [2 ** 17 - 9, 2 ** 17 + 1, 309 * 2 ** 10]) {
+    for (const size of [2 ** 17 - 9, 2 ** 17 + 1, 546 * 2 ** 10]) {
       const { sender, receiver } = await runVole({ size, context: CONTEXT });
       const sample = all(200).map((i) => Math.floor((i * size) / 200));
       expect(brokenElements(sender, receiver, [...sample, size - 1])).toBe(0);
@@ -44,7 +50,7 @@ describe('a VOLE session', () => {
 
   it('takes the bytes that the README says', async () => {
     for (const [size, megabytes] of [
-      [258, 0.75],
+      [258, 1.32],
       [72_346, 1.41],
     ] as const) {
       const { frames } = await runVole({ size, context: CONTEXT });
@@ -56,7 +62,7 @@ describe('a VOLE session', () => {
   it('is the same in plain TypeScript, byte for byte', async () => {
     const run = (primitives = voleMachine().primitives) =>
       runVole(
-        { size: 50, context: CONTEXT, code: CODE_7X24 },
+        { size: 50, context: CONTEXT, code: OTHER_CODE },
         {
           sender: voleMachine(primitives, seededBytes('sender')),
           receiver: voleMachine(primitives, seededBytes('receiver')),

@@ -1,26 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { VOLE_SIZE_MAX, type VoleParams } from '../../protocols/psi/vole/correlation.ts';
-import {
-  CODE_21X24,
-  CODE_7X24,
-  lpnShape,
-  noiseBlocksMin,
-} from '../../protocols/psi/vole/lpn-params.ts';
+import { CODE_21X24, lpnShape, noiseBlocksMin } from '../../protocols/psi/vole/lpn-params.ts';
+import { OTHER_CODE } from '../fixtures/vole.ts';
 
 const size = fc.oneof(
   fc.integer({ min: 1, max: VOLE_SIZE_MAX }),
   fc.integer({ min: 1, max: 5000 }),
   fc.tuple(fc.nat(22), fc.integer({ min: -1, max: 1 })).map(([bits, off]) => 2 ** bits + off + 1),
 );
-const code = fc.constantFrom(CODE_21X24, CODE_7X24);
+const code = fc.constantFrom(CODE_21X24, OTHER_CODE);
 
 describe('the shape of the noise', () => {
   it('costs a linear test 2^128, has 256 blocks and a rate of at most a half, at any size', () => {
     fc.assert(
       fc.property(size, code, (elements, by) => {
         const { blocks, depth, length } = lpnShape(elements, by);
-        expect(-blocks * Math.log2(1 - by.relativeDistance)).toBeGreaterThanOrEqual(128);
+        expect(-blocks * Math.log2(1 - by.foundDistance)).toBeGreaterThanOrEqual(128);
         expect(blocks).toBeGreaterThanOrEqual(256);
         expect(blocks % 8).toBe(0);
         expect(depth).toBeGreaterThanOrEqual(6);
@@ -33,14 +29,14 @@ describe('the shape of the noise', () => {
     );
   });
 
-  it('needs 309 blocks for the code that is taken, and more where the distance is less', () => {
-    expect(noiseBlocksMin(CODE_21X24)).toBe(309);
-    expect(noiseBlocksMin(CODE_7X24)).toBe(546);
+  it('needs 546 blocks for the code that is taken, and more where the distance is less', () => {
+    expect(noiseBlocksMin(CODE_21X24)).toBe(546);
+    expect(noiseBlocksMin(OTHER_CODE)).toBe(843);
   });
 
   it.each([
-    [298, 312, 6, 19_968],
-    [4_802, 312, 6, 19_968],
+    [298, 552, 6, 35_328],
+    [4_802, 552, 6, 35_328],
     [72_386, 568, 8, 145_408],
     [288_655, 568, 10, 581_632],
     [1_153_730, 568, 12, 2_326_528],

@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../protocols/common/protocol-error.ts';
-import { CODE_7X24 } from '../../protocols/psi/vole/lpn-params.ts';
 import { runVoleReceiver } from '../../protocols/psi/vole/vole-receiver.ts';
 import { runVoleSender } from '../../protocols/psi/vole/vole-sender.ts';
 import type { PsiFrame, Tap } from '../fixtures/psi.ts';
-import { CONTEXT, bothSides, runOt, runVole, voleMachine } from '../fixtures/vole.ts';
+import { CONTEXT, OTHER_CODE, bothSides, runOt, runVole, voleMachine } from '../fixtures/vole.ts';
 
 const PARAMS = { size: 40, context: CONTEXT };
 const P = new Uint8Array(16 * 40).fill(7);
@@ -111,7 +110,7 @@ describe('a session', () => {
     const others = [
       { ...PARAMS, size: 41 },
       { ...PARAMS, context: new Uint8Array(32) },
-      { ...PARAMS, code: CODE_7X24 },
+      { ...PARAMS, code: OTHER_CODE },
     ];
     for (const params of others) {
       await expect(

@@ -51,7 +51,7 @@ export function voleTerms(params: LpnVoleParams): VoleTerms {
         shape.depth,
         code.taps,
         code.regularTaps,
-        code.relativeDistance,
+        code.foundDistance,
       ],
       context: params.context,
     },

@@ -23,7 +23,7 @@ import { filterBytes, filterShape } from '../../../protocols/psi/unbalanced/filt
 /** The engine a descriptor names: a change of the protocol's bytes changes it. */
 export const ENGINES = {
   ecdh: 'psi-ecdh/4',
-  vole: 'psi-vole/1',
+  vole: 'psi-vole/2',
   'vole-without-lpn': 'psi-vole-ot/1',
   unbalanced: 'psi-oprf/1',
 } as const;
