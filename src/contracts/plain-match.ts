@@ -78,8 +78,8 @@ function line(zh: string, en: string): Line {
 
 /** What a holder lets stay with the other one between runs. */
 function filterLines({ receiver, ask, engine = 'auto' }: MatchPlan): Line[] {
-  if (ask !== 'intersection' || engine === 'ecdh' || engine === 'vole') return [];
   const isPinned = engine === 'unbalanced';
+  if (ask !== 'intersection' || !(isPinned || engine === 'auto')) return [];
   const when = isPinned
     ? { zh: '', en: '' }
     : {
