@@ -58,6 +58,8 @@ export interface RunCommand {
   readonly prepared?: PreparedRun;
   /** The gateway's identity key, where it is pinned; else a holder must vouch for it. */
   readonly gatewayKey?: Uint8Array;
+  /** Told before anything is waited for, so that the result can be fetched again. */
+  readonly onStarted?: (runId: RunId, request: SignedRequest) => void;
   readonly onEvent?: (event: RunEventBody) => void;
   readonly signal?: AbortSignal;
 }
@@ -141,6 +143,7 @@ export async function runToEnd(client: WeirClient, command: RunCommand): Promise
     command.prepared ?? prepareRun(contract.contract, command.arguments, keys, at, client.random);
   const { request, idempotencyKey, weights } = prepared;
   const { runId } = await client.startRun(request, idempotencyKey, weights);
+  command.onStarted?.(runId, request);
   for await (const event of client.follow(runId, 0, signal)) command.onEvent?.(event);
   signal?.throwIfAborted();
   return fetchResult(client, runId, request, command);

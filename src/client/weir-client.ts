@@ -153,6 +153,18 @@ export class WeirClient {
     return this.#again(call, api.ContractPageSchema);
   }
 
+  /** Every contract of the caller's, oldest first, page after page. */
+  async *everyContract(): AsyncGenerator<api.ContractBody> {
+    let after: ContractId | undefined;
+    for (;;) {
+      const page = await this.contracts(after === undefined ? {} : { after });
+      yield* page.contracts;
+      // A gateway that goes round in circles is not followed.
+      if (page.next === null || (after !== undefined && page.next <= after)) return;
+      after = page.next;
+    }
+  }
+
   signContract(id: ContractId, signature: ContractSignature): Promise<api.ContractBody> {
     const path = `/v1/contracts/${id}/signatures`;
     return this.#once({ method: 'POST', path, json: signature }, api.ContractBodySchema);

@@ -273,8 +273,7 @@ function listed(one: Pick<ContractBody, 'contract' | 'signatures'> & { state: st
 async function analystsContracts(dir: string): Promise<string[][]> {
   const rows: string[][] = [];
   await withAnalyst({ dir }, async (analyst) => {
-    const { contracts } = await analyst.client.contracts();
-    rows.push(...contracts.map(listed));
+    for await (const one of analyst.client.everyContract()) rows.push(listed(one));
   });
   return rows;
 }
