@@ -27,19 +27,13 @@ import type { ContractBody, ExplainBody, RunEventBody } from '../contracts/api.t
 import { type Contract, PartySchema, PublicKeySchema } from '../contracts/contract.ts';
 import { DEFAULT_RETENTION_S, DEFAULT_VALID_DAYS } from '../contracts/default-terms.ts';
 import type { Arguments, MatchPlan, OwnSetPlan, Plan } from '../contracts/plan.ts';
-import { SignedRequestSchema } from '../contracts/request.ts';
+import { type SignedRequest, SignedRequestSchema } from '../contracts/request.ts';
 import { signContract } from '../contracts/signed-documents.ts';
 import { AbortError, SetupError } from '../errors.ts';
 import { openPool } from '../pool/piscina-pool.ts';
 import { decodeBase64url, encodeBase64url } from '../system/base64url.ts';
 import { systemClock } from '../system/clock.ts';
-import {
-  type ContractId,
-  ContractIdSchema,
-  type PartyId,
-  type RunId,
-  RunIdSchema,
-} from '../system/ids.ts';
+import type { ContractId, PartyId, RunId } from '../system/ids.ts';
 import { readKeyFile } from '../system/key-file.ts';
 import { systemRandom, uuidV7 } from '../system/random.ts';
 import type { PsiMachine } from '../../protocols/psi/blinded-set.ts';
@@ -167,8 +161,8 @@ export class Analyst {
     }
   }
 
-  explain(contractId: string, args: Arguments): Promise<ExplainBody> {
-    return this.client.explain({ contractId: ContractIdSchema.parse(contractId), arguments: args });
+  explain(contractId: ContractId, args: Arguments): Promise<ExplainBody> {
+    return this.client.explain({ contractId, arguments: args });
   }
 
   /**
@@ -190,18 +184,13 @@ export class Analyst {
       systemRandom,
       weights === undefined ? {} : { weights },
     );
-    let kept = false;
     return runToEnd(this.client, {
       contract,
       arguments: args,
       keys: this.#keys,
       prepared,
-      onEvent: (event) => {
-        if (!kept)
-          writePrivateFile(this.#requestFile(event.runId), JSON.stringify(prepared.request));
-        kept = true;
-        onEvent(event);
-      },
+      onStarted: this.#keep,
+      onEvent,
       ...this.#pinned(),
     });
   }
@@ -228,8 +217,7 @@ export class Analyst {
           onProgress,
         },
         onEvent,
-        onStarted: (runId, request) =>
-          writePrivateFile(this.#requestFile(runId), JSON.stringify(request)),
+        onStarted: this.#keep,
         ...(signal === undefined ? {} : { signal }),
         ...this.#pinned(),
       });
@@ -239,11 +227,10 @@ export class Analyst {
   }
 
   /** The result of an earlier run, while it is kept. */
-  async result(runId: string): Promise<FinishedRun> {
-    const id = RunIdSchema.parse(runId);
-    const request = parseJsonFile(this.#requestFile(id), SignedRequestSchema);
+  async result(runId: RunId): Promise<FinishedRun> {
+    const request = parseJsonFile(this.#requestFile(runId), SignedRequestSchema);
     const contract = await this.client.contract(request.request.contractId);
-    return fetchResult(this.client, id, request, {
+    return fetchResult(this.client, runId, request, {
       contract,
       keys: this.#keys,
       ...this.#pinned(),
@@ -299,6 +286,10 @@ export class Analyst {
     const place = { runId, contractHash, requestHash };
     return openMatch(release, place, contract, this.#keys.encryption);
   }
+
+  /** The signed request of a run: with it the result can be fetched again. */
+  readonly #keep = (runId: RunId, request: SignedRequest): void =>
+    writePrivateFile(this.#requestFile(runId), JSON.stringify(request));
 
   #requestFile(runId: RunId): string {
     return join(this.#directory, 'state', `request-${runId}.json`);

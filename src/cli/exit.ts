@@ -1,5 +1,7 @@
 /** From an error to one sentence and an exit code (after sysexits.h). */
+import { z } from 'zod';
 import { WeirProblem } from '../client/problem.ts';
+import { visible } from '../contracts/plain-text.ts';
 import { type ErrorFamily, errorOfCode, WeirError } from '../errors.ts';
 
 const EXIT_CODES: Readonly<Record<ErrorFamily, number>> = {
@@ -22,8 +24,12 @@ const SYSTEM_SENTENCES: Readonly<Record<string, string>> = {
   ENOENT: 'a file is missing',
 };
 
-/** What to tell a person; the code where the error is not one of ours. */
+/** What to tell a person, in one line; the code where the error is not one of ours. */
 export function sentenceOf(error: unknown): string {
+  return visible(wordsOf(error));
+}
+
+function wordsOf(error: unknown): string {
   const stated = statedError(error);
   if (stated !== undefined) {
     const { remedy } = stated.facts;
@@ -33,12 +39,20 @@ export function sentenceOf(error: unknown): string {
   const known = code === undefined ? undefined : SYSTEM_SENTENCES[code];
   const path = error instanceof Error && 'path' in error ? ` (${String(error.path)})` : '';
   if (known !== undefined) return `${known}${path}`;
+  if (error instanceof z.ZodError) return refusedValue(error);
   return error instanceof Error ? error.message : String(error);
+}
+
+/** A value that no command looked at before: of several the first. */
+function refusedValue({ issues: [issue] }: z.ZodError): string {
+  const path = issue?.path.join('.') ?? '';
+  return `${path === '' ? 'A value' : path} is not accepted: ${issue?.message ?? 'malformed'}.`;
 }
 
 export function exitCodeOf(error: unknown): number {
   const stated = statedError(error);
   if (stated !== undefined) return EXIT_CODES[stated.family];
+  if (error instanceof z.ZodError) return EXIT_CODES.input;
   return systemCodeOf(error) === undefined ? 70 : 74;
 }
 

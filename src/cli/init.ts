@@ -12,7 +12,7 @@ import { TokenBook } from '../gateway/tokens.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import { systemClock } from '../system/clock.ts';
 import { PartyIdSchema } from '../system/ids.ts';
-import { createKeyFile, readKeyFile } from '../system/key-file.ts';
+import { createKeyFile, type KeyKind, readKeyFile } from '../system/key-file.ts';
 import { systemRandom } from '../system/random.ts';
 import { eddsaSuite, fingerprintOf, type KeyPair } from '../system/signature-suite.ts';
 import { AnalystConfigSchema } from './analyst.ts';
@@ -171,11 +171,7 @@ export async function initAnalyst(options: {
   const directory = makeDirectory(options.directory);
   subdirectories(directory);
   const keys = makeOrKeep(identityKeyFile(directory));
-  createKeyFile(
-    join(directory, 'keys', 'encryption.key'),
-    'x25519',
-    createExchangeKeys(systemRandom),
-  );
+  makeOrKeep(join(directory, 'keys', 'encryption.key'), 'x25519');
   writeConfig(
     directory,
     AnalystConfigSchema.parse({
@@ -190,14 +186,15 @@ export async function initAnalyst(options: {
   return { fingerprint: fingerprintOf(keys.publicKey) };
 }
 
-/** A retry after a failed enrolment keeps the key that it made. */
-function makeOrKeep(path: string): ReturnType<typeof readKeyFile> {
+/** A retry after a start that failed half-way keeps the keys that it made. */
+function makeOrKeep(path: string, kind: KeyKind = 'ed25519'): KeyPair {
   try {
-    const keys = eddsaSuite.generate(systemRandom);
-    createKeyFile(path, 'ed25519', keys);
+    const keys =
+      kind === 'ed25519' ? eddsaSuite.generate(systemRandom) : createExchangeKeys(systemRandom);
+    createKeyFile(path, kind, keys);
     return keys;
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    return readKeyFile(path, 'ed25519');
+    return readKeyFile(path, kind);
   }
 }

@@ -3,6 +3,7 @@ import type { ExplainBody, PlanBody, RefusalBody } from '../contracts/api.ts';
 import { matchLines } from '../contracts/plain-match.ts';
 import type { MatchPlan } from '../contracts/plan.ts';
 import type { WeirError } from '../errors.ts';
+import { visible } from '../contracts/plain-text.ts';
 import { table } from './terminal.ts';
 
 /** The refusals, or that there are none; then the explanation, where the plan can be computed. */
@@ -57,9 +58,9 @@ function linesOf({ code, detail, path, column, rule, party, remedy }: RefusalBod
     ['remedy', remedy],
   ] as const;
   return [
-    `  ${code}: ${detail}`,
+    `  ${code}: ${visible(detail)}`,
     ...named.flatMap(([name, text]) =>
-      text === undefined ? [] : [`    ${name.padEnd(6)}  ${text}`],
+      text === undefined ? [] : [`    ${name.padEnd(6)}  ${visible(text)}`],
     ),
   ];
 }
@@ -153,8 +154,8 @@ function seconds(units: ExplainBody['units']): string {
 function learnsLines({ learns }: ExplainBody): string[] {
   const parties = new Map<string, string[]>();
   for (const { party, zh, en } of learns) {
-    const key = `    ${zh}\n    ${en}`;
-    parties.set(key, [...(parties.get(key) ?? []), party]);
+    const key = `    ${visible(zh)}\n    ${visible(en)}`;
+    parties.set(key, [...(parties.get(key) ?? []), visible(party)]);
   }
   return [
     'who learns what · 各方获知',

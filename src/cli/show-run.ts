@@ -1,6 +1,7 @@
 /** A finished run as people read it: the table, a bar where one measure is asked for, the receipt. */
 import type { FinishedRun } from '../client/analyst.ts';
 import type { Release } from '../computations/computation.ts';
+import { visible } from '../contracts/plain-text.ts';
 import { bar, table } from './terminal.ts';
 
 /** Rows a terminal is shown; `--json` and `--csv` give all. */
@@ -46,7 +47,7 @@ export function receiptLines(run: FinishedRun): readonly string[] {
     `record    ${receipt.record.seq} · audit chain at ${receipt.audit.size}`,
     `receipt   ${run.verified.hash}`,
     `signed by the gateway, countersigned by ${run.verified.countersignedBy.join(', ') || 'nobody yet'}`,
-  ];
+  ].map(visible);
 }
 
 /** CSV with a header line. @see RFC 4180 */

@@ -1,4 +1,8 @@
-/** What people read on a terminal: tables, bars, progress. Colours only where a terminal shows them. */
+/**
+ * What people read on a terminal: tables, bars, progress. Colours only where a terminal shows them; what
+ * others wrote with everything escaped that does not show, so that no text of theirs steers the terminal.
+ */
+import { visible } from '../contracts/plain-text.ts';
 
 /** Widest cell a table prints; longer text is cut with an ellipsis. */
 const CELL_WIDTH_MAX = 60;
@@ -16,7 +20,8 @@ export function displayWidth(text: string): number {
 }
 
 /** A table with a rule under its head; numbers stand right, text left. */
-export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
+export function table(titles: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const head = titles.map(visible);
   const texts = rows.map((row) => row.map((cell) => cut(shown(cell))));
   const widths = head.map((title, column) =>
     Math.max(displayWidth(title), ...texts.map((row) => displayWidth(row[column] ?? ''))),
@@ -52,7 +57,8 @@ export class ProgressLine {
     this.#out = out;
   }
 
-  show(text: string, fraction?: number): void {
+  show(note: string, fraction?: number): void {
+    const text = visible(note);
     const drawn = fraction === undefined ? text : `${meter(fraction)} ${text}`;
     if (this.#out.isTTY) this.#out.write(`\r\u001b[K${drawn}`);
     else if (wordsOf(text) !== wordsOf(this.#last)) this.#out.write(`${text}\n`);
@@ -77,7 +83,7 @@ function meter(fraction: number): string {
 function shown(cell: Cell): string {
   if (cell === null) return '–';
   if (typeof cell === 'number' && !Number.isInteger(cell)) return cell.toFixed(2);
-  return String(cell);
+  return visible(String(cell));
 }
 
 function isNumeric(cell: Cell | undefined): boolean {

@@ -6,17 +6,24 @@ import { fingerprintOf } from '../system/signature-suite.ts';
 /** Labels written out; a longer list is cut and told by its number and hash. */
 export const LABELS_SHOWN_MAX = 40;
 
-/** Controls, formats (direction marks, zero width), unassigned, private use, line separators. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
+/**
+ * Controls, formats (direction marks, zero width), unassigned, private use, line separators, spaces but
+ * the plain one, and what is drawn as nothing: fillers, variation selectors, the empty Braille pattern.
+ */
+const UNSEEN =
+  /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 
-/** In quotation marks, with everything escaped that does not show; no two texts look alike by that. */
-export function quoted(text: string): string {
-  const escaped = text.replaceAll(/[\\"]/g, (character) => `\\${character}`);
-  const seen = escaped.replaceAll(
+/** A line with everything escaped that does not show: it neither moves a cursor nor turns its direction. */
+export function visible(text: string): string {
+  return text.replaceAll(
     UNSEEN,
     (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
-  return `"${seen}"`;
+}
+
+/** In quotation marks, with everything escaped that does not show; no two texts look alike by that. */
+export function quoted(text: string): string {
+  return `"${visible(text.replaceAll(/[\\"]/g, (character) => `\\${character}`))}"`;
 }
 
 export function labelList(labels: readonly string[]): string {

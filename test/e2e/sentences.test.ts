@@ -80,6 +80,41 @@ describe('a missing file', () => {
   });
 });
 
+describe('a word that cannot be', () => {
+  const words = (more: readonly string[]): string[] => ['--gateway', 'http://127.0.0.1:1', ...more];
+
+  it.each([
+    ['a party', ['init', 'analyst', ...words(['--party', 'North Clinic'])], '--party'],
+    ['a gateway', ['init', 'analyst', '--party', 'clinic', '--gateway', 'nowhere'], '--gateway'],
+    ['a name', ['init', 'domain', ...words(['--party', 'north', '--name', ''])], '--name'],
+    ['a port', ['init', 'gateway', '--port', 'many'], '--port'],
+  ])('is named, with %s', async (what, args, option) => {
+    const own = join(directory, `bad ${what}`);
+    const token = args.includes('domain') ? ['--token-file', '/dev/null'] : [];
+    const { code, sentence } = await sentenceOf(weir([...args, ...token, '--dir', own]));
+    expect(code).toBe(65);
+    expect(sentence).toContain(option);
+    // Nothing is made for it, so that the next try begins where this one did.
+    expect(existsSync(own)).toBe(false);
+  });
+
+  it('is no id of a contract or run, and keeps nobody from trying again', async () => {
+    const own = join(directory, 'me');
+    const made = weir(['init', 'analyst', '--dir', own, ...words(['--party', 'clinic'])]);
+    expect(await made.ended, made.stderr()).toBe(0);
+    writeFileSync(join(own, 'token'), 'weir_token\n');
+    for (const command of ['explain', 'run', 'result']) {
+      const { code, sentence } = await sentenceOf(weir([command, '--dir', own, 'nonsense']));
+      expect(code).toBe(65);
+      expect(sentence).toContain('nonsense is not a');
+    }
+    // As a crash before the configuration was written would leave it.
+    rmSync(join(own, 'config.json'));
+    const again = weir(['init', 'analyst', '--dir', own, ...words(['--party', 'clinic'])]);
+    expect(await again.ended, again.stderr()).toBe(0);
+  });
+});
+
 describe('a disk that is full', () => {
   it('as a limit on file sizes has it', async () => {
     const options = { shellFirst: 'ulimit -f 8' };

@@ -1,13 +1,14 @@
 /** What an analyst does: look at the catalog, ask what a run costs, run, fetch, verify. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { ContractIdSchema } from '../../system/ids.ts';
+import { ContractIdSchema, type RunId, RunIdSchema } from '../../system/ids.ts';
 import { type Arguments, ArgumentsSchema } from '../../contracts/plan.ts';
 import { InputError } from '../../errors.ts';
 import type { FinishedRun } from '../../client/analyst.ts';
 import { releaseKindOf } from '../../client/release-kind.ts';
 import type { RunEventBody } from '../../contracts/api.ts';
 import type { Contract } from '../../contracts/contract.ts';
+import { visible } from '../../contracts/plain-text.ts';
 import { Analyst } from '../analyst.ts';
 import {
   loadSealingKey,
@@ -61,7 +62,7 @@ export function analystCommands(program: Command): void {
     .option('--arg <name=labels>', 'a parameter’s labels, comma separated', collect, [])
     .action(async (id: string, options: AnalystOptions & { arg: string[] }) => {
       await withAnalyst(options, async (analyst) => {
-        const explained = await analyst.explain(id, argumentsOf(options.arg));
+        const explained = await analyst.explain(idOf(id), argumentsOf(options.arg));
         process.stdout.write(`${JSON.stringify(explained, undefined, 2)}\n`);
       });
     });
@@ -123,7 +124,7 @@ function runCommands(program: Command): void {
     ),
   ).action(async (id: string, options: AnalystOptions & OutputOptions) => {
     await withAnalyst(options, async (analyst) => {
-      const run = await analyst.result(id);
+      const run = await analyst.result(runOf(id));
       const { contract } = await analyst.client.contract(run.receipt.receipt.contractId);
       await showOpened(analyst, contract, run, options);
     });
@@ -217,9 +218,9 @@ async function showCatalog(analyst: Analyst, json: boolean): Promise<void> {
   }
   for (const dataset of datasets) {
     process.stdout.write(
-      `${dataset.holder}/${dataset.dataset}: ${dataset.title.en} · ${dataset.title.zh}\n` +
+      `${dataset.holder}/${dataset.dataset}: ${visible(`${dataset.title.en} · ${dataset.title.zh}`)}\n` +
         `grade ${dataset.grade}, at most ${dataset.rowsMax} rows; ` +
-        `group by ${dataset.partitions.map((set) => set.join(' × ')).join(' or ')}\n`,
+        `group by ${visible(dataset.partitions.map((set) => set.join(' × ')).join(' or '))}\n`,
     );
     const rows = dataset.columns.map((column) => [
       column.name,
@@ -239,6 +240,13 @@ export function argumentsOf(texts: readonly string[]): Arguments {
     }
     return [text.slice(0, at), text.slice(at + 1).split(',')];
   });
+  const names = pairs.map(([name]) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) {
+    throw new InputError('parameter-invalid', `--arg ${twice} is there twice.`, {
+      remedy: 'Write its labels in one, comma separated.',
+    });
+  }
   const parsed = ArgumentsSchema.safeParse(Object.fromEntries(pairs));
   if (parsed.success) return parsed.data;
   throw new InputError('parameter-invalid', '--arg: a name or a label is not accepted.');
@@ -255,5 +263,14 @@ export function idOf(text: string): ReturnType<typeof ContractIdSchema.parse> {
   if (parsed.success) return parsed.data;
   throw new InputError('parameter-invalid', `${text} is not a contract’s id.`, {
     remedy: '`weir contract list` shows them.',
+  });
+}
+
+/** @throws InputError `parameter-invalid` */
+function runOf(text: string): RunId {
+  const parsed = RunIdSchema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new InputError('parameter-invalid', `${text} is not a run’s id.`, {
+    remedy: '`weir run` shows it.',
   });
 }

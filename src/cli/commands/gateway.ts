@@ -11,6 +11,7 @@ import { createLog } from '../../system/log.ts';
 import { systemRandom } from '../../system/random.ts';
 import { readConfig } from '../directories.ts';
 import { operatorClient, type OperatorOptions } from '../operator.ts';
+import { portOf } from '../ports.ts';
 import { stopOnSignals, tellReady } from '../processes.ts';
 import { table } from '../terminal.ts';
 import { VERSION } from '../version.ts';
@@ -106,12 +107,6 @@ async function runGateway(directory: string, port: string | undefined): Promise<
       `weir gateway listens on ${gateway.url}\nfingerprint ${gateway.fingerprint}\n`,
     );
   }
-}
-
-function portOf(text: string): number {
-  const port = Number(text);
-  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
-  throw new InputError('parameter-invalid', `--port ${text} is not a port number.`);
 }
 
 function days(text: string): number {

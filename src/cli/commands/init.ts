@@ -1,7 +1,12 @@
 /** `weir init gateway|domain|analyst`: a directory with configuration and keys. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { Party } from '../../contracts/contract.ts';
+import { DomainConfigSchema } from '../../domain/config.ts';
 import { InputError } from '../../errors.ts';
+import { type PartyId, PartyIdSchema } from '../../system/ids.ts';
+import { AnalystConfigSchema } from '../analyst.ts';
+import { portOf } from '../ports.ts';
 import {
   initAnalyst,
   initDomain,
@@ -47,7 +52,7 @@ export function initCommands(program: Command): void {
       const { fingerprint } = await initGateway({
         directory: dir,
         host,
-        port: Number(port),
+        port: portOf(port),
         ...(tlsCert === undefined || tlsKey === undefined
           ? {}
           : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
@@ -65,9 +70,7 @@ export function initCommands(program: Command): void {
   partyOptions(init.command('analyst')).action(async (options: PartyOptions) => {
     const { fingerprint } = await initAnalyst({
       directory: options.dir,
-      party: options.party,
-      name: namesOf(options),
-      gatewayUrl: options.gateway,
+      ...statedOf(options),
       ...(options.ca === undefined ? {} : { caFile: options.ca }),
     });
     process.stdout.write(
@@ -91,9 +94,7 @@ function initDomainCommand(init: Command): void {
     .action(async (options: PartyOptions & { tokenFile: string; gatewayFingerprint?: string }) => {
       const made = await initDomain({
         directory: options.dir,
-        party: options.party,
-        name: namesOf(options),
-        gatewayUrl: options.gateway,
+        ...statedOf(options),
         token: readSecret('--token-file', options.tokenFile),
         datasets: [],
         ...(options.ca === undefined ? {} : { caFile: options.ca }),
@@ -162,7 +163,24 @@ function partyOptions(command: Command): Command {
     .option('--ca <file>', 'PEM of the authority of the gateway’s certificate');
 }
 
-function namesOf(options: PartyOptions): { zh: string; en: string } {
-  const en = options.name ?? options.nameZh ?? options.party;
-  return { en, zh: options.nameZh ?? en };
+/** Looked at before a key or a directory is made. @throws InputError `parameter-invalid` */
+function statedOf(options: PartyOptions): {
+  readonly party: PartyId;
+  readonly name: Party['name'];
+  readonly gatewayUrl: string;
+} {
+  const { gateway: gatewayUrl, party } = options;
+  const id = PartyIdSchema.safeParse(party);
+  if (!id.success) {
+    throw new InputError('parameter-invalid', `--party ${party} is no party id.`, {
+      remedy: 'Lower-case letters, digits and hyphens, a letter first, 63 at most.',
+    });
+  }
+  if (!AnalystConfigSchema.shape.gateway.shape.url.safeParse(gatewayUrl).success) {
+    throw new InputError('parameter-invalid', `--gateway ${gatewayUrl} is no http or https URL.`);
+  }
+  const en = options.name ?? options.nameZh ?? party;
+  const name = DomainConfigSchema.shape.name.safeParse({ en, zh: options.nameZh ?? en });
+  if (name.success) return { party: id.data, name: name.data, gatewayUrl };
+  throw new InputError('parameter-invalid', '--name and --name-zh have 1 to 200 characters.');
 }

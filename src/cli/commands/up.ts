@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { OfficerActions } from '../../domain/admin-server.ts';
-import { AbortError, InputError, WeirError } from '../../errors.ts';
+import { AbortError, WeirError } from '../../errors.ts';
 import { systemClock } from '../../system/clock.ts';
 import type { PartyId } from '../../system/ids.ts';
 import { FLIGHT_HOLDERS, prepareFlights } from '../demo/flights-data.ts';
@@ -12,6 +12,7 @@ import { DEMO_HOLDER_NAMES } from '../demo/holder-names.ts';
 import { prepareWeek } from '../demo/week-data.ts';
 import { WEEK_TABLES } from '../demo/week-registration.ts';
 import { type HolderSetup, type LocalWeir, startLocalWeir } from '../local-weir.ts';
+import { portOf } from '../ports.ts';
 import { startChild, stopOnSignals } from '../processes.ts';
 import { ProgressLine } from '../terminal.ts';
 
@@ -50,10 +51,7 @@ export function upCommand(program: Command): void {
 }
 
 async function runUp(options: UpOptions): Promise<void> {
-  const port = Number(options.port);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new InputError('parameter-invalid', `--port ${options.port} is not a port number.`);
-  }
+  const port = portOf(options.port);
   const directory = resolve(options.dir);
   const progress = new ProgressLine();
   const running: { weir?: LocalWeir; stopped: boolean } = { stopped: false };

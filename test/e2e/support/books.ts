@@ -1,6 +1,6 @@
 /** The books of one contract after some runs, and everything that can be wrong with them. */
 import type { MeteringRecordBody, QuotaLeftBody, RunBody } from '../../../src/contracts/api.ts';
-import { type RunId, RunIdSchema } from '../../../src/system/ids.ts';
+import { type ContractId, type RunId, RunIdSchema } from '../../../src/system/ids.ts';
 import type { TestWeir } from './weir.ts';
 
 export interface Books {
@@ -12,7 +12,7 @@ export interface Books {
 /** What the API says about a contract's runs: their ends, their records, the quota left. */
 export async function readBooks(
   weir: TestWeir,
-  contractId: string,
+  contractId: ContractId,
   runIds: Iterable<RunId>,
 ): Promise<Books> {
   const runs = await Promise.all([...runIds].map((runId) => weir.analyst.client.run(runId)));
