@@ -1,6 +1,6 @@
 /** The ledger's tables. */
 import type { MigrationList } from '../store/migrations.ts';
-import { LEDGER_FUNCTIONS } from './postgres-functions.ts';
+import { LEDGER_FUNCTIONS, SETTLE_WITHOUT_OUTBOX } from './postgres-functions.ts';
 
 /** 64-bit keys: SQLite's alias of the row number, and PostgreSQL's word for it. */
 const tables = (key: string, suffix: string): string => `
@@ -23,6 +23,17 @@ CREATE INDEX ledger_record_time ON ledger_record (at_ms);
 CREATE TABLE ledger_outbox (seq ${key} PRIMARY KEY, created_at_ms BIGINT NOT NULL)`;
 
 /**
+ * How far webhooks have taken up records: the number of the last one. It stands for an outbox: records
+ * are numbered and committed in one order, so what lies behind the number is what is still to be told,
+ * and a settlement need not write that down in a row of its own, which the fan-out would delete.
+ */
+const TOLD = `
+CREATE TABLE ledger_told (only_one BIGINT PRIMARY KEY CHECK (only_one = 1), seq BIGINT NOT NULL);
+INSERT INTO ledger_told (only_one, seq) SELECT 1,
+  coalesce((SELECT min(seq) - 1 FROM ledger_outbox), (SELECT max(seq) FROM ledger_record), 0);
+DROP TABLE ledger_outbox`;
+
+/**
  * `ledger_record.document` is the record, in canonical JSON; the columns beside it exist for sums
  * and look-ups, and `reconcile` proves that they agree with it.
  */
@@ -34,5 +45,6 @@ export const LEDGER_MIGRATIONS: MigrationList = {
       sql: tables('INTEGER', ' WITHOUT ROWID'),
       postgres: `${tables('BIGINT', '')};${LEDGER_FUNCTIONS}`,
     },
+    { number: 2, sql: TOLD, postgres: `${TOLD};${SETTLE_WITHOUT_OUTBOX}` },
   ],
 };

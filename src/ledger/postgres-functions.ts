@@ -207,9 +207,6 @@ BEGIN
   CROSS JOIN LATERAL jsonb_to_record(i -> 'record') AS c(id text, at_ms bigint, analyst text, contract_id text, run_id text,
     outcome text, bytes bigint, compute_milli_units bigint, micro_rho bigint, padded_items bigint, row_units bigint, runs bigint,
     charge_micros bigint, currency text);
-  INSERT INTO ledger_outbox (seq, created_at_ms)
-  SELECT w.seq, (i -> 'record' ->> 'at_ms')::bigint FROM unnest(seqs, places) AS w(seq, n)
-  JOIN jsonb_array_elements(items) AS i ON (i ->> 'n')::int = w.n;
   INSERT INTO audit_entry (position, hash, entry) SELECT * FROM unnest(positions, hashes, entries);
   UPDATE audit_head SET size = head.size, hash = head.hash WHERE size < head.size;
 
@@ -222,5 +219,16 @@ BEGIN
   WHERE r.run_id = i ->> 'runId';
 END $body$`;
 
+/** What a settlement wrote besides, until the second migration. */
+const WITH_OUTBOX = `  INSERT INTO ledger_outbox (seq, created_at_ms)
+  SELECT w.seq, (i -> 'record' ->> 'at_ms')::bigint FROM unnest(seqs, places) AS w(seq, n)
+  JOIN jsonb_array_elements(items) AS i ON (i ->> 'n')::int = w.n;
+  INSERT INTO audit_entry`;
+
 /** Everything the ledger's first migration adds on PostgreSQL, in order. */
-export const LEDGER_FUNCTIONS = `${LINES};${RESERVE};${SETTLE};`;
+export const LEDGER_FUNCTIONS = `${LINES};${RESERVE};${SETTLE.replace('  INSERT INTO audit_entry', WITH_OUTBOX)};`;
+/** What the second puts in its place. */
+export const SETTLE_WITHOUT_OUTBOX = SETTLE.replace(
+  'CREATE FUNCTION',
+  'CREATE OR REPLACE FUNCTION',
+);

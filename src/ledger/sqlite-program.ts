@@ -178,7 +178,6 @@ function writeRecord(
   const seq = (kept.lastSeq ?? readLastSeq(db)) + 1n;
   const document = joinPieces(record.pieces, quotaLeft, seq, supersedes);
   db.run(RECORD_INSERT, [seq, record.id, ...record.columns, supersedes ?? null, document]);
-  db.run('INSERT INTO ledger_outbox (seq, created_at_ms) VALUES (?, ?)', [seq, record.atMs]);
   kept.lastSeq = seq;
   const hash = recordHash(document);
   const auditHead = appendEncoded(db, bindEntry(record.entry, seq, hash));

@@ -87,27 +87,30 @@ export function deleteEndpoint(id: string): readonly Statement[] {
 }
 
 /**
- * Moves outbox rows up to `seq` to deliveries, one an active endpoint. Records get their numbers and
- * are committed in one order, so nothing below `seq` can still appear.
+ * Makes deliveries of the records not taken up yet, up to `seq`, one an active endpoint. Records get
+ * their numbers and are committed in one order, so nothing below `seq` can still appear.
  */
 export function fanOut(seq: bigint, nowMs: number): readonly Statement[] {
   return [
     {
       sql: `INSERT INTO webhook_delivery
         (endpoint_id, seq, state, attempts, next_at_ms, answer, updated_at_ms)
-        SELECT e.id, o.seq, 'pending', 0, ?, '', ? FROM webhook_endpoint AS e
-        CROSS JOIN ledger_outbox AS o WHERE e.state = 'active' AND o.seq <= ?
+        SELECT e.id, r.seq, 'pending', 0, ?, '', ? FROM webhook_endpoint AS e
+        CROSS JOIN ledger_record AS r WHERE e.state = 'active'
+        AND r.seq > (SELECT t.seq FROM ledger_told AS t) AND r.seq <= ?
         ON CONFLICT DO NOTHING`,
       params: [nowMs, nowMs, seq],
     },
-    { sql: 'DELETE FROM ledger_outbox WHERE seq <= ?', params: [seq] },
+    // Another gateway may be further already.
+    { sql: 'UPDATE ledger_told SET seq = ? WHERE seq < ?', params: [seq, seq] },
   ];
 }
 
-/** The last number of the outbox's first `most` rows; undefined where it is empty. */
-export async function readOutbox(store: Store, most: number): Promise<bigint | undefined> {
+/** The last number of the first `most` records not taken up yet; undefined where there is none. */
+export async function readUntold(store: Store, most: number): Promise<bigint | undefined> {
   const [row] = await store.query(
-    'SELECT max(seq) AS last FROM (SELECT seq FROM ledger_outbox ORDER BY seq LIMIT ?) AS first',
+    `SELECT max(seq) AS last FROM (SELECT seq FROM ledger_record
+     WHERE seq > (SELECT t.seq FROM ledger_told AS t) ORDER BY seq LIMIT ?) AS first`,
     [most],
   );
   const last = row?.['last'];

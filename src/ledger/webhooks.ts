@@ -20,7 +20,7 @@ import {
   readDeliveries,
   readDue,
   readEndpoints,
-  readOutbox,
+  readUntold,
   sendAgain,
   setEndpointState,
   type WebhookDelivery,
@@ -50,7 +50,7 @@ const TIMEOUT_MS = 15 * SECOND_MS;
 const LEASE_MS = 2 * MINUTE_MS;
 const POLL_MS = SECOND_MS;
 const CONCURRENT_MAX = 8;
-const OUTBOX_ROWS = 1_000;
+const UNTOLD_ROWS = 1_000;
 const DELIVERED_KEPT_MS = 7 * 24 * HOUR_MS;
 const URL_MAX = 2_048;
 const GONE = 410;
@@ -183,7 +183,7 @@ export class Webhooks {
   /** One round an endpoint that has none under way: a slow receiver holds back only itself. */
   async #startRounds(): Promise<readonly Promise<number>[]> {
     const { store, clock } = this.#parts;
-    const last = await readOutbox(store, OUTBOX_ROWS);
+    const last = await readUntold(store, UNTOLD_ROWS);
     if (last !== undefined) await store.execute(fanOut(last, clock.now()));
     const idle = (await readEndpoints(store)).filter(
       ({ id, state }) => state === 'active' && !this.#rounds.has(id),

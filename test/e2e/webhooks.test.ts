@@ -110,7 +110,7 @@ describe.each([sqliteKind, postgres])('webhooks on $name', (kind) => {
     expect(event.id).toBe('after');
     const [stored] = await opened.ledger.records(1n, 1);
     expect(stored && recordHash(encodeRecord(stored))).toBe(recordHash(JSON.stringify(event.data)));
-    expect(await opened.store.query('SELECT * FROM ledger_outbox')).toEqual([]);
+    expect(await opened.store.query('SELECT seq FROM ledger_told')).toEqual([{ seq: 2n }]);
   });
 
   it('tries again with growing waits, then keeps a dead letter that can be sent again', async () => {

@@ -90,14 +90,14 @@ async function compare(
     const broken: string[] = [];
     const [sums] = await store.query(
       `SELECT count(*) AS records, max(seq) AS last, count(DISTINCT run_id) AS runs,
-       CAST(sum(runs) AS BIGINT) AS posted, (SELECT count(*) FROM ledger_outbox) AS outbox,
+       CAST(sum(runs) AS BIGINT) AS posted,
        (SELECT count(*) FROM audit_entry) AS leaves,
        (SELECT count(*) FROM ledger_reservation WHERE state <> 'pending') AS settled,
        (SELECT count(*) FROM ledger_reservation WHERE state = 'pending') AS pending
        FROM ledger_record`,
     );
     const records = sums?.['records'] as bigint;
-    for (const name of ['last', 'runs', 'outbox', 'leaves', 'settled']) {
+    for (const name of ['last', 'runs', 'leaves', 'settled']) {
       const value = sums?.[name] ?? 0n;
       if (value !== records) broken.push(`${records} records, but ${name} is ${String(value)}`);
     }
