@@ -1,6 +1,6 @@
 /** Records, audit entries and receipts are broken one way at a time; the first that is wrong is named. */
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { reconcile, type ReceiptFacts } from '../../src/ledger/reconcile.ts';
+import { reconcile, RECEIPT_DUE_MS, type ReceiptFacts } from '../../src/ledger/reconcile.ts';
 import type { LedgerStore, Recorded } from '../../src/ledger/ledger-store.ts';
 import type { SqlValue } from '../../src/store/store.ts';
 import type { Hash } from '../../src/system/ids.ts';
@@ -84,7 +84,14 @@ describe.each([sqliteKind, postgres])('reconcile on $name', (kind) => {
 
   it('finds that all agree, one to one', async () => {
     const head = await opened.ledger.auditHead();
-    expect(await run(head)).toEqual({ ok: true, records: 9n, entries: 10n, receipts: 6n, head });
+    expect(await run(head)).toEqual({
+      ok: true,
+      records: 9n,
+      entries: 10n,
+      receipts: 6n,
+      due: 0n,
+      head,
+    });
     expect(await reconcile({ store: opened.store })).toMatchObject({ ok: true, receipts: 0n });
   });
 
@@ -157,6 +164,27 @@ describe.each([sqliteKind, postgres])('reconcile on $name', (kind) => {
       await wrong(sound.with(1, { ...second, ...change }), 2n);
     }
     await wrong([...sound, { ...second, recordSeq: 9n }], 9n);
+  });
+
+  it('waits for the receipt of a run that has just ended, and not for ever', async () => {
+    const { atMs } = draft('any', 'posted', undefined);
+    const at = (nowMs: number, some = receipts): ReturnType<typeof reconcile> =>
+      reconcile({ store: opened.store, receipts: from(some), nowMs });
+    // A page of receipts read before that of the second run was there.
+    const sound = receipts;
+    for (const missing of [1, 5]) {
+      const some = sound.toSpliced(missing, 1);
+      expect(await at(atMs + RECEIPT_DUE_MS - 1, some)).toMatchObject({
+        ok: true,
+        receipts: 5n,
+        due: 1n,
+      });
+      const { recordSeq } = sound[missing]!;
+      expect(await at(atMs + RECEIPT_DUE_MS, some)).toMatchObject({ ok: false, at: recordSeq });
+    }
+    // The control: one that is there must agree, however young it is.
+    const wrong = sound.with(1, { ...sound[1]!, chargeMicros: 1n });
+    expect(await at(atMs, wrong)).toMatchObject({ ok: false, kind: 'receipt', at: 2n });
   });
 
   it('names the place where the chain is not the witnessed one, or is cut', async () => {

@@ -53,11 +53,14 @@ export function billingCommands(metering: Command): void {
     .action(async ({ dir }: { dir: string }) => {
       const { publicKey } = readKeyFile(identityKeyFile(dir), 'ed25519');
       const answer = await withState(dir, ({ store }) =>
-        reconcile({ store, receipts: readReceiptFacts(store, publicKey) }),
+        reconcile({ store, receipts: readReceiptFacts(store, publicKey), nowMs: Date.now() }),
       );
       if (answer.ok) {
         process.stdout.write(
           `${answer.records} records, ${answer.entries} audit entries and ${answer.receipts} receipts agree\n` +
+            (answer.due === 0n
+              ? ''
+              : `${answer.due} receipts of the last minute are still to come\n`) +
             `audit chain at ${answer.head.size}, ${answer.head.hash}\n`,
         );
         return;
