@@ -129,9 +129,10 @@ export class ReceiptIssuer {
     const fresh = answers.filter((answer) => answer !== undefined);
     if (fresh.length === 0) return signed;
     const fuller = { ...signed, countersignatures: [...signed.countersignatures, ...fresh] };
+    const recordSeq = BigInt(signed.receipt.record.seq);
     // Not awaited: what a crash loses here is gathered again when somebody asks.
     deps.store
-      .execute([replaceReceipt(run.runId, JSON.stringify(fuller))])
+      .execute([replaceReceipt(run.runId, JSON.stringify(fuller), recordSeq)])
       .catch((error: unknown) =>
         deps.log.warn({ runId: run.runId, err: error }, 'countersignatures were not kept'),
       );

@@ -179,7 +179,8 @@ export function advanceRun(
 
 /**
  * Ends a live run; goes with its settlement, and fails it where the run has ended already. A post
- * may come after the expiry, where the ledger could reserve anew.
+ * may come after the expiry, where the ledger could reserve anew: the receipt that was made of the
+ * expiry goes, and another is made.
  */
 export function endRun(end: {
   readonly runId: RunId;
@@ -193,7 +194,7 @@ export function endRun(end: {
   assertInvariant(TERMINAL_STATES.includes(end.state), 'a run ends in a terminal state');
   return {
     sql: `UPDATE runs SET state = ?, code = ?, note = ?, updated_ms = ?, sealed_result = ?,
-            result_expires_ms = ?
+            result_expires_ms = ?, receipt_json = NULL, record_seq = NULL
           WHERE run_id = ? AND state IN (${end.state === 'posted' || end.state === 'refused' ? `${LIVE_SQL}, 'expired'` : LIVE_SQL})`,
     params: [
       end.state,
@@ -216,11 +217,12 @@ export function attachReceipt(runId: RunId, receiptJson: string, recordSeq: bigi
   };
 }
 
-/** Replaces a receipt by the same one with more countersignatures. */
-export function replaceReceipt(runId: RunId, receiptJson: string): Statement {
+/** Replaces a receipt by the same one, of the same record, with more countersignatures. */
+export function replaceReceipt(runId: RunId, receiptJson: string, recordSeq: bigint): Statement {
   return {
-    sql: 'UPDATE runs SET receipt_json = ? WHERE run_id = ? AND receipt_json IS NOT NULL',
-    params: [receiptJson, runId],
+    sql: `UPDATE runs SET receipt_json = ?
+          WHERE run_id = ? AND record_seq = ? AND receipt_json IS NOT NULL`,
+    params: [receiptJson, runId, recordSeq],
     expectChanges: 1,
   };
 }

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RUN_METHODS } from '../../src/contracts/run-messages.ts';
 import { CapacityError, InvariantError, PolicyError } from '../../src/errors.ts';
-import { recoverRuns } from '../../src/runs/recovery.ts';
+import { recoverRuns, sweep } from '../../src/runs/recovery.ts';
 import { dropExpiredResults, readRun, readSealedResult } from '../../src/runs/run-rows.ts';
 import type { SqlValue } from '../../src/store/store.ts';
 import type { PartyId, RunId } from '../../src/system/ids.ts';
@@ -140,6 +140,51 @@ describe('what is read of a run', () => {
     });
   });
 });
+
+describe('a run that another process has expired meanwhile', () => {
+  it('is posted late, and its receipt takes the place of the expiry’s', async () => {
+    const gate = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    world.onStep = async (name) => {
+      if (name !== 'settling') return;
+      world.onStep = async () => undefined;
+      reached.resolve();
+      await gate.promise;
+    };
+    const { runId } = await world.runs.start(world.command());
+    await reached.promise;
+    world.aheadMs = 121_000;
+    await sweepOnce({ ...world.deps, instance: 'gateway-2' });
+    // Told to the analyst, with a receipt.
+    await expect(world.runs.result(runId, ANALYST)).rejects.toMatchObject({
+      code: 'run-timed-out',
+    });
+    const before = await readRun(world.state.store, runId);
+    expect(before?.state).toBe('expired');
+    expect(before?.receiptJson).toContain('"expired"');
+    gate.resolve();
+    await world.runs.drain(60_000);
+    const { receipt } = await world.runs.result(runId, ANALYST);
+    expect(receipt).toMatchObject({ receipt: { outcome: 'posted', record: { seq: '2' } } });
+    expect(receipt['countersignatures']).toHaveLength(HOLDERS.length);
+    expect((await readRun(world.state.store, runId))?.recordSeq).toBe(2n);
+  });
+});
+
+/** One round of the sweeper of a process that is at work on nothing. */
+async function sweepOnce(deps: RunWorld['deps']): Promise<void> {
+  const over = new AbortController();
+  let isOver = false;
+  const clock = {
+    ...deps.clock,
+    sleep: async () => {
+      if (isOver) over.abort();
+      isOver = true;
+    },
+  };
+  const idle = { isLive: () => false, waiting: world.runs.waiting };
+  await sweep(deps, world.active, world.receipts, clock, idle, over.signal, () => true);
+}
 
 describe('recovery', () => {
   it('ends what a crash left, though one run cannot be ended', async () => {
