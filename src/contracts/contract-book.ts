@@ -3,7 +3,14 @@
  * evidence and an audit entry in the same transaction. What it says binds no domain: each verifies
  * the signatures itself.
  */
-import { CapacityError, IdentityError, MeteringError, PolicyError, StateError } from '../errors.ts';
+import {
+  CapacityError,
+  IdentityError,
+  MeteringError,
+  PolicyError,
+  StateError,
+  type WeirError,
+} from '../errors.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import { StoreConflict } from '../store/store.ts';
 import type { Statement, Store } from '../store/store.ts';
@@ -25,9 +32,10 @@ import {
   readContracts,
   readPauses,
   readRevocations,
+  readStops,
 } from './contract-rows.ts';
 import type { FiledFacts } from './contract-rows.ts';
-import { checkAction, stateOf } from './life-cycle.ts';
+import { checkAction, stateOf, stopReason } from './life-cycle.ts';
 import type { ContractState } from './life-cycle.ts';
 import { verifyPause, verifyRefusal, verifyRevocation } from './notices.ts';
 import type { SignedPause, SignedRefusal, SignedRevocation } from './notices.ts';
@@ -273,6 +281,14 @@ export class ContractBook {
     if (facts.contract.analyst.id !== analyst) throw unknown();
     checkAction('run', analyst, facts, nowMs, GATEWAY);
     return { contract: facts.contract, signatures: [...facts.signatures] };
+  }
+
+  /**
+   * Why runs of the contract end, those at work too: revoked or suspended, by whomever and at whichever
+   * process of the gateway.
+   */
+  async stopOf(id: ContractId): Promise<WeirError | undefined> {
+    return stopReason(await readStops(this.#store, id));
   }
 
   async #file(signed: SignedContract, hash: Hash, nowMs: number): Promise<void> {

@@ -173,6 +173,20 @@ export async function countProposed(
   return Number(rows[0]?.['proposed'] ?? 0n);
 }
 
+/** Who revoked a contract, and who holds it suspended; little is read, since it is asked often. */
+export async function readStops(
+  store: Store,
+  id: ContractId,
+): Promise<Pick<ContractFacts, 'revokedBy' | 'suspendedBy'>> {
+  const [revoked, suspended] = await Promise.all([
+    store.query(`SELECT party FROM contract_notice WHERE contract_id = ? AND kind = 'revocation'`, [
+      id,
+    ]),
+    store.query('SELECT party FROM contract_suspension WHERE contract_id = ?', [id]),
+  ]);
+  return { revokedBy: partiesOf(revoked), suspendedBy: partiesOf(suspended) };
+}
+
 /** Facts of one contract, whoever asks. */
 export async function readContract(store: Store, id: ContractId): Promise<FiledFacts | undefined> {
   const rows = await store.query('SELECT * FROM contract WHERE contract_id = ?', [id]);

@@ -3,7 +3,13 @@
  * or refused before it was signed. Pure: the state follows from what was signed and noted and from
  * the time, so no stored state can drift from its evidence.
  */
-import { IdentityError, MeteringError, PolicyError, StateError } from '../errors.ts';
+import {
+  IdentityError,
+  MeteringError,
+  PolicyError,
+  StateError,
+  type WeirError,
+} from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
 import type { Contract } from './contract.ts';
 import { signatoriesOf } from './signed-documents.ts';
@@ -114,6 +120,27 @@ export function checkAction(
     });
   }
   throw new StateError('contract-not-active', `The contract is ${state}.`, named);
+}
+
+/** Why runs of a contract end, those at work too; undefined where they may go on. */
+export function stopReason({
+  revokedBy: [revoker],
+  suspendedBy: [suspender],
+}: {
+  readonly revokedBy: Iterable<PartyId>;
+  readonly suspendedBy: Iterable<PartyId>;
+}): WeirError | undefined {
+  if (revoker !== undefined) {
+    return new PolicyError('contract-revoked', `${revoker} has revoked the contract.`, {
+      party: revoker,
+      remedy: 'Agree on a new contract.',
+    });
+  }
+  if (suspender === undefined) return undefined;
+  return new StateError('contract-not-active', `${suspender} has suspended the contract.`, {
+    party: suspender,
+    remedy: `${suspender} lifts the suspension.`,
+  });
 }
 
 function mayAct(

@@ -332,6 +332,7 @@ function transportOver(links: LateLinks): RunTransport {
 function bookOf(contracts: ContractBook): ActiveContracts {
   return {
     forRun: (id, analyst, nowMs) => contracts.forRun(id, analyst, nowMs),
+    stopOf: (id) => contracts.stopOf(id),
     complete: async (id, nowMs) => {
       await contracts.complete(id, nowMs);
     },

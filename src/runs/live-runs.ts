@@ -22,6 +22,8 @@ export class LiveRuns {
   readonly #log: Log;
   /** Why a run that begins now ends at once. */
   #overdue: WeirError | undefined;
+  /** Of what came with requests whose runs are about to begin. */
+  #beginningBytes = 0;
 
   constructor(timeoutMs: number, log: Log) {
     this.#timeoutMs = timeoutMs;
@@ -32,12 +34,22 @@ export class LiveRuns {
     return this.#runs.size;
   }
 
-  /** @throws CapacityError `queue-full` where so many bytes more would be too many to keep */
-  requireRoom(attachment: Uint8Array | undefined): void {
-    if (attachment === undefined) return;
-    let keptBytes = attachment.length;
+  /**
+   * For what comes with a request, until its run is at work, which counts it then, or did not begin.
+   * @returns gives the room back.
+   * @throws CapacityError `queue-full` where so many bytes more would be too many to keep
+   */
+  takeRoom(attachment: Uint8Array | undefined): () => void {
+    let takenBytes = attachment?.length ?? 0;
+    let keptBytes = takenBytes + this.#beginningBytes;
     for (const { attachmentBytes } of this.#runs.values()) keptBytes += attachmentBytes;
-    if (keptBytes <= ATTACHMENTS_BYTES_MAX) return;
+    if (takenBytes === 0 || keptBytes <= ATTACHMENTS_BYTES_MAX) {
+      this.#beginningBytes += takenBytes;
+      return () => {
+        this.#beginningBytes -= takenBytes;
+        takenBytes = 0;
+      };
+    }
     throw new CapacityError('queue-full', 'Too many runs with weights are at work already.', {
       retryAfterS: 5,
     });
@@ -83,6 +95,15 @@ export class LiveRuns {
     const attachmentBytes = more.attachment?.length ?? 0;
     this.#runs.set(runId, { contractId, abort, done, guest: more.guest, attachmentBytes });
     return done;
+  }
+
+  /** Ends the runs of contracts that `stopOf` names a reason for. */
+  async endStopped(stopOf: (id: ContractId) => Promise<WeirError | undefined>): Promise<void> {
+    const ids = new Set([...this.#runs.values()].map(({ contractId }) => contractId));
+    for (const id of ids) {
+      const reason = await stopOf(id);
+      if (reason !== undefined) await this.abortContract(id, reason);
+    }
   }
 
   async abortContract(contractId: ContractId, reason: WeirError): Promise<void> {

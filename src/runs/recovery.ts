@@ -79,15 +79,15 @@ async function alone(
 }
 
 /**
- * Ends what nobody is at work on, expires reservations past their time and drops results past
- * retention, until `signal` aborts.
+ * Ends what nobody is at work on and what a contract no longer allows, expires reservations past their
+ * time and drops results past retention, until `signal` aborts.
  */
 export async function sweep(
   deps: RunDependencies,
   contracts: ActiveContracts,
   receipts: ReceiptIssuer,
   clock: Clock,
-  runs: Pick<RunService, 'isLive' | 'waiting'>,
+  runs: Pick<RunService, 'isLive' | 'waiting' | 'endStopped'>,
   signal: AbortSignal,
   isNamed: () => boolean,
 ): Promise<void> {
@@ -105,6 +105,7 @@ export async function sweep(
           await alone(deps, run, () => endAbandoned(deps, contracts, run, 'expired'));
         }
       }
+      await runs.endStopped();
       await runs.waiting.tendAll();
       await deps.store.execute([dropExpiredResults(nowMs)]);
     } catch (error) {

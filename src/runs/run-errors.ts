@@ -45,6 +45,14 @@ export function cancelled(): StateError {
   return new StateError('run-cancelled', 'The run was cancelled by its analyst.');
 }
 
+/** Each process has its own runs at work. */
+export function atWorkElsewhere({ instance }: Pick<RunRow, 'instance'>): StateError {
+  return new StateError('round-mismatch', 'Another gateway process has this run.', {
+    rule: `gateway ${instance}`,
+    remedy: 'Turn to the gateway process that the run was started at.',
+  });
+}
+
 /** The same key came before with another request. */
 export function conflict(): StateError {
   return new StateError(

@@ -28,6 +28,7 @@ import { type OperatorQuota, operatorAccounts } from './operator-quotas.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { completeIfUsedUp } from './used-up.ts';
 import {
+  atWorkElsewhere,
   cancelled,
   conflict,
   endedWithout,
@@ -109,7 +110,7 @@ export class RunService {
     const earlier = await readRunByKey(this.#deps.store, requestKey);
     if (earlier !== undefined) return this.#repeat(earlier, bodyHash);
     this.#admit();
-    this.#live.requireRoom(command.attachment);
+    const giveRoom = this.#live.takeRoom(command.attachment);
     const runId = RunIdSchema.parse(uuidV7(this.#deps.clock, this.#deps.random));
     const starting = this.#startFresh(command, { runId, requestKey, bodyHash });
     this.#starting.set(runId, starting);
@@ -117,6 +118,7 @@ export class RunService {
       return await starting;
     } finally {
       this.#starting.delete(runId);
+      giveRoom();
     }
   }
 
@@ -126,16 +128,16 @@ export class RunService {
     return run;
   }
 
+  /** @throws StateError `run-unknown`, `round-mismatch` where another process is at work on it */
   async cancel(runId: RunId, analyst: PartyId): Promise<RunRow> {
     const run = await this.get(runId, analyst);
     const live = this.#live.get(runId);
-    if (live === undefined && run.state !== 'awaiting-release') return run;
-    if (live === undefined) {
-      await this.waiting.end(run, cancelled());
-      return this.get(runId, analyst);
-    }
-    live.abort.abort(cancelled());
-    await live.done;
+    if (live !== undefined) {
+      live.abort.abort(cancelled());
+      await live.done;
+    } else if (run.state === 'awaiting-release') await this.waiting.end(run, cancelled());
+    else if (TERMINAL_STATES.includes(run.state) || !this.#isElsewhere(run)) return run;
+    else throw atWorkElsewhere(run);
     return this.get(runId, analyst);
   }
 
@@ -203,6 +205,11 @@ export class RunService {
   async abortContract(contractId: ContractId, reason: WeirError): Promise<void> {
     await this.#live.abortContract(contractId, reason);
     await this.waiting.endContract(contractId, reason);
+  }
+
+  /** Ends runs at work whose contract was stopped at another process of the gateway. */
+  endStopped(): Promise<void> {
+    return this.#live.endStopped((id) => this.#contracts.stopOf(id));
   }
 
   /** Takes no new run; waits for those at work, then aborts what is left at the deadline. */
@@ -298,7 +305,8 @@ export class RunService {
     const objection = await this.#objection(command);
     const job = { run: row, contract, estimate, units: estimate.units, attachment };
     this.#launch(job, objection);
-    const quota = await quotaLeft(this.#deps.ledger, accounts);
+    // The run is under way, whether or not this can be told.
+    const quota = await quotaLeft(this.#deps.ledger, accounts).catch(() => []);
     return { runId, state: row.state, repeated: false, quota };
   }
 
@@ -344,10 +352,7 @@ export class RunService {
       throw new CapacityError('queue-full', 'The run is about to begin.', { retryAfterS: 1 });
     }
     if (!this.#isElsewhere(run)) return undefined;
-    throw new StateError('round-mismatch', 'Another gateway process has this run.', {
-      rule: `gateway ${run.instance}`,
-      remedy: 'Send a run’s frames to the gateway that started it.',
-    });
+    throw atWorkElsewhere(run);
   }
 
   #launch(job: Omit<RunJob, 'signal' | 'guest'>, objection: unknown): void {

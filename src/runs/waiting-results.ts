@@ -3,7 +3,7 @@ import type { SignedReleaseDecision } from '../contracts/officer-release.ts';
 import type { WeirError } from '../errors.ts';
 import type { ContractId, RunId } from '../system/ids.ts';
 import type { ActiveContracts } from './active-contracts.ts';
-import { decide, deliver, endAwaiting, standingOf } from './officer-releases.ts';
+import { decide, deliver, endAwaiting, type Standing, standingOf } from './officer-releases.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { readAwaiting } from './release-rows.ts';
 import { publish, type RunDependencies } from './run-machine.ts';
@@ -51,7 +51,10 @@ export class WaitingResults {
     if (run?.state !== 'awaiting-release') return;
     // Another gateway's: the domains tell that one too, and it looks every few seconds.
     if (run.instance !== this.#deps.instance) return;
-    const standing = await standingOf(this.#deps, run);
+    // At another process, perhaps: no result goes under a contract that was stopped since.
+    const stop = await this.#contracts.stopOf(run.contractId);
+    const standing: Standing =
+      stop === undefined ? await standingOf(this.#deps, run) : { kind: 'over', error: stop };
     if (this.#workplace.isBusy(runId) || standing.kind === 'waiting') return;
     if (standing.kind === 'over') return this.end(run, standing.error);
     const { decisions } = standing;

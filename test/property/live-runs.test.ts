@@ -13,7 +13,7 @@ describe('what comes with requests', () => {
     const half = new Uint8Array(ATTACHMENTS_BYTES_MAX / 2);
     const ending = Promise.withResolvers<void>();
     const begin = (): Promise<void> => {
-      live.requireRoom(half);
+      live.takeRoom(half)();
       const runId = RunIdSchema.parse(uuidV7(systemClock, systemRandom));
       const run = { runId, contractId: runId as string as ContractId };
       return live.work(run, () => ending.promise, { attachment: half });
@@ -22,9 +22,21 @@ describe('what comes with requests', () => {
     const full = expect.objectContaining({ code: 'queue-full' });
     expect(begin).toThrow(full);
     // The control: a run without an attachment has room, and so has the next one when these are over.
-    live.requireRoom(undefined);
+    live.takeRoom(undefined)();
     ending.resolve();
     await Promise.all(runs);
-    live.requireRoom(half);
+    live.takeRoom(half)();
+  });
+
+  it('takes its room before the run is at work: requests that are being reserved count too', () => {
+    const live = new LiveRuns(60_000, log);
+    const half = new Uint8Array(ATTACHMENTS_BYTES_MAX / 2);
+    const [give] = [live.takeRoom(half), live.takeRoom(half)];
+    const full = expect.objectContaining({ code: 'queue-full' });
+    expect(() => live.takeRoom(half)).toThrow(full);
+    give?.();
+    give?.();
+    live.takeRoom(half);
+    expect(() => live.takeRoom(half)).toThrow(full);
   });
 });

@@ -8,7 +8,7 @@ import { AbortError, WeirError } from '../../src/errors.ts';
 import { recoverRuns } from '../../src/runs/recovery.ts';
 import { readRun, type RunRow } from '../../src/runs/run-rows.ts';
 import { systemClock } from '../../src/system/clock.ts';
-import type { PartyId, RunId } from '../../src/system/ids.ts';
+import { GATEWAY, type PartyId, type RunId } from '../../src/system/ids.ts';
 import { ANALYST, HOLDERS, NOW_MS } from '../fixtures/contract.ts';
 import { openRunWorld, type RunWorld } from '../support/run-world.ts';
 
@@ -116,6 +116,15 @@ it('waits, though notes of earlier steps take longer to be written', async () =>
   const run = await rowOf(runId);
   expect(run.state).toBe('awaiting-release');
   expect(run.spends).toHaveLength(HOLDERS.length);
+});
+
+it('is not released under a contract that was suspended at another process', async () => {
+  const run = await waiting();
+  await said(run, A);
+  await said(run, B);
+  await world.book.suspend(world.contract.id, GATEWAY, 'odd questions', NOW_MS);
+  expect(await said(run, C)).toBe('answered');
+  expect(await until(run.runId, 'voided')).toMatchObject({ code: 'contract-not-active' });
 });
 
 it('waits on where a domain cannot be reached, and no longer than the grace', async () => {

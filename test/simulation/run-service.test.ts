@@ -5,7 +5,7 @@ import { CapacityError, InvariantError, PolicyError } from '../../src/errors.ts'
 import { recoverRuns, sweep } from '../../src/runs/recovery.ts';
 import { dropExpiredResults, readRun, readSealedResult } from '../../src/runs/run-rows.ts';
 import type { SqlValue } from '../../src/store/store.ts';
-import type { PartyId, RunId } from '../../src/system/ids.ts';
+import { GATEWAY, type PartyId, type RunId } from '../../src/system/ids.ts';
 import { ANALYST, HOLDERS, NOW_MS } from '../fixtures/contract.ts';
 import { openRunWorld, type RunWorld } from '../support/run-world.ts';
 
@@ -141,6 +141,66 @@ describe('what is read of a run', () => {
   });
 });
 
+describe('what another process of the gateway is told', () => {
+  it('a suspension ends a run at work here within a look of the sweeper', async () => {
+    const gate = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    world.onStep = async (name) => {
+      if (name !== 'started') return;
+      reached.resolve();
+      await gate.promise;
+    };
+    const { runId } = await world.runs.start(world.command());
+    await reached.promise;
+    // The control: what stands is left alone.
+    await world.runs.endStopped();
+    // The operator asked another process: in the book, and nothing else here.
+    await world.book.suspend(world.contract.id, GATEWAY, 'odd questions', NOW_MS);
+    const stopOf = world.active.stopOf.bind(world.active);
+    world.active.stopOf = async (id) => {
+      const reason = await stopOf(id);
+      setImmediate(gate.resolve);
+      return reason;
+    };
+    await world.runs.endStopped();
+    expect(await readRun(world.state.store, runId)).toMatchObject({
+      state: 'voided',
+      code: 'contract-not-active',
+    });
+  });
+
+  it('cannot be done here is said, not kept back: a run at work there is not cancelled', async () => {
+    const runId = await ended();
+    const { store } = world.state;
+    const become = (state: string): Promise<void> =>
+      store.execute([
+        {
+          sql: `UPDATE runs SET instance = 'gateway-2', state = ? WHERE run_id = ?`,
+          params: [state, runId],
+        },
+      ]);
+    await become('computing');
+    await expect(world.runs.cancel(runId, ANALYST)).rejects.toMatchObject({
+      code: 'round-mismatch',
+      facts: { rule: 'gateway gateway-2' },
+    });
+    // The control: one that has ended stays as it is, whoever had it.
+    await become('posted');
+    expect((await world.runs.cancel(runId, ANALYST)).state).toBe('posted');
+  });
+});
+
+describe('a store that fails once the run is under way', () => {
+  it('tells no quota, and the run all the same', async () => {
+    const { ledger } = world.state;
+    ledger.usage = () => Promise.reject(new CapacityError('store-unavailable', 'Not now.'));
+    const { runId, quota } = await world.runs.start(world.command());
+    expect(quota).toEqual([]);
+    await world.runs.drain(60_000);
+    expect((await readRun(world.state.store, runId))?.state).toBe('posted');
+  });
+});
+
 describe('a run that another process has expired meanwhile', () => {
   it('is posted late, and its receipt takes the place of the expiry’s', async () => {
     const gate = Promise.withResolvers<void>();
@@ -182,7 +242,11 @@ async function sweepOnce(deps: RunWorld['deps']): Promise<void> {
       isOver = true;
     },
   };
-  const idle = { isLive: () => false, waiting: world.runs.waiting };
+  const idle = {
+    isLive: () => false,
+    waiting: world.runs.waiting,
+    endStopped: () => Promise.resolve(),
+  };
   await sweep(deps, world.active, world.receipts, clock, idle, over.signal, () => true);
 }
 

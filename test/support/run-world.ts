@@ -137,6 +137,7 @@ export async function openRunWorld(
   };
   const active = {
     forRun: book.forRun.bind(book),
+    stopOf: book.stopOf.bind(book),
     find: async (id: Contract['id'], nowMs: number) => {
       const { contract: found, signatures } = await book.get(id, undefined, nowMs);
       return { contract: found, signatures: [...signatures] };
