@@ -1,4 +1,5 @@
 /** Event streams over real sockets: order, resume, ends, bounds. */
+import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RunEventBodySchema, StartedRunSchema } from '../../src/contracts/api.ts';
 import { signRequest } from '../../src/contracts/signed-documents.ts';
@@ -118,6 +119,45 @@ describe('event streams', () => {
     }
     expect(again.status).toBe(200);
     await again.body?.cancel();
+  });
+
+  it('of a caller that left before it was known are not held for ever', async () => {
+    const other = await startTestGateway();
+    const runId = await startRun(other, await other.tokenFor('analyst', ANALYST));
+    const by = await other.tokenFor('analyst', ANALYST);
+    const gate = Promise.withResolvers<void>();
+    const verify = other.tokens.verify.bind(other.tokens);
+    other.tokens.verify = async (secret) => {
+      await gate.promise;
+      return verify(secret);
+    };
+    const { server } = other.server;
+    let [asked, left] = [0, 0];
+    const all = Promise.withResolvers<void>();
+    const gone = Promise.withResolvers<void>();
+    server.on('request', (_request, answer: ServerResponse) => {
+      asked += 1;
+      if (asked === STREAMS_OF_TOKEN_MAX) all.resolve();
+      answer.once('close', () => {
+        left += 1;
+        if (left === STREAMS_OF_TOKEN_MAX) gone.resolve();
+      });
+    });
+    const leaving = new AbortController();
+    const path = `/v1/runs/${runId}/events`;
+    const calls = Array.from({ length: STREAMS_OF_TOKEN_MAX }, () =>
+      other.call(path, { token: by, signal: leaving.signal }).catch(() => undefined),
+    );
+    await all.promise;
+    leaving.abort();
+    await Promise.all([...calls, gone.promise]);
+    gate.resolve();
+    await other.tokens.verify(by);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const again = await other.call(path, { token: by });
+    expect(again.status).toBe(200);
+    await again.body?.cancel();
+    await other.close();
   });
 
   it('end when the gateway closes, so that a shutdown need not wait for them', async () => {

@@ -3,6 +3,7 @@ import { z } from '@hono/zod-openapi';
 import { CapacityError, InputError } from '../../errors.ts';
 import type { RunEvent } from '../../runs/run-events.ts';
 import { mountGuarded, type Gate, type HttpApp } from '../endpoint.ts';
+import { onceClosed } from '../leaving.ts';
 import { problemOf } from '../problem.ts';
 import type { RunService } from '../services.ts';
 import { runEventBody } from '../wire.ts';
@@ -48,7 +49,7 @@ export function mountEvents(
       const release = streams.acquire(caller.tokenId);
       const gone = new AbortController();
       // The one place that ends the stream's share, whatever ended it: done, client gone, closing.
-      outgoing.once('close', () => {
+      onceClosed(outgoing, () => {
         gone.abort();
         release();
         gate.metrics.openStreams.set(streams.count);

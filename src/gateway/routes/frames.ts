@@ -12,6 +12,7 @@ import {
 } from '../../contracts/guest-frames.ts';
 import { CapacityError } from '../../errors.ts';
 import { json, mountGuarded, type Gate, type GuardedCall, type HttpApp } from '../endpoint.ts';
+import { onceClosed } from '../leaving.ts';
 import type { GuestService } from '../services.ts';
 import { RunParams } from './runs.ts';
 
@@ -101,12 +102,11 @@ async function whileConnected<Params, Query, Answer>(
   }
   waiting.set(tokenId, before + 1);
   const gone = new AbortController();
-  const leave = (): void => gone.abort();
-  context.env.outgoing.once('close', leave);
+  const stay = onceClosed(context.env.outgoing, () => gone.abort());
   try {
     return await work(AbortSignal.any([gone.signal, closing]));
   } finally {
-    context.env.outgoing.off('close', leave);
+    stay();
     const left = (waiting.get(tokenId) ?? 1) - 1;
     if (left === 0) waiting.delete(tokenId);
     else waiting.set(tokenId, left);
