@@ -54,7 +54,7 @@ export const CONTEXT_BYTES = 32;
 export const POINT_BYTES = 32;
 /**
  * A doubly blinded point on the wire and in comparisons is cut to its first 128 bits: two of n · m
- * different points agree there with probability n · m / 2^127, below 2^−80 for the largest sets.
+ * different points agree there with probability n · m / 2^127: 2^−71 for the largest sets.
  */
 export const EVALUATED_BYTES = 16;
 export const CHUNK_ITEMS = 4096;

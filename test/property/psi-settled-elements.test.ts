@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ELEMENT_BYTES } from '../../protocols/psi/element.ts';
 import { bucketOf } from '../../protocols/psi/params.ts';
-import { settleElements } from '../../protocols/psi/vole/settled-elements.ts';
+import { settleElements, sharedRows } from '../../protocols/psi/vole/settled-elements.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import { digestsOf } from '../fixtures/psi.ts';
 import { VOLE_PARAMS } from '../fixtures/psi-vole.ts';
@@ -60,6 +60,18 @@ describe('a set’s elements', () => {
       );
     },
   );
+
+  it('are told by their rows where they are shared, and end the run where one is a dummy', async () => {
+    const settled = await elementsOf(['a', 'b', 'a', 'c', 'd', 'e'], 'distinct');
+    expect(settled.names).toHaveLength(8);
+    expect([...sharedRows(settled, Uint32Array.of(0, 2, 4))]).toEqual([0, 3, 5]);
+    for (const dummy of [5, 7]) {
+      const numbers = Uint32Array.of(0, dummy);
+      expect(() => sharedRows(settled, numbers)).toThrow(
+        expect.objectContaining({ code: 'transcript-mismatch' }),
+      );
+    }
+  });
 
   it('are refused beyond the set size', async () => {
     const many = Array.from({ length: 513 }, (_, i) => `item ${i}`);

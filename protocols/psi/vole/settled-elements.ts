@@ -57,6 +57,24 @@ export async function settleElements(
   };
 }
 
+/**
+ * The rows of elements that are shared, ascending.
+ * @param numbers - of the elements, in the order of the source.
+ * @throws ProtocolError `transcript-mismatch` where one of them is a dummy, which nobody else has
+ */
+export function sharedRows(
+  { rows }: Pick<SettledElements, 'rows'>,
+  numbers: Uint32Array,
+): Uint32Array {
+  return numbers
+    .map((number) => {
+      const row = rows[number];
+      if (row !== undefined) return row;
+      throw new ProtocolError('transcript-mismatch', 'a dummy matched');
+    })
+    .sort();
+}
+
 /** Open addressing on the digests' leading bits, which a hash of the run's context made. */
 class Settler {
   readonly #params: VolePsiParams;

@@ -15,7 +15,7 @@ import { prepareGroupedSet } from '../../../protocols/psi/grouped-set.ts';
 import { PieceLog } from '../../../protocols/psi/piece-log.ts';
 import { PART_ITEMS_MAX } from '../../../protocols/psi/vole/parts.ts';
 import { VOLE_CHUNK_ITEMS } from '../../../protocols/psi/vole/psi-params.ts';
-import { settleElements } from '../../../protocols/psi/vole/settled-elements.ts';
+import { settleElements, sharedRows } from '../../../protocols/psi/vole/settled-elements.ts';
 import {
   runReceiver,
   type GroupOutcome,
@@ -155,7 +155,7 @@ async function matchByVole(matching: Matching): Promise<void> {
   const matchMs = performance.now() - startMs - readMs;
   role.note?.({ ...tally, duplicates: set.items - set.distinct, readMs, matchMs });
   if (numbers === undefined) return sendDone(matching, new Uint8Array(0));
-  const rows = numbers.map((number) => set.rows[number] ?? 0).sort();
+  const rows = sharedRows(set, numbers);
   const isTooMany = rows.length > (params.revealedMax ?? rows.length);
   const outcome: ReceiverOutcome = {
     shared: rows.length,
