@@ -1,12 +1,13 @@
 /**
  * The number of shared items between a holder and an analyst that is not trusted to follow the
  * protocol. The holder is the receiver: it learns the number and decides what becomes of it. Its
- * list has one fixed length, whatever its data, and half of it are probes.
+ * list has one fixed length, whatever its data, and half of it are probes. Both sets come padded to
+ * their room: neither a length nor the work until points come tells how full it is.
  */
 import { releaseBytes } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
 import { ROW_BYTES, type BlindedSet, type PsiMachine } from './blinded-set.ts';
-import { DIGEST_BYTES, dummyElements, probeBaseElement } from './element.ts';
+import { probeBaseElement } from './element.ts';
 import {
   bothWays,
   greet,
@@ -48,7 +49,7 @@ export interface ProbingMachine extends PsiMachine {
 
 /**
  * The holder's part over its prepared set.
- * @param set - at most `sizes.holderItems` on the wire; it grows by the probes.
+ * @param set - `sizes.holderItems` on the wire; it grows by as many probes.
  * @returns the number of shared items, exactly: for the holder's eyes.
  * @throws ProtocolError on any message out of form, place or bounds, and `probe-missing` where not
  *   every point was answered alike; there is no result then
@@ -61,17 +62,15 @@ export async function runHolder(
   sizes: OwnSetSizes,
 ): Promise<number> {
   const listItems = 2 * sizes.holderItems;
-  requireRoom(set, sizes.holderItems);
+  requireSize(set.wireItems, sizes.holderItems);
   const seed = machine.randomBytes(PROBE_SEED_BYTES);
   const theirs = new SortedList(
     { recordBytes: TAGGED_BYTES, keyBytes: EVALUATED_BYTES },
     machine.openSpill,
   );
   try {
-    // The first half of them is checked; the rest fills the list up to the length it always has.
     const base: ProbeOrigin = { kind: 'base', context: params.context };
-    const filling = listItems - set.wireItems;
-    for await (const points of probes(params, machine, base, seed, filling)) {
+    for await (const points of probes(params, machine, base, seed, sizes.holderItems)) {
       await set.points.add(withTail(points, POINT_BYTES, ROW_BYTES, NO_ROW_BYTE));
       releaseBytes(points);
     }
@@ -99,7 +98,8 @@ export async function runHolder(
 }
 
 /**
- * The analyst's part over its prepared set, which grows to what it announced. It learns nothing here.
+ * The analyst's part over its prepared set. It learns nothing here.
+ * @param set - `sizes.analystItems` on the wire.
  * @throws ProtocolError on any message out of form, place or bounds; nothing further is sent then
  */
 export async function runAnalyst(
@@ -109,11 +109,7 @@ export async function runAnalyst(
   set: BlindedSet,
   sizes: OwnSetSizes,
 ): Promise<void> {
-  requireRoom(set, sizes.analystItems);
-  for await (const points of dummies(params, machine, set, sizes.analystItems)) {
-    await set.points.add(withTail(points, POINT_BYTES, ROW_BYTES, NO_ROW_BYTE));
-    releaseBytes(points);
-  }
+  requireSize(set.wireItems, sizes.analystItems);
   const announced = await greet(channel, params, 'sender', sizes.analystItems);
   requireSize(announced, 2 * sizes.holderItems);
   const evaluated = byValue(machine);
@@ -160,24 +156,6 @@ async function countAnswered(
   throw new ProtocolError('probe-missing', 'not every point was answered under one secret');
 }
 
-/** Blinded dummies that fill a set up to a length, a chunk at a time. */
-async function* dummies(
-  params: PsiParams,
-  machine: PsiMachine,
-  set: BlindedSet,
-  length: number,
-): AsyncGenerator<Uint8Array> {
-  async function* elements(): AsyncGenerator<Uint8Array> {
-    for (let missing = length - set.wireItems; missing > 0; missing -= params.chunkItems) {
-      const count = Math.min(missing, params.chunkItems);
-      yield dummyElements(machine.randomBytes(count * DIGEST_BYTES), count);
-    }
-  }
-  yield* inOrder(elements(), machine.engine.parallel, (piece) =>
-    machine.engine.blind(piece, set.secret),
-  );
-}
-
 /** A chunk of probes at a time. */
 async function* probes(
   params: PsiParams,
@@ -221,11 +199,6 @@ function cut(points: Uint8Array): Uint8Array {
     out.set(points.subarray(at, at + EVALUATED_BYTES), i * EVALUATED_BYTES);
   }
   return out;
-}
-
-function requireRoom(set: BlindedSet, items: number): void {
-  if (set.wireItems <= items) return;
-  throw new ProtocolError('set-too-large', `the set has more than ${items} items`);
 }
 
 function requireSize(items: number, due: number): void {

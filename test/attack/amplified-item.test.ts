@@ -28,7 +28,7 @@ const SIZES = { holderItems: 16, analystItems: 16 };
 const TIMES = 4;
 /** A quarter of the points is answered: in so many runs the target is among them for certain. */
 const RUNS = 48;
-const PARAMS: PsiParams = { ...OWN, chunkItems: CHUNK_ITEMS };
+const PARAMS: PsiParams = { ...OWN, chunkItems: CHUNK_ITEMS, setSizeMax: SIZES.holderItems };
 
 function secrets(): Uint8Array[] {
   return Array.from({ length: TIMES }, () => systemRandom.bytes(32));

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { evaluatePoints } from '../../protocols/psi/blind.ts';
+import { ELEMENT_BYTES } from '../../protocols/psi/element.ts';
 import { RAISED } from '../../protocols/psi/own-set.ts';
 import { bucketOf } from '../../protocols/psi/params.ts';
 import { probePoints } from '../../protocols/psi/probes.ts';
 import { noblePrimitives } from '../../protocols/common/noble-primitives.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
 import { naiveShared, type PsiFrame, type Tap } from '../fixtures/psi.ts';
-import { OWN, runOwnSet } from '../fixtures/own-set.ts';
+import { OWN, holderMachine, runOwnSet } from '../fixtures/own-set.ts';
 
 const texts = fc.array(
   fc.oneof(fc.constantFrom('a', 'ä', '航班', ''), fc.string({ unit: 'grapheme' })),
@@ -64,6 +65,32 @@ describe('an analyst’s own set against a holder', () => {
     // Neither list’s length tells how many items are in it.
     expect(lengths('receiver')).toEqual(same('receiver'));
     expect(lengths('sender')).toEqual(same('sender'));
+  });
+
+  it.each([0, 1, 17, 32])('hashes, blinds and probes alike for a holder of %i', async (held) => {
+    const work = { blinded: 0, probes: 0, evaluated: 0 };
+    const { engine, probe } = holderMachine;
+    const machine = {
+      ...holderMachine,
+      engine: {
+        ...engine,
+        blind: (elements: Uint8Array, secret: Uint8Array) => {
+          work.blinded += elements.length / ELEMENT_BYTES;
+          return engine.blind(elements, secret);
+        },
+        evaluate: (points: Uint8Array, secret: Uint8Array) => {
+          work.evaluated += points.length / 32;
+          return engine.evaluate(points, secret);
+        },
+      },
+      probe: (range: Parameters<typeof probe>[0]) => {
+        work.probes += range.count;
+        return probe(range);
+      },
+    };
+    await runOwnSet(numbered(0, held), ANALYST, SIZES, { machine });
+    // Its room, hashed and blinded; as many probes, and what is due to them; the analyst's points.
+    expect(work).toEqual({ blinded: 32, probes: 64, evaluated: 16 });
   });
 
   it('refuses a set beyond its room, on either side', async () => {

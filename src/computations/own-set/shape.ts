@@ -69,7 +69,10 @@ export function ownSetShapeOf(contract: Contract, args: Arguments): OwnSetShape 
   };
 }
 
-/** The protocol's parameters of one side. */
+/**
+ * The protocol's parameters of one side. Padded to its room as a whole: padding takes the time that
+ * items take, so that it does not show when points come how many there are.
+ */
 export function ownSetParams(
   { sizes }: OwnSetShape,
   descriptorHash: Uint8Array,
@@ -79,7 +82,7 @@ export function ownSetParams(
   return {
     mode: 'cardinality',
     context: descriptorHash,
-    padding: 'bucket',
+    padding: 'cap',
     duplicates: 'distinct',
     noiseSlots: 0,
     chunkItems: CHUNK_ITEMS,
