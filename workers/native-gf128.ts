@@ -34,8 +34,9 @@ function wasmGf128(kernel: OkvsKernel): Gf128Primitive {
       work(part.length);
       part.set(memory.subarray(targetAt, targetAt + part.length));
     }
-    // The windows held secrets.
-    memory.fill(0, targetAt, targetAt + Math.min(target.length, WINDOW_BYTES));
+    // Windows, scalar and its multiples are secrets, and the instance stays. Nothing in its memory
+    // is set but by calls.
+    memory.fill(0);
   };
   return {
     accumulate(target, scalar, vector) {

@@ -85,7 +85,7 @@ function wasmShareOut(kernel: OkvsKernel): OkvsPrimitive['shareOut'] {
       numbers: words(numbersAt, count),
       starts: words(kernel.shareStarts(), parts + 1),
     };
-    memory.fill(0, keyAt, to + elements.length);
+    memory.fill(0);
     return shares;
   };
 }
@@ -286,7 +286,8 @@ class WasmTable implements OkvsTable {
   }
 
   close(): void {
-    this.#memory.fill(0, this.#at.key, this.#at.end);
+    // The kernel's own tables too, of multiples of the scalar and sums of the vector.
+    this.#memory.fill(0);
     this.#matcher = undefined;
     this.#count = 0;
   }
