@@ -1,6 +1,6 @@
 /** What holders publish about columns, held against what a plan does with them. */
 import { InputError, PolicyError, type WeirError } from '../errors.ts';
-import type { PlanDraft } from './check-plan.ts';
+import type { PlanDraft } from './plan-draft.ts';
 import { withColumn } from './column-use.ts';
 import type { PublishedDataset } from './published.ts';
 

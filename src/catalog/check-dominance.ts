@@ -2,7 +2,7 @@
 import { isAsStrict } from '../contracts/dominance-terms.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
 import { PolicyError, type WeirError } from '../errors.ts';
-import type { PlanDraft } from './check-plan.ts';
+import type { PlanDraft } from './plan-draft.ts';
 import type { PublishedDataset } from './published.ts';
 
 /** Noise hides every contributor; without it a sum must pass what the holder demands. */

@@ -2,7 +2,7 @@
 import type { MatchPlan } from '../contracts/plan.ts';
 import { InputError, PolicyError, type WeirError } from '../errors.ts';
 import { boundsRefusals, groupRefusals, partitionRefusals } from './check-columns.ts';
-import type { PlanDraft } from './check-plan.ts';
+import type { PlanDraft } from './plan-draft.ts';
 import { keyColumnRefusals, withColumn } from './column-use.ts';
 import type { PublishedDataset } from './published.ts';
 import { repeatRefusals } from './repeat-rule.ts';

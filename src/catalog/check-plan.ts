@@ -2,7 +2,6 @@
  * May this contract's plan run over these datasets? Asked of published facts alone, so that the
  * gateway, a mock run and every domain give the same verdict, and none of them reads a row.
  */
-import type { Contract } from '../contracts/contract.ts';
 import { addsNoise } from '../contracts/noise.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
 import type { AggregatePlan, Measure } from '../contracts/plan.ts';
@@ -14,14 +13,8 @@ import { dominanceRefusals } from './check-dominance.ts';
 import { matchRefusals, unitRefusals } from './check-match-plan.ts';
 import { keyColumnRefusals, withColumn } from './column-use.ts';
 import type { Grade } from './dataset.ts';
+import type { PlanDraft } from './plan-draft.ts';
 import type { PublishedDataset } from './published.ts';
-
-/** What the check reads of a contract: a draft that nobody has signed has it too. */
-export type PlanDraft = Pick<
-  Contract,
-  'plan' | 'dictionaries' | 'bounds' | 'datasets' | 'disclosure' | 'protocol' | 'purposeCode'
-> &
-  Partial<Pick<Contract, 'limits'>>;
 
 /** The smallest cell each grade lets out. @see GB/T 43697 for the grades */
 export const SMALLEST_CELL: Record<Exclude<Grade, 'core'>, number> = { general: 3, important: 10 };

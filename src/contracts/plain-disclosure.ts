@@ -1,6 +1,6 @@
 /** What holds a result back besides thresholds and noise, in plain words. */
 import type { Contract } from './contract.ts';
-import type { PlainLine } from './plain-words.ts';
+import type { PlainLine } from './plain-text.ts';
 
 export function dominanceLines(terms: Contract['disclosure']['dominance']): PlainLine[] {
   if (terms === undefined) return [];

@@ -3,6 +3,12 @@ import { decodeBase64url } from '../system/base64url.ts';
 import { canonicalHash } from '../system/canonical-json.ts';
 import { fingerprintOf } from '../system/signature-suite.ts';
 
+/** One sentence in both languages. */
+export interface PlainLine {
+  readonly zh: string;
+  readonly en: string;
+}
+
 /** Labels written out; a longer list is cut and told by its number and hash. */
 export const LABELS_SHOWN_MAX = 40;
 

@@ -13,13 +13,8 @@ import { dominanceLines, releaseLines, roundingLines } from './plain-disclosure.
 import { matchLines } from './plain-match.ts';
 import { ownSetLines } from './plain-own-set.ts';
 import { weightsLines } from './plain-weights.ts';
-import { decimal, keyFingerprint, labelList, quoted } from './plain-text.ts';
+import { decimal, keyFingerprint, labelList, quoted, type PlainLine } from './plain-text.ts';
 import { contractHash } from './signed-documents.ts';
-
-export interface PlainLine {
-  readonly zh: string;
-  readonly en: string;
-}
 
 export interface PlainSection {
   readonly heading: PlainLine;

@@ -5,17 +5,17 @@
  * `COUNT(*)` counts a repeated key as often as both sides have it, not as often as SQL would pair its rows:
  * the plan in words says so. `COUNT(DISTINCT key)` counts each key once.
  */
-import type { PlanDraft } from '../catalog/check-plan.ts';
 import { planRefusals, SMALLEST_CELL } from '../catalog/check-plan.ts';
+import type { PlanDraft } from '../catalog/plan-draft.ts';
 import type { PublishedColumn } from '../catalog/dataset.ts';
 import type { PublishedDataset } from '../catalog/published.ts';
 import { DEFAULT_MATCH_NOISE } from '../contracts/default-terms.ts';
 import { MATCH_LABELS_MAX, MatchPlanSchema, type MatchPlan } from '../contracts/plan.ts';
 import { NameSchema } from '../system/ids.ts';
+import type { JudgedQuery } from './judged-query.ts';
 import { compileMatchKey } from './match-key.ts';
 import { compileMatchList, type MatchList } from './match-list.ts';
 import { sidesOf, type Side, type Sides } from './match-sides.ts';
-import type { JudgedQuery } from './compile-plan.ts';
 import { placed, refuse, type QueryText, type Refusals } from './query-refusal.ts';
 import { JOIN_SHAPE } from './sql-parser.ts';
 import { JoinNode, placeOfNode, type SelectNode } from './sql-tree.ts';

@@ -4,8 +4,8 @@
  * (`compile-match.ts`); everything else is refused with its place and reason.
  * Only the plan goes on from here: no text of the query is kept, sent or executed.
  */
-import type { PlanDraft } from '../catalog/check-plan.ts';
 import { planRefusals, SMALLEST_CELL } from '../catalog/check-plan.ts';
+import type { PlanDraft } from '../catalog/plan-draft.ts';
 import { DEFAULT_NOISE } from '../contracts/default-terms.ts';
 import { strictestDominance } from '../contracts/dominance-terms.ts';
 import type { PublishedColumn } from '../catalog/dataset.ts';
@@ -16,12 +16,12 @@ import {
   MEASURES_MAX,
   type AggregatePlan,
   type Measure,
-  type Parameter,
 } from '../contracts/plan.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
-import { assertInvariant, InputError, type WeirError } from '../errors.ts';
+import { assertInvariant, InputError } from '../errors.ts';
 import { NameSchema } from '../system/ids.ts';
 import { judgeMatch } from './compile-match.ts';
+import type { CompiledQuery, JudgedQuery } from './judged-query.ts';
 import { isGroup, resolveColumn, resolveGroup, type Scope } from './query-columns.ts';
 import { placed, refuse, Refusals, type QueryText } from './query-refusal.ts';
 import { compileSelections } from './query-selections.ts';
@@ -35,22 +35,6 @@ import {
   TableNode,
   type SelectNode,
 } from './sql-tree.ts';
-
-export interface CompiledQuery {
-  /** What a contract over this query would hold, with the holders' published dictionaries and bounds. */
-  readonly draft: PlanDraft;
-  /** The widest parameters a contract could offer for the query's `$names`. */
-  readonly parameters: Readonly<Record<string, Parameter>>;
-  /** Why the plan may not run as things are, with the smallest grants; empty where it may. */
-  readonly refusals: readonly WeirError[];
-}
-
-/** A query with everything that stands in its way; `compiled` where it is a plan at all. */
-export interface JudgedQuery {
-  readonly compiled: Pick<CompiledQuery, 'draft' | 'parameters'> | undefined;
-  /** Each with place, column, rule, party and remedy as far as it has them. */
-  readonly refusals: readonly WeirError[];
-}
 
 /**
  * Compiles a query over published datasets. Reads metadata only.
