@@ -24,6 +24,7 @@ const MISSING_PERCENT = 1;
 const UNLISTED_PERCENT = 2;
 /** Rows a person or firm has on average, where a privacy unit is registered. */
 const ROWS_PER_UNIT = 4;
+const DAY_MS = 86_400_000;
 /** Where no month is published, times lie in this year. */
 const DEFAULT_MONTHS: readonly string[] = Array.from(
   { length: 12 },
@@ -71,9 +72,12 @@ function mockValue(
 ): MockValue {
   if (dataset.consent?.column === column.name) return consentValue(dataset.consent.granted, draw);
   if (dataset.privacyUnit === column.name) {
-    return `unit-${Math.floor(draw(Math.max(1, rows / ROWS_PER_UNIT)))}`;
+    return unitValue(column, Math.floor(draw(Math.max(1, rows / ROWS_PER_UNIT))));
   }
   if (draw(100) < MISSING_PERCENT) return null;
+  // Other than text with no label at all would be another type's: it would be missing.
+  if (column.labels !== undefined && column.type !== 'text')
+    return listedLabel(column.labels, draw);
   const derivations = dataset.columns.filter((other) => other.derived?.from === column.name);
   switch (column.type) {
     case 'boolean':
@@ -93,6 +97,24 @@ function mockValue(
   }
 }
 
+/** A person or firm of this number, as a value of its column's type: any other would be missing. */
+function unitValue({ type }: PublishedColumn, unit: number): MockValue {
+  switch (type) {
+    case 'integer':
+    case 'decimal':
+    case 'double':
+      return unit;
+    case 'date':
+      return new Date(unit * DAY_MS).toISOString().slice(0, 10);
+    case 'timestamp':
+      return new Date(unit * DAY_MS).toISOString().slice(0, 19).replace('T', ' ');
+    case 'boolean':
+      return unit % 2 === 1;
+    case 'text':
+      return `unit-${unit}`;
+  }
+}
+
 function consentValue(granted: readonly string[], draw: Draw): string {
   return draw(10) < 9 ? (granted[Math.floor(draw(granted.length))] ?? 'yes') : 'withdrawn';
 }
@@ -100,6 +122,10 @@ function consentValue(granted: readonly string[], draw: Draw): string {
 /** Earlier labels more often: flat data hides what suppression does to small cells. */
 function labelValue(labels: readonly string[], draw: Draw): string {
   if (draw(100) < UNLISTED_PERCENT) return 'unlisted';
+  return listedLabel(labels, draw);
+}
+
+function listedLabel(labels: readonly string[], draw: Draw): string {
   const skewed = draw(1) * draw(1);
   return labels[Math.floor(skewed * labels.length)] ?? 'unlisted';
 }

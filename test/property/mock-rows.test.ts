@@ -56,4 +56,52 @@ describe('mock rows', () => {
       }
     }
   });
+
+  it.each(['integer', 'text', 'date', 'timestamp', 'decimal'] as const)(
+    'name persons by a column of type %s, and labels of every type, as the source reads them',
+    async (type) => {
+      const labelled = { usage: ['group' as const] };
+      const visits = publishFlights(first, {
+        name: 'visits',
+        privacyUnit: 'patient',
+        personalInformation: 'personal',
+        anonymisationAssessment: 'none: made for a test',
+        partitions: [['year'], ['day']],
+        columns: [
+          { name: 'patient', type, usage: ['join'] },
+          { name: 'year', type: 'integer', labels: ['2023', '2024'], ...labelled },
+          { name: 'day', type: 'date', labels: ['2024-01-01', '2024-02-29'], ...labelled },
+        ],
+      });
+      await inTemporaryDirectory(async (directory) => {
+        const lines = [...mockRows(visits, 1000, 'seed')].map((row) => JSON.stringify(row));
+        await writeFile(join(directory, 'mock.json'), lines.join('\n'));
+        const source = await openDuckDbSource({
+          registration: mockRegistration(visits, 'mock.json'),
+          directory,
+          spillDirectory: join(directory, 'spill'),
+          limits: DEFAULT_ENGINE_LIMITS,
+        });
+        const persons = new Set<string | null>();
+        for await (const rows of source.streamColumns(['patient'], 100))
+          for (const [person] of rows) persons.add(person ?? null);
+        expect(persons.has(null)).toBe(false);
+        expect(persons.size).toBeGreaterThan(100);
+        for (const column of ['year', 'day']) {
+          const groups = dictionariesOf(visits).filter((one) => one.column === column);
+          const perUnit = { cellsMax: 1, rowsPerCellMax: 1 };
+          const query = { groups, chosen: [undefined], sums: [] };
+          // Each label has its rows, few are of none; and each person is counted, once.
+          const [low = 0n, high = 0n, other = 0n] = plainAnswer(
+            await source.aggregate(query),
+          ).counts;
+          expect(Math.min(Number(low), Number(high))).toBeGreaterThan(100);
+          expect(Number(other)).toBeLessThan(50);
+          const { counts } = plainAnswer(await source.aggregate({ ...query, perUnit }));
+          expect(counts.reduce((all, cell) => all + cell, 0n)).toBe(BigInt(persons.size));
+        }
+        await source.close();
+      });
+    },
+  );
 });
