@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, copyFile, mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
+import { access, copyFile, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { SetupError, StateError } from '../errors.ts';
@@ -146,18 +146,24 @@ export async function restoreBackup(
 ): Promise<{ readonly manifest: BackupManifest; readonly movedAside: readonly string[] }> {
   const { directory, party, publicKey, targets } = options;
   const manifest = await verifyBackup(directory, party, publicKey);
-  const staged: { readonly from: string; readonly to: string }[] = [];
-  for (const { name, sha256 } of manifest.files) {
+  const staged = manifest.files.map(({ name, sha256 }) => {
     const to = Object.hasOwn(targets, name) ? targets[name] : undefined;
     if (to === undefined || NEVER.test(basename(to))) {
       throw damaged(directory, `there is no place for ${name}`);
     }
-    const from = `${to}.restoring`;
-    await copyFile(join(directory, name), from);
-    await syncFile(from);
-    // Of the copy as it was written: the backup may change while it is read.
-    if ((await measure(from)).sha256 !== sha256) throw damaged(directory, `${name} was changed`);
-    staged.push({ from, to });
+    return { name, sha256, to, from: `${to}.restoring` };
+  });
+  try {
+    for (const { name, sha256, from } of staged) {
+      await copyFile(join(directory, name), from);
+      await syncFile(from);
+      // Of the copy as it was written: the backup may change while it is read.
+      if ((await measure(from)).sha256 !== sha256) throw damaged(directory, `${name} was changed`);
+    }
+  } catch (error) {
+    // Nothing was put in place: nothing of it stays behind either.
+    for (const { from } of staged) await rm(from, { force: true });
+    throw error;
   }
   const movedAside: string[] = [];
   for (const { from, to } of staged) {

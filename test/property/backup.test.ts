@@ -108,6 +108,33 @@ describe('a backup', () => {
   });
 });
 
+describe('a restore that cannot be', () => {
+  const into = (pins: string | undefined): Promise<string> =>
+    codeOf(() =>
+      restoreBackup({
+        directory: join(place.directory, 'backup'),
+        party: SELF,
+        publicKey: cast.keyOf(SELF).publicKey,
+        targets: {
+          'domain.db': place.databaseFile,
+          ...(pins === undefined ? {} : { 'pins.json': pins }),
+        },
+        nowMs: NOW + 1,
+      }),
+    );
+
+  it('leaves no copy behind, wherever it stops', async () => {
+    await createBackup(backupOptions());
+    const before = await readdir(place.directory);
+    expect(await into(undefined)).toBe('config-invalid');
+    expect(await readdir(place.directory)).toEqual(before);
+    // A place that is not there: found out once the database was copied beside its own.
+    expect(await into(join(place.directory, 'nowhere', 'pins.json'))).not.toBe('accepted');
+    expect(await readdir(place.directory)).toEqual(before);
+    expect(await into(join(place.directory, 'pins.json'))).toBe('accepted');
+  });
+});
+
 describe('artifacts', () => {
   const fingerprint = (digit: string): Hash => HashSchema.parse(digit.repeat(64));
   const key = (name: string, digit = '1'): Parameters<typeof read>[1] => ({
