@@ -136,7 +136,8 @@ function disclosureOf(
   const parties = terms.minimumParties ?? datasets.length;
   const smallestContributors = Math.min(3, parties);
   const rules = { smallestCell: isImportant ? 10 : 3, smallestContributors };
-  const honestDomains = Math.max(1, Math.min(2, datasets.length - 1));
+  // Besides a domain that is curious itself, of as few as may take part.
+  const honestDomains = Math.max(1, Math.min(2, parties - 1));
   const noise = terms.noise ?? (isImportant ? { ...DEFAULT_NOISE, honestDomains } : undefined);
   const rounding = terms.rounding === undefined ? {} : { rounding: terms.rounding };
   if (noise !== undefined) return { ...rules, noise, ...rounding };
