@@ -54,10 +54,10 @@ function checkGroup({ dictionaries }: Contract, plan: MatchPlan): void {
   if (given.length !== needed.length || given[0] !== needed[0]) {
     refuse('a dictionary is given for the column of the groups and no other');
   }
+  const columns = ['shared', ...[plan.group, plan.sum].flatMap((one) => one?.as ?? [])];
+  if (new Set(columns).size !== columns.length) refuse('a result column is repeated');
   if (plan.group === undefined) return;
   if (plan.ask === 'intersection') refuse('numbers and sums go by groups, revealed keys do not');
-  const columns = [plan.group.as, 'shared', ...(plan.sum === undefined ? [] : [plan.sum.as])];
-  if (new Set(columns).size !== columns.length) refuse('a result column is repeated');
   for (const { column, labels } of dictionaries) {
     if (labels.length > MATCH_LABELS_MAX) {
       refuse(`a match goes by at most ${MATCH_LABELS_MAX} labels`, { column });

@@ -86,7 +86,17 @@ export function compileMatchList(
     return { ...none, ask: 'intersection' };
   }
   const group = refusals.try(() => groupOf(reading, select));
+  refusals.try(() => refuseRepeated(reading, group));
   return { ...none, group, ask: sum === undefined ? 'cardinality' : 'sum' };
+}
+
+/** The number has a name of its own in every result. */
+function refuseRepeated({ query, sum }: Reading, group: Group | undefined): void {
+  const names = [SHARED, ...[group, sum].flatMap((one) => one?.as ?? [])];
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice === undefined) return;
+  const at = (sum?.as === twice ? sum : group)?.at;
+  refuse(query, at, `two result columns are called ${twice}`, 'Name them apart with AS.');
 }
 
 function readItem(reading: Reading, item: unknown, place: number): void {

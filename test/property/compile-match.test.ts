@@ -172,6 +172,8 @@ describe('what does not compile is refused', () => {
     [`SELECT SUM(d.delay), SUM(delay) ${FROM} ${KEY}`, /sums one column/, AT],
     [`SELECT COUNT(*), COUNT(DISTINCT origin) ${FROM} ${KEY}`, /counts once/, AT],
     [`SELECT COUNT(*) AS flights ${FROM} ${KEY}`, /called shared/, AT],
+    [`SELECT COUNT(*), SUM(d.delay) AS shared ${FROM} ${KEY}`, /two result columns/, AT],
+    [`SELECT a.band AS shared, COUNT(*) ${FROM} ${KEY} GROUP BY 1`, /two result columns/, AT],
     [`SELECT COUNT(DISTINCT d.date) ${FROM} ${KEY}`, /only whole keys/, AT],
     [`SELECT COUNT(DISTINCT origin) ${FROM} USING (origin, date)`, /only whole keys/, AT],
     [`SELECT COUNT(band) ${FROM} ${KEY}`, /not one of COUNT/, AT],

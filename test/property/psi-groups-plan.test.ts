@@ -107,6 +107,12 @@ describe('what a match by groups may be', () => {
       groupedContract({ group: { as: 'shared', column: 'distance' } }),
       groupedContract({ ask: 'intersection' }),
       summedContract(3, { group: { as: 'total', column: 'distance' } }),
+      summedContract(3, { sum: { as: 'shared', column: 'delay' } }),
+      matchContract(
+        { ask: 'sum', sum: { as: 'shared', column: 'delay' } },
+        { bounds: summedContract().bounds },
+        cast,
+      ),
       matchContract({}, dictionary([...LABELS]), cast),
     ];
     for (const contract of bad) {
