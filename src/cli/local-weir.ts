@@ -2,7 +2,7 @@
  * A whole Weir on one machine: a gateway and its domains as child processes, each with its own
  * directory, keys and embedded store. What `weir up` runs, and what the end-to-end tests drive.
  */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { WeirClient } from '../client/weir-client.ts';
 import { adminClient } from '../domain/admin-client.ts';
@@ -155,6 +155,12 @@ async function setUpAnalyst(
   const party = PartyIdSchema.parse(options.analyst.party);
   if (!existsSync(join(directory, 'config.json'))) {
     await initAnalyst({ directory, party, name: options.analyst.name, gatewayUrl: url });
+  } else {
+    // The port may have changed since the last start.
+    const config = readConfig(directory, AnalystConfigSchema);
+    writeConfig(directory, { ...config, gateway: { ...config.gateway, url } });
+  }
+  if (isTokenDue(tokenFileOf(directory), Date.now())) {
     const token = await operator.createToken({
       role: 'analyst',
       party,
@@ -162,10 +168,12 @@ async function setUpAnalyst(
       ttlS: ANALYST_TOKEN_TTL_S,
     });
     writePrivateFile(tokenFileOf(directory), `${token.token}\n`);
-  } else {
-    // The port may have changed since the last start.
-    const config = readConfig(directory, AnalystConfigSchema);
-    writeConfig(directory, { ...config, gateway: { ...config.gateway, url } });
   }
   return directory;
+}
+
+/** Where none was written yet, or the one there has lived through half its life: it will end one day. */
+export function isTokenDue(file: string, nowMs: number): boolean {
+  const madeMs = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+  return madeMs === undefined || nowMs - madeMs > (ANALYST_TOKEN_TTL_S * 1000) / 2;
 }
