@@ -36,8 +36,11 @@ function runPinned(node) {
     });
   });
   child.on('exit', function (code, signal) {
-    if (signal) process.kill(process.pid, signal);
-    else process.exit(code === null ? 1 : code);
+    if (signal) {
+      // Not to be passed on once more, to a child that is gone: it ends this process as it did the child.
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+    } else process.exit(code === null ? 1 : code);
   });
 }
 
