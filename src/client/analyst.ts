@@ -28,6 +28,8 @@ const REQUEST_TTL_MS = 10 * 60_000;
 /** How long to wait for the domains' countersignatures, which come after the result. */
 const COUNTERSIGN_WAIT_MS = 10_000;
 const COUNTERSIGN_POLL_MS = 100;
+/** The whole result comes along each time, so a late countersignature is asked for less and less often. */
+const COUNTERSIGN_POLL_MAX_MS = 2_000;
 
 export interface AnalystKeys {
   /** Ed25519: signs contracts and requests. */
@@ -194,12 +196,12 @@ async function countersigned(
   signal: AbortSignal | undefined,
 ): Promise<Awaited<ReturnType<WeirClient['result']>>> {
   const untilMs = client.clock.monotonic() + COUNTERSIGN_WAIT_MS;
-  for (;;) {
+  for (let pauseMs = COUNTERSIGN_POLL_MS; ; pauseMs *= 2) {
     const answer = await client.result(runId);
     const { receipt, countersignatures } = answer.receipt;
     const isWhole = countersignatures.length >= receipt.parties.length;
     if (isWhole || signal?.aborted || client.clock.monotonic() >= untilMs) return answer;
-    await client.clock.sleep(COUNTERSIGN_POLL_MS, signal);
+    await client.clock.sleep(Math.min(pauseMs, COUNTERSIGN_POLL_MAX_MS), signal);
   }
 }
 
