@@ -17,6 +17,7 @@ import { nativeCurve } from '../workers/native-curve.ts';
 import { runPeer } from './peer.ts';
 import { groupCosts } from './psi-groups.ts';
 import type { PartyReport } from './psi-party.ts';
+import { ownSetCase } from './psi-own-set.ts';
 import { okvsFailures, voleCases } from './psi-vole.ts';
 import { unbalancedCase } from './psi-unbalanced.ts';
 import { gatewayVole } from './psi-vole-gateway.ts';
@@ -42,6 +43,7 @@ export const psiSuite: BenchSuite = {
     await voleCases(context);
     await gatewayVole(context);
     await unbalancedCase(context);
+    await ownSetCase(context);
     if (context.wants('flat')) await flat(context, 'flat');
     if (context.large && context.wants('ecdh 10M')) {
       reportParties(context, 'ecdh 10M', LARGE_ITEMS, await twoParties(LARGE_ITEMS));
