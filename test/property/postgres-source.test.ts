@@ -209,6 +209,45 @@ describe.skipIf(found === undefined)('PostgreSQL source', () => {
     );
   });
 
+  it('streams rows of several columns in one order for one version, however the table keeps them', async () => {
+    const all = Array.from({ length: 40 }, (_, index) => ({
+      ...empty,
+      kind: `k${index % 10}`,
+      whole: String(index),
+    }));
+    const streamed = async (): Promise<unknown[]> => {
+      const rows: unknown[] = [];
+      for await (const chunk of source.streamColumns(['kind', 'whole'], 16)) rows.push(...chunk);
+      return rows;
+    };
+    await table.fill(all);
+    const { versionMaterial } = await source.describe();
+    const first = await streamed();
+    expect(first).toHaveLength(40);
+    await table.fill(all.toReversed());
+    // The same version, so the same question, the same noise: and the same first row of each key.
+    expect((await source.describe()).versionMaterial).toEqual(versionMaterial);
+    expect(await streamed()).toEqual(first);
+    // Nobody's smallest value is favoured.
+    const firsts = new Map<unknown, number>();
+    for (const [kind, whole] of first as string[][])
+      if (!firsts.has(kind)) firsts.set(kind, Number(whole));
+    expect([...firsts.values()].some((whole) => whole >= 10)).toBe(true);
+  });
+
+  it('counts a unit as one with a value wherever one of its rows has one', async () => {
+    const all = Array.from({ length: 40 }, (_, index) => [
+      { ...empty, kind: `k${index}`, whole: String(index) },
+      { ...empty, kind: `k${index}` },
+    ]).flat();
+    await table.fill(all);
+    const units = await open(changed(byUnit));
+    const sums = [{ column: 'whole', minimum: '0', maximum: '100', scale: 0, squares: false }];
+    const perUnit = { cellsMax: 1, rowsPerCellMax: 1 };
+    const { counts, columns } = plainAnswer(await units.aggregate({ ...nothing, sums, perUnit }));
+    expect([counts, columns[0]?.nonNull]).toEqual([[40n], [40n]]);
+  });
+
   it('tells who is in which cell as the files’ source does, byte by byte', async () => {
     const all = Array.from({ length: 300 }, (_, index) => ({
       ...empty,

@@ -202,9 +202,9 @@ function boundedTotals(
   cell: Sql,
 ): Sql {
   const values = query.sums.map((_, index) => numbered('v', index));
-  const hashOf = (parts: readonly Sql[]): Sql =>
-    sql`md5(concat_ws(${literal(',')}, ${list(parts)}))`;
-  const rowOrder = values.length === 0 ? sql`cell` : list([hashOf(values), ...values]);
+  // Rows with values first: with one row a unit, a unit that has a value counts as having one.
+  const missing = values.map((value) => sql`${value} IS NULL`);
+  const rowOrder = values.length === 0 ? sql`cell` : list([...missing, hashOf(values), ...values]);
   return sql`SELECT cell, ${list([sql`count(*) AS n`, ...laneTotals(query)])} FROM (
     SELECT *, dense_rank() OVER (PARTITION BY unit ORDER BY ${hashOf([sql`unit`, sql`cell`])}, cell) AS cell_rank,
       row_number() OVER (PARTITION BY unit, cell ORDER BY ${rowOrder}) AS row_rank
@@ -212,6 +212,11 @@ function boundedTotals(
     WHERE cell IS NOT NULL) AS ranked
     WHERE cell_rank <= ${integer(perUnit.cellsMax)} AND row_rank <= ${integer(perUnit.rowsPerCellMax)}
     GROUP BY cell`;
+}
+
+/** An order that favours no value. */
+function hashOf(parts: readonly Sql[]): Sql {
+  return sql`md5(concat_ws(${literal(',')}, ${list(parts)}))`;
 }
 
 /** Totals of lanes over rows; sums of bigint are numeric, so they cannot overflow. */
@@ -228,12 +233,19 @@ function laneTotals(query: AggregateQuery): Sql[] {
   });
 }
 
-/** Columns as text, in the order asked for. @throws InputError `column-unknown` */
+/**
+ * Columns as text, in the order asked for. Rows of several come in an order that their content alone
+ * fixes: a table has none, and of a key's rows the first has its value or its group, which must be the
+ * same wherever the version, and with it the noise, is the same. @throws InputError `column-unknown`
+ */
 export function postgresColumns(book: ColumnBook, relation: Sql, columns: readonly string[]): Sql {
   const texts = columns.map(
     (name, index) => sql`${postgresText(book, name)} AS ${numbered('v', index)}`,
   );
-  return sql`SELECT ${list(texts)} FROM ${relation}`;
+  const rows = sql`SELECT ${list(texts)} FROM ${relation}`;
+  if (texts.length < 2) return rows;
+  const values = texts.map((_, index) => numbered('v', index));
+  return sql`SELECT ${list(values)} FROM (${rows}) AS texts ORDER BY ${list([hashOf(values), ...values])}`;
 }
 
 /** As `anonymity-sql.ts`. @throws InputError `column-unknown` */
