@@ -207,6 +207,34 @@ describe.skipIf(found === undefined)('a gateway on PostgreSQL', () => {
       expect([run.state, run.code]).toEqual(['voided', 'contract-revoked']);
     });
 
+    it('has officers release what waits, at whichever process it waits', async () => {
+      const held = await weir.agree(PLAN, { release: { by: 'officer', withinS: 3600 } });
+      const decide = async (runId: RunId, decision: 'approved' | 'refused'): Promise<void> => {
+        for (const party of weir.parties) {
+          const officer = weir.officer(party);
+          const { hash } = await officer.reviewRelease(runId);
+          await officer.decideRelease(runId, { decision, hash });
+          if (decision === 'refused') return;
+        }
+      };
+      for (const at of Array.from({ length: 6 }).keys()) {
+        const { client } = at % 2 === 0 ? weir.analyst : second;
+        const { request, idempotencyKey } = weir.prepare(held);
+        const { runId } = await client.startRun(request, idempotencyKey);
+        await eventually('the result waits', async () => {
+          return (await client.run(runId)).state === 'awaiting-release';
+        });
+        const isLast = at === 5;
+        await decide(runId, isLast ? 'refused' : 'approved');
+        expect((await endOf(weir, runId)).state).toBe(isLast ? 'refused' : 'posted');
+      }
+      for (const party of weir.parties) {
+        await eventually('nothing is kept', async () => {
+          return (await weir.officer(party).releases()).length === 0;
+        });
+      }
+    });
+
     it('goes on alone when the other is killed', async () => {
       await weir.gateway.kill();
       await run(second);
