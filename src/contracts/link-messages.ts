@@ -32,6 +32,8 @@ const Size = z.string().regex(/^\d{1,18}$/);
 /** Contracts a domain is told of in one answer, which must fit a message of the link. */
 export const CONTRACTS_TOLD_MAX = 32;
 export const CONTRACTS_TOLD_BYTES_MAX = 524_288;
+/** JSON text of the spends that a domain is shown of itself in one answer. */
+export const STATEMENTS_TOLD_BYTES_MAX = 917_504;
 
 export const FiledContractSchema = z.strictObject({
   contract: ContractSchema,

@@ -43,6 +43,7 @@ import {
   ACCEPT_STATEMENTS_MAX,
   acceptRollback,
   type AcceptOptions,
+  unknownTo,
   viewRollback,
 } from './rollback.ts';
 import { evaluationsOf } from './run-precomputed.ts';
@@ -154,12 +155,14 @@ async function proposalsOf(parts: OfficerParts): Promise<Proposal[]> {
 async function rollbackOf(parts: OfficerParts): Promise<AcceptOptions> {
   const { state, self, config, clock, links } = parts;
   const { store, anchor, identity } = state;
-  // From the first on: one that contradicts the store shows where two histories part.
+  // From the first on: one that contradicts the store shows where two histories part. Those that the
+  // store has as they are tell nothing, and may be more than are taken at once.
   const statements: SignedSpend[] = [];
   for (let afterSeq = 0; statements.length < ACCEPT_STATEMENTS_MAX; ) {
     const answer = await links.request(DOMAIN_ASKS.witnessed, { afterSeq });
     const page = parseAnswer(WitnessedSchema, answer).statements;
-    statements.push(...page);
+    const news = await unknownTo(store, page);
+    statements.push(...news.slice(0, ACCEPT_STATEMENTS_MAX - statements.length));
     const last = page.at(-1);
     if (last === undefined || last.spend.seq <= afterSeq) break;
     afterSeq = last.spend.seq;

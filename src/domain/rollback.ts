@@ -43,6 +43,19 @@ export interface AcceptOptions {
   readonly ofForgotten: readonly Statement[];
 }
 
+/** Those that the store does not have as they are, in their order. */
+export async function unknownTo(
+  store: Store,
+  statements: readonly SignedSpend[],
+): Promise<SignedSpend[]> {
+  const unknown: SignedSpend[] = [];
+  for (const signed of statements) {
+    const own = await spendHashAt(store, signed.spend.seq);
+    if (own !== spendHash(signed.spend)) unknown.push(signed);
+  }
+  return unknown;
+}
+
 /**
  * What accepting would mean, for the officer to read first.
  * @throws IdentityError `signature-invalid`; StateError `history-rolled-back` where nothing was

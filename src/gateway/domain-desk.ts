@@ -17,9 +17,11 @@ import {
   RefuseSchema,
   RevokeSchema,
   SignSchema,
+  STATEMENTS_TOLD_BYTES_MAX,
   WitnessedQuerySchema,
 } from '../contracts/link-messages.ts';
 import { DecidedSchema } from '../contracts/officer-release.ts';
+import type { SignedSpend } from '../contracts/spend.ts';
 import { STATEMENTS_PAGE_MAX, type SpendWitness } from '../contracts/spend-witness.ts';
 import { IdentityError, InputError } from '../errors.ts';
 import type { LinkServer } from '../link/link-server.ts';
@@ -105,8 +107,18 @@ export function serveDomains(parts: DeskParts): void {
   answer(DOMAIN_ASKS.witnessed, WitnessedQuerySchema, async ({ afterSeq }, party) => ({
     party,
     latest: (await witness.latest(party)) ?? null,
-    statements: [...(await witness.statements(party, afterSeq, STATEMENTS_PAGE_MAX))],
+    statements: statementsPage(await witness.statements(party, afterSeq, STATEMENTS_PAGE_MAX)),
   }));
+}
+
+/** Each names the parties of its run: as many as fit one message, one at least. */
+export function statementsPage(statements: readonly SignedSpend[]): SignedSpend[] {
+  let sizeBytes = 0;
+  const end = statements.findIndex((one, at) => {
+    sizeBytes += Buffer.byteLength(JSON.stringify(one));
+    return at > 0 && sizeBytes > STATEMENTS_TOLD_BYTES_MAX;
+  });
+  return statements.slice(0, end < 0 ? statements.length : end);
 }
 
 /** Contracts may carry long dictionaries and keys: as many as fit one message, one at least. */

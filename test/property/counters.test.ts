@@ -4,7 +4,7 @@ import type { Contract } from '../../src/contracts/contract.ts';
 import { spendHash, verifySpend } from '../../src/contracts/spend.ts';
 import type { SignedSpend } from '../../src/contracts/spend.ts';
 import { lostReleases, openReleaseBook } from '../../src/domain/release-book.ts';
-import { acceptRollback, viewRollback } from '../../src/domain/rollback.ts';
+import { acceptRollback, unknownTo, viewRollback } from '../../src/domain/rollback.ts';
 import type { AcceptOptions } from '../../src/domain/rollback.ts';
 import type { SpendCommand } from '../../src/domain/spend-rules.ts';
 import { HashSchema } from '../../src/system/ids.ts';
@@ -292,6 +292,8 @@ describe('a restored backup', () => {
     await putBack(copy);
     opened = await openPlace(place, cast);
     const statements = kept.toReversed();
+    const earlier = await opened.counters.statements(0, 10);
+    expect(await unknownTo(opened.store, [...earlier, ...kept])).toEqual(kept);
     expect(await viewRollback(accepting(statements))).toMatchObject({ lostRuns: 0 });
     expect(await forgotten()).toBe('accepted');
     const head = await acceptRollback(accepting(statements), 0);
@@ -337,6 +339,8 @@ describe('a restored backup', () => {
     opened = await openPlace(place, cast);
     await opened.counters.spend(makeCommand(contract));
     expect(await codeOf(() => opened.counters.present(kept[0]!))).toBe('history-rolled-back');
+    const own = await opened.counters.statements(0, 10);
+    expect(await unknownTo(opened.store, [...own, ...kept])).toEqual(kept);
     // Spends 2 and 2', and 3: number 2 was used twice, so one run is counted for it besides.
     expect(await viewRollback(accepting(kept))).toMatchObject({ highestSeq: 3, lostRuns: 1 });
     await acceptRollback(accepting(kept), 1);
