@@ -6,8 +6,16 @@ import { openedRun } from '../../src/cli/sealing.ts';
 import type { Release } from '../../src/computations/computation.ts';
 import type { ContractBody } from '../../src/contracts/api.ts';
 import { AggregatePlanSchema, type AggregatePlan } from '../../src/contracts/plan.ts';
-import { csvOf, NOISE, patientsOf, registrationOf, VICTIM } from '../attack/support/patients.ts';
+import {
+  csvOf,
+  NOISE,
+  type Patient,
+  patientsOf,
+  registrationOf,
+  VICTIM,
+} from '../attack/support/patients.ts';
 import { readBooks } from './support/books.ts';
+import { weir as command } from './support/command.ts';
 import { type Holder, startWeir, type Table, type TestWeir } from './support/weir.ts';
 
 const PARTIES = ['clinic', 'hospital', 'station'];
@@ -90,5 +98,45 @@ describe('an exact sum over persons', () => {
         ['1', true],
       ],
     );
+  });
+});
+
+describe('a domain with a restored backup', () => {
+  const said = async (...args: readonly string[]): Promise<void> => {
+    const ran = command(args);
+    expect(await ran.ended, ran.stderr()).toBe(0);
+  };
+  const rewrite = (patients: readonly Patient[]): void =>
+    writeFileSync(join(weir.directory, 'data', 'clinic', 'patients.csv'), csvOf(patients));
+  const codeOf = (contract: ContractBody): Promise<unknown> =>
+    released(contract).then(
+      () => 'answered',
+      (error: unknown) => (error as { code?: unknown }).code,
+    );
+
+  it('tells nothing exact of persons: what it released since is forgotten, though every run is known', async () => {
+    const contract = await weir.agree(planOf('patients'));
+    const noised = await weir.agree(planOf('records'), { noise: NOISE });
+    const at = ['--dir', join(weir.directory, 'clinic')];
+    const backup = ['--backup', join(weir.directory, 'backup')];
+    await said('backup', ...at, ...backup);
+    const some = patientsOf(0).slice(0, 30);
+    rewrite(some);
+    expect(await codeOf(contract)).toBe('answered');
+    await weir.program('clinic').stop();
+    await said('restore', ...at, ...backup);
+    await weir.start('clinic');
+    await weir.linked();
+    // One person less than in the answer that only the analyst remembers.
+    rewrite(some.slice(1));
+    expect(await codeOf(contract)).toBe('history-rolled-back');
+    const officer = weir.officer('clinic');
+    const { lostRuns, storedSeq, highestSeq } = await officer.viewRollback();
+    expect([lostRuns, highestSeq - storedSeq]).toEqual([0, 1]);
+    await officer.acceptRollback(lostRuns);
+    expect((await officer.status()).counters.rolledBack).toBe(false);
+    expect(await codeOf(contract)).toBe('history-rolled-back');
+    // The control: it takes runs again, and answers with noise.
+    expect(await codeOf(noised)).toBe('answered');
   });
 });
