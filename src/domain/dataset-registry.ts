@@ -60,7 +60,7 @@ export async function openDatasetRegistry(options: RegistryOptions): Promise<Dat
   };
   try {
     for (const file of options.files) {
-      const registration = parseRegistration(readText(file), file);
+      const registration = readRegistration(file);
       if (entries.has(registration.name)) {
         throw new SetupError(
           'config-invalid',
@@ -140,6 +140,11 @@ function regraded(
     if (error instanceof WeirError) return published;
     throw error;
   }
+}
+
+/** A registration file, parsed. @throws SetupError `source-missing`, `config-invalid` */
+export function readRegistration(file: string): DatasetRegistration {
+  return parseRegistration(readText(file), file);
 }
 
 function readText(file: string): string {

@@ -1,6 +1,6 @@
 /** What a user reads when a program cannot run: one sentence that says what to do, no stack trace. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,6 +77,32 @@ describe('a missing file', () => {
     const { code, sentence } = await sentenceOf(weir(['domain', '--dir', own]));
     expect(code).toBe(78);
     expect(sentence).toContain(file);
+  });
+});
+
+describe('a registration that no start would accept', () => {
+  it.each([
+    ['is not there', undefined, 'nowhere.json'],
+    ['is no JSON', '{ "name": ', 'valid JSON'],
+    ['lacks what it must say', '{ "format": "weir-dataset/1", "name": "visits" }', 'title'],
+  ])('is not registered where it %s', async (_what, text, named) => {
+    const own = join(directory, 'holder');
+    mkdirSync(own, { recursive: true });
+    const config = JSON.stringify({
+      format: 'weir-domain/1',
+      party: 'holder',
+      name: { zh: '持有方', en: 'Holder' },
+      gateway: { url: 'http://127.0.0.1:1' },
+      datasets: [],
+    });
+    writeFileSync(join(own, 'config.json'), config);
+    rmSync(join(own, 'nowhere.json'), { force: true });
+    if (text !== undefined) writeFileSync(join(own, 'nowhere.json'), text);
+    const command = weir(['domain', 'add-dataset', '--dir', own, 'nowhere.json']);
+    const { code, sentence } = await sentenceOf(command);
+    expect(code).toBe(78);
+    expect(sentence).toContain(named);
+    expect(readFileSync(join(own, 'config.json'), 'utf8')).toBe(config);
   });
 });
 

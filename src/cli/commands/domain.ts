@@ -6,6 +6,7 @@ import { PublicKeySchema } from '../../contracts/contract.ts';
 import { DISCLOSURE_STAGES } from '../../disclosure/stages.ts';
 import { adminClient } from '../../domain/admin-client.ts';
 import { DomainConfigSchema } from '../../domain/config.ts';
+import { readRegistration } from '../../domain/dataset-registry.ts';
 import { openDomain } from '../../domain/domain-process.ts';
 import { InputError } from '../../errors.ts';
 import { systemClock } from '../../system/clock.ts';
@@ -89,6 +90,8 @@ export function domainCommands(program: Command): void {
     .addHelpText('after', REGISTRATION_HELP)
     .action((registration: string, { dir }: { dir: string }) => {
       const config = readConfig(dir, DomainConfigSchema);
+      // One that no start would accept is refused here: it would keep the domain from starting.
+      readRegistration(resolve(dir, registration));
       const datasets = [...new Set([...config.datasets, registration])];
       writeConfig(dir, { ...config, datasets });
       process.stdout.write(
