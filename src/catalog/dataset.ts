@@ -198,10 +198,11 @@ export function faultsOf(facts: DatasetFacts): string[] {
   for (const partition of facts.partitions) faults.push(...partitionFaults(partition, columns));
   const { privacyUnit, consent } = facts;
   if (privacyUnit !== undefined) {
-    const unit = columns.get(privacyUnit);
-    if (unit === undefined) faults.push(`the privacy unit ${privacyUnit} is not a column`);
-    if (unit?.usage.includes('group')) {
-      faults.push(`the privacy unit ${privacyUnit} may not be grouped by: its labels are people`);
+    if (!columns.has(privacyUnit)) faults.push(`the privacy unit ${privacyUnit} is not a column`);
+    for (const { name, derived, usage } of facts.columns) {
+      const isCopy = derived?.derive === 'copy' && derived.from === privacyUnit;
+      if ((name !== privacyUnit && !isCopy) || !usage.includes('group')) continue;
+      faults.push(`the privacy unit ${name} may not be grouped by: its labels are people`);
     }
   }
   if (consent !== undefined && !columns.has(consent.column)) {

@@ -72,6 +72,22 @@ describe('dataset registration', () => {
     [{ personalInformation: 'personal' }, /needs a privacyUnit/],
     [{ personalInformation: 'personal', privacyUnit: 'origin' }, /consent column or/],
     [{ privacyUnit: 'hour' }, /its labels are people/],
+    [
+      {
+        privacyUnit: 'origin',
+        columns: [
+          ...registration.columns,
+          {
+            name: 'who',
+            type: 'text',
+            usage: ['group'],
+            labels: ['JFK'],
+            derived: { derive: 'copy', from: 'origin' },
+          },
+        ],
+      },
+      /who may not be grouped by: its labels are people/,
+    ],
     [{ unknown: 1 }, /[Uu]nrecognized/],
   ])('refuses %j', (changes, message) => {
     expect(faultOf(changes)).toMatch(message);
