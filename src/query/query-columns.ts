@@ -15,11 +15,12 @@ export interface Scope {
 }
 
 /** Expressions that stand for a derivation, so that `hour(date)` finds the column derived so. */
-function derivationOf(node: FunctionNode): string | undefined {
-  const [first, second] = node.children;
-  const constant = [first, second].find((child) => child?.class === 'CONSTANT');
+function derivationOf({ function_name: name, children }: FunctionNode): string | undefined {
+  const constant = children.find((child) => child.class === 'CONSTANT');
   const text = constant?.class === 'CONSTANT' ? constant.value.value : undefined;
-  switch (node.function_name) {
+  // One argument more would be left out unseen.
+  if (children.length !== (name === 'strftime' ? 2 : 1)) return undefined;
+  switch (name) {
     case 'hour':
       return 'hour';
     case 'isodow':

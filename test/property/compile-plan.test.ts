@@ -119,6 +119,8 @@ describe('SQL to plan', () => {
     ['SELECT hour, sum(delay) OVER () FROM departures GROUP BY hour', /neither/],
     ['SELECT hour, max(delay) FROM departures GROUP BY hour', /not one of COUNT/],
     ['SELECT hour, stddev(delay) FROM departures GROUP BY hour', /not one of COUNT/],
+    ['SELECT hour(date, origin), count(*) FROM departures GROUP BY ALL', /not one of COUNT/],
+    ["SELECT hour(date, 'x'), count(*) FROM departures GROUP BY ALL", /not one of COUNT/],
     ['SELECT hour, sum(origin) FROM departures GROUP BY hour', /no bounds/],
     ['SELECT hour AS h, count(*) FROM departures GROUP BY hour', /keeps its name/],
     ['SELECT hour, count(*) AS "a b" FROM departures GROUP BY hour', /plain name/],
