@@ -1,7 +1,9 @@
 /**
  * Spills in files that no crash leaves behind: each is unlinked as soon as it is open, so the
- * system frees it when the process ends, however it ends.
+ * system frees it when the process ends, however it ends. What is written is enciphered under a
+ * key that only memory holds, so that the freed blocks tell nothing either.
  */
+import { createCipheriv } from 'node:crypto';
 import { open, mkdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CapacityError } from '../../errors.ts';
@@ -10,6 +12,8 @@ import type { Random } from '../../system/random.ts';
 
 const OWNER_ONLY = 0o600;
 const NAME_BYTES = 16;
+const KEY_BYTES = 32;
+const BLOCK_BYTES = 16;
 
 /**
  * Opens spills in a directory of the domain.
@@ -22,14 +26,17 @@ export function fileSpills(directory: string, random: Random): OpenSpill {
     const path = join(directory, `psi-${name}.spill`);
     const file = await open(path, 'wx+', OWNER_ONLY);
     await unlink(path);
+    const key = random.bytes(KEY_BYTES);
     let sizeBytes = 0;
     return {
       async append(bytes) {
         const offset = sizeBytes;
+        // No place is written twice: a failed append leaves a gap.
         sizeBytes += bytes.length;
+        const ciphertext = enciphered(key, offset, bytes);
         try {
           for (let done = 0; done < bytes.length; ) {
-            const part = bytes.subarray(done);
+            const part = ciphertext.subarray(done);
             done += (await file.write(part, 0, part.length, offset + done)).bytesWritten;
           }
         } catch (error) {
@@ -43,10 +50,23 @@ export function fileSpills(directory: string, random: Random): OpenSpill {
           if (bytesRead === 0) throw new Error('a spill ended early');
           done += bytesRead;
         }
+        into.set(enciphered(key, offset, into));
       },
-      close: () => file.close(),
+      async close() {
+        key.fill(0);
+        await file.close();
+      },
     };
   };
+}
+
+/** AES-256 in counter mode, its own inverse: the key stream's byte is the file's. */
+function enciphered(key: Uint8Array, offset: number, bytes: Uint8Array): Uint8Array {
+  const counter = Buffer.alloc(BLOCK_BYTES);
+  counter.writeBigUInt64BE(BigInt(Math.floor(offset / BLOCK_BYTES)), BLOCK_BYTES / 2);
+  const cipher = createCipheriv('aes-256-ctr', key, counter);
+  cipher.update(new Uint8Array(offset % BLOCK_BYTES));
+  return cipher.update(bytes);
 }
 
 function asDiskError(error: unknown): unknown {
