@@ -23,7 +23,9 @@ export function writeElement(
 ): void {
   out[at] = REAL;
   out.set(digest, at + 1);
-  viewOf(out).setUint32(at + 1 + DIGEST_BYTES, occurrence, true);
+  const behind = at + 1 + DIGEST_BYTES;
+  // Little-endian; a view made for each of millions of elements would cost more than all of this.
+  for (let i = 0; i < 4; i++) out[behind + i] = occurrence >>> (8 * i);
 }
 
 /**

@@ -9,7 +9,8 @@ import { wireItems } from '../params.ts';
 import type { ElementSource, VolePsiParams } from './psi-params.ts';
 
 /** Elements of a piece. */
-const PIECE_ITEMS = 65_536;
+const PIECE_BITS = 16;
+const PIECE_ITEMS: number = 1 << PIECE_BITS;
 const DIGEST_WORDS = DIGEST_BYTES / 4;
 
 export interface SettledElements {
@@ -83,6 +84,8 @@ class Settler {
   /** How often each first occurrence has come again. */
   #again: Uint32Array;
   #pieces: Uint8Array[] = [];
+  /** Of the pieces: one made for each look at an element costs more than the look. */
+  #views: DataView[] = [];
   #rows: Uint32Array;
   #count = 0;
   items = 0;
@@ -135,6 +138,7 @@ class Settler {
       pieces.push(rest === 0 ? last : last.slice(0, rest * ELEMENT_BYTES));
     }
     this.#pieces = [];
+    this.#views = [];
     this.#slots = new Uint32Array(0);
     this.#again = new Uint32Array(0);
     return pieces;
@@ -156,9 +160,8 @@ class Settler {
   }
 
   #isSame(element: number, digests: DataView, at: number): boolean {
-    const piece = this.#pieces[Math.floor(element / PIECE_ITEMS)];
-    if (piece === undefined) return false;
-    const own = viewOf(piece);
+    const own = this.#views[element >>> PIECE_BITS];
+    if (own === undefined) return false;
     const start = (element % PIECE_ITEMS) * ELEMENT_BYTES + 1;
     for (let word = 0; word < DIGEST_WORDS; word++) {
       const offset = 4 * word;
@@ -170,7 +173,11 @@ class Settler {
 
   #append(digest: Uint8Array, occurrence: number, row: number): void {
     const place = this.#count % PIECE_ITEMS;
-    if (place === 0) this.#pieces.push(new Uint8Array(PIECE_ITEMS * ELEMENT_BYTES));
+    if (place === 0) {
+      const fresh = new Uint8Array(PIECE_ITEMS * ELEMENT_BYTES);
+      this.#pieces.push(fresh);
+      this.#views.push(viewOf(fresh));
+    }
     const piece = this.#pieces.at(-1);
     if (piece !== undefined) writeElement(piece, place * ELEMENT_BYTES, digest, occurrence);
     this.#rows[this.#count] = row;

@@ -234,7 +234,8 @@ class DuckDbSource implements DataSource, AnonymityExaminer {
       selectStatement(version.relationFor(purpose), texts),
     )) {
       const values = columns.map((_, index) => chunk.getColumnValues(index));
-      for (let row = 0; row < chunk.rowCount; row += 1) {
+      const { rowCount } = chunk;
+      for (let row = 0; row < rowCount; row += 1) {
         pending.push(values.map((column) => (column[row] ?? null) as string | null));
         if (pending.length < chunkRows) continue;
         yield pending;
