@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 
 /** Each is `kernels/NAME.ts`, the folder `kernels/NAME`, or both. */
-export type KernelName = 'curve25519' | 'lanes' | 'okvs' | 'vole';
+export type KernelName = 'curve25519' | 'lanes' | 'okvs' | 'sha256' | 'vole';
 
 /**
  * A kernel's module: beside this file in the build; from source, in the build's folder.

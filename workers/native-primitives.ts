@@ -21,6 +21,7 @@ import { nativeCurve } from './native-curve.ts';
 import { nativeGf128 } from './native-gf128.ts';
 import { nativeLanes } from './native-lanes.ts';
 import { nativeOkvs } from './native-okvs.ts';
+import { nativeSha256Each } from './native-sha256.ts';
 import { nativeVole } from './native-vole.ts';
 
 const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex');
@@ -32,6 +33,7 @@ const ZEROS = new Uint8Array(131_072);
 export const nativePrimitives: Primitives = {
   hash: {
     sha256: (message) => digest('sha256', message),
+    sha256Each: nativeSha256Each,
     sha512: (message) => digest('sha512', message),
     hkdfSha256: (secret, salt, info, lengthBytes) =>
       new Uint8Array(hkdfSync('sha256', secret, salt, info, lengthBytes)),

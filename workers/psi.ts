@@ -7,6 +7,7 @@ import { move } from 'piscina';
 import { releaseBytes } from '../protocols/common/bytes.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { blindElements, evaluatePoints } from '../protocols/psi/blind.ts';
+import { digestKeys, type KeyBatch } from '../protocols/psi/key-batch.ts';
 import { probePoints, type ProbeRange } from '../protocols/psi/probes.ts';
 import {
   deriveOutputs,
@@ -24,6 +25,18 @@ export interface BlindArgument {
 /** @see blindElements */
 export function blindTask({ batch, secret }: BlindArgument): unknown {
   return moved({ batch, secret }, () => blindElements(nativePrimitives.curve, batch, secret));
+}
+
+/** Argument of `digestTask`: encoded keys, and what they are digested with. */
+export interface DigestArgument extends KeyBatch {
+  readonly context: Uint8Array;
+}
+
+/** @see digestKeys */
+export function digestTask({ context, keys, ends }: DigestArgument): unknown {
+  return moved({ batch: keys, secret: context }, () =>
+    digestKeys(nativePrimitives.hash, context, { keys, ends }),
+  );
 }
 
 /** What multiplies points on this machine, for the log: `sodium`, or `openssl` where it is missing. */

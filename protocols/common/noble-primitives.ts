@@ -5,6 +5,7 @@ import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import { portableGf128 } from '../psi/vole/gf128.ts';
 import { portableOkvs } from '../psi/vole/portable-okvs.ts';
+import { concatBytes } from './bytes.ts';
 import { nobleCurve } from './noble-curve.ts';
 import { portableLanes } from './portable-lanes.ts';
 import { portableVole } from './portable-vole.ts';
@@ -12,6 +13,7 @@ import { ProtocolError } from './protocol-error.ts';
 import { SEGMENT_BYTES_MAX, type KeyStream, type Primitives } from './primitives.ts';
 
 const BLOCK_BYTES = 16;
+const SHA256_BYTES = 32;
 /** The counter of a segment's first block: what GCM's body starts at. */
 const COUNTER_START = 2;
 
@@ -19,6 +21,7 @@ const COUNTER_START = 2;
 export const noblePrimitives: Primitives = {
   hash: {
     sha256,
+    sha256Each,
     sha512,
     hkdfSha256: (secret, salt, info, lengthBytes) => hkdf(sha256, secret, salt, info, lengthBytes),
   },
@@ -39,6 +42,44 @@ export const noblePrimitives: Primitives = {
   okvs: portableOkvs,
   vole: portableVole,
 };
+
+/**
+ * Bytes of the longest of messages that stand one behind the other.
+ * @throws ProtocolError `length-wrong`
+ */
+export function longestMessage(messages: Uint8Array, ends: Uint32Array): number {
+  let longest = 0;
+  let start = 0;
+  for (let i = 0; i < ends.length; i++) {
+    const end = ends[i] ?? 0;
+    if (end < start) throw wrongEnds();
+    longest = Math.max(longest, end - start);
+    start = end;
+  }
+  if (start !== messages.length) throw wrongEnds();
+  return longest;
+}
+
+function wrongEnds(): ProtocolError {
+  return new ProtocolError('length-wrong', 'messages end where the last one does, in order');
+}
+
+/** @see HashPrimitive.sha256Each */
+export function sha256Each(
+  prefix: Uint8Array,
+  messages: Uint8Array,
+  ends: Uint32Array,
+): Uint8Array {
+  longestMessage(messages, ends);
+  const digests = new Uint8Array(ends.length * SHA256_BYTES);
+  let start = 0;
+  ends.forEach((end, i) => {
+    const message = concatBytes([prefix, messages.subarray(start, end)]);
+    digests.set(sha256(message), i * SHA256_BYTES);
+    start = end;
+  });
+  return digests;
+}
 
 /**
  * The 16-byte counter block `blockIndex` blocks into a segment.

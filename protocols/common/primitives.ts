@@ -18,6 +18,13 @@ export interface Primitives {
 
 export interface HashPrimitive {
   sha256(message: Uint8Array): Uint8Array;
+  /**
+   * SHA-256 of many messages, each behind the same prefix: 32 bytes each.
+   * @param messages - one behind the other.
+   * @param ends - where each of them ends.
+   * @throws ProtocolError `length-wrong` unless they ascend to the end of the last message
+   */
+  sha256Each(prefix: Uint8Array, messages: Uint8Array, ends: Uint32Array): Uint8Array;
   sha512(message: Uint8Array): Uint8Array;
   /** @see RFC 5869 */
   hkdfSha256(

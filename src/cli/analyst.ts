@@ -22,6 +22,7 @@ import type { SealingKey } from '../client/sealing-key.ts';
 import { WeirClient } from '../client/weir-client.ts';
 import type { Release } from '../computations/computation.ts';
 import { fileSpills } from '../computations/psi/file-spill.ts';
+import { poolDigests } from '../computations/psi/key-digests.ts';
 import { poolEngine } from '../computations/psi/pool-engine.ts';
 import type { ContractBody, ExplainBody, RunEventBody } from '../contracts/api.ts';
 import { type Contract, PartySchema, PublicKeySchema } from '../contracts/contract.ts';
@@ -212,6 +213,7 @@ export class Analyst {
         keys: this.#keys,
         machine: {
           engine: poolEngine(pool, threads),
+          digest: poolDigests(pool),
           openSpill: fileSpills(join(this.#directory, 'state'), systemRandom),
           randomBytes: (count) => systemRandom.bytes(count),
           onProgress,

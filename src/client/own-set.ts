@@ -8,14 +8,18 @@ import type { SignedContract } from '../contracts/contract.ts';
 import { GUEST_DESCRIPTOR, GUEST_READY } from '../contracts/guest-frames.ts';
 import { OWN_SET_ITEMS_MIN } from '../contracts/plan.ts';
 import type { SignedRequest } from '../contracts/request.ts';
-import { runOwnSetAnalyst, verifyInvitation } from '../computations/own-set/analyst.ts';
+import {
+  type AnalystMachine,
+  runOwnSetAnalyst,
+  verifyInvitation,
+} from '../computations/own-set/analyst.ts';
 import { ownSetShapeOf } from '../computations/own-set/shape.ts';
 import { InputError, StateError } from '../errors.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import { createExchangeKeys } from '../system/exchange-keys.ts';
 import type { RunId } from '../system/ids.ts';
-import type { PsiMachine } from '../../protocols/psi/blinded-set.ts';
-import type { DateFormat, KeyTally } from '../../protocols/psi/join-key.ts';
+import type { DateFormat } from '../../protocols/psi/join-key.ts';
+import type { KeyTally } from '../../protocols/psi/key-batch.ts';
 import { bucketOf } from '../../protocols/psi/params.ts';
 import {
   type AnalystKeys,
@@ -42,7 +46,7 @@ export interface OwnSetCommand {
   readonly contract: SignedContract;
   readonly ids: OwnSet;
   readonly keys: AnalystKeys;
-  readonly machine: PsiMachine;
+  readonly machine: AnalystMachine;
   /** The gateway's identity key, where it is pinned. */
   readonly gatewayKey?: Uint8Array;
   /** Told before anything is sent, so that the result can be fetched again. */

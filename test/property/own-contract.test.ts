@@ -9,10 +9,10 @@ import {
 import { runOwnSet } from '../../src/client/own-set.ts';
 import { GatewayUnreachable } from '../../src/client/problem.ts';
 import { WeirClient } from '../../src/client/weir-client.ts';
+import type { AnalystMachine } from '../../src/computations/own-set/analyst.ts';
 import type { SignedContract } from '../../src/contracts/contract.ts';
 import { ContractIdSchema, RunIdSchema } from '../../src/system/ids.ts';
 import { systemRandom } from '../../src/system/random.ts';
-import type { PsiMachine } from '../../protocols/psi/blinded-set.ts';
 import { ANALYST, makeCast, makeContract, signByAll } from '../fixtures/contract.ts';
 import { CLINIC, ownSetContract } from '../fixtures/own-set-contract.ts';
 
@@ -30,12 +30,13 @@ afterAll(() => nowhere.close());
 async function* noIds(): AsyncGenerator<readonly string[]> {}
 
 /** Whoever blinds anything with it fails the test. */
-function idleMachine(): PsiMachine {
+function idleMachine(): AnalystMachine {
   const never = (): never => {
     throw new Error('nothing is to be blinded');
   };
   return {
     engine: { parallel: 1, blind: never, evaluate: never },
+    digest: never,
     openSpill: never,
     randomBytes: never,
   };

@@ -1,20 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { noblePrimitives } from '../../protocols/common/noble-primitives.ts';
-import {
-  canonicalValue,
-  digestKeys,
-  encodeJoinKey,
-  type DateFormat,
-  type KeyColumn,
-  type KeyTally,
-} from '../../protocols/psi/join-key.ts';
+import { canonicalValue, type DateFormat, type KeyColumn } from '../../protocols/psi/join-key.ts';
 
 const TEXT: KeyColumn = { type: 'text' };
 const INTEGER: KeyColumn = { type: 'integer' };
 const date = (format: DateFormat): KeyColumn => ({ type: 'date', format });
-const empty = (): KeyTally => ({ rows: 0, keys: 0, nulls: 0, malformed: 0 });
-const CONTEXT = new Uint8Array(32);
 
 describe('canonical values', () => {
   it.each([
@@ -88,63 +78,5 @@ describe('case folding', () => {
       }
     }
     expect(different).toEqual([]);
-  });
-});
-
-describe('composite keys', () => {
-  it('encode differently whenever a canonical value differs', () => {
-    const value = fc.oneof(fc.constantFrom('a', 'ab', 'b', '1', '12', '2'), fc.string());
-    const keepCase = [TEXT, TEXT].map(() => ({ type: 'text', keepCase: true }) as const);
-    fc.assert(
-      fc.property(fc.tuple(value, value), fc.tuple(value, value), (left, right) => {
-        const [a, b] = [left, right].map((key) => encodeJoinKey(keepCase, key));
-        if (!(a instanceof Uint8Array) || !(b instanceof Uint8Array)) return;
-        const canonical = [left, right].map((key) =>
-          key.map((part) => part.normalize('NFKC').trim()),
-        );
-        const isSame = JSON.stringify(canonical[0]) === JSON.stringify(canonical[1]);
-        expect(Buffer.compare(a, b) === 0).toBe(isSame);
-      }),
-      { numRuns: 2000 },
-    );
-    expect(encodeJoinKey([TEXT], ['1'])).not.toEqual(encodeJoinKey([INTEGER], ['1']));
-    expect(encodeJoinKey([TEXT, TEXT], ['ab', 'c'])).not.toEqual(
-      encodeJoinKey([TEXT, TEXT], ['a', 'bc']),
-    );
-  });
-
-  it('need between 1 and 8 columns and a value for each', () => {
-    expect(() => encodeJoinKey([], [])).toThrow(/1 to 8/);
-    expect(() => encodeJoinKey(Array(9).fill(TEXT), Array(9).fill('a'))).toThrow(/1 to 8/);
-    expect(() => encodeJoinKey([TEXT], ['a', 'b'])).toThrow(/1 to 8/);
-    expect(encodeJoinKey(Array(8).fill(TEXT), Array(8).fill('a'))).toBeInstanceOf(Uint8Array);
-  });
-
-  it('leave rows without a key out, and count them', () => {
-    const rows = [
-      ['a', '1'],
-      ['b', null],
-      ['c', 'x'],
-      [null, 'x'],
-      [' A', '01'],
-      [' ', '2'],
-    ];
-    const tally = empty();
-    const kept: number[] = [];
-    const digests = digestKeys(noblePrimitives.hash, CONTEXT, [TEXT, INTEGER], rows, tally, (i) =>
-      kept.push(i),
-    );
-    expect(tally).toEqual({ rows: 6, keys: 2, nulls: 3, malformed: 1 });
-    expect(kept).toEqual([0, 4]);
-    expect(digests).toHaveLength(64);
-    expect(digests.slice(0, 32)).toEqual(digests.slice(32));
-  });
-
-  it('digest differently in another run', () => {
-    const digest = (context: Uint8Array): Uint8Array =>
-      digestKeys(noblePrimitives.hash, context, [TEXT], [['a']], empty());
-    expect(digest(CONTEXT)).toEqual(digest(new Uint8Array(32)));
-    expect(digest(CONTEXT)).not.toEqual(digest(new Uint8Array(32).fill(1)));
-    expect(() => digest(new Uint8Array(31))).toThrow(/32 bytes/);
   });
 });

@@ -220,11 +220,12 @@ describe.each(['ecdh', 'vole', 'vole-without-lpn', 'unbalanced'] as const)(
       }
     });
 
-    it('reveals no other key where the source gives its rows in another order the second time', async () => {
-      const turned = sources(EAST_ROWS, WEST_ROWS, (rows, reading) =>
-        reading > 0 ? rows.toReversed() : rows,
-      );
-      const { opened } = await openedRun(contractOf({ ask: 'intersection', engine }), turned);
+    it('reads its rows once, also where keys are revealed', async () => {
+      const once = sources(EAST_ROWS, WEST_ROWS, (rows, reading) => {
+        if (reading > 0) throw new Error('the rows were read again');
+        return rows;
+      });
+      const { opened } = await openedRun(contractOf({ ask: 'intersection', engine }), once);
       expect(opened.rows).toEqual(EXPECTED);
     });
 

@@ -18,10 +18,11 @@ import { canonicalHash } from '../../system/canonical-json.ts';
 import type { RunId } from '../../system/ids.ts';
 import type { Random } from '../../system/random.ts';
 import { type PsiMachine, prepareSet } from '../../../protocols/psi/blinded-set.ts';
-import { type DateFormat, digestKeys, type KeyTally } from '../../../protocols/psi/join-key.ts';
+import type { DateFormat } from '../../../protocols/psi/join-key.ts';
+import type { KeyTally } from '../../../protocols/psi/key-batch.ts';
 import { runAnalyst } from '../../../protocols/psi/own-set.ts';
+import { type DigestKeys, keyDigests } from '../psi/key-digests.ts';
 import { keyForm } from '../psi/shape.ts';
-import { KEY_HASH } from '../psi/shared-keys.ts';
 import { asPsiAbort } from '../psi/wire.ts';
 import { estimateOwnSet } from './estimate.ts';
 import { ownSetParams, ownSetShapeOf } from './shape.ts';
@@ -64,13 +65,18 @@ export function verifyInvitation(
   return { descriptor, descriptorHash: new Uint8Array(Buffer.from(hash, 'hex')) };
 }
 
+/** What the analyst's side works with. */
+export interface AnalystMachine extends PsiMachine {
+  readonly digest: DigestKeys;
+}
+
 export interface AnalystRole {
   readonly contract: Contract;
   readonly invitation: Invitation;
   /** Secret half of the request's `analystKey`. */
   readonly ephemeralSecret: Uint8Array;
   readonly channel: RunChannel;
-  readonly machine: PsiMachine;
+  readonly machine: AnalystMachine;
   /** The ids as texts, some at a time. */
   readonly ids: AsyncIterable<readonly (string | null)[]>;
   /** How the ids write dates, where the key is one. */
@@ -101,14 +107,16 @@ export function runOwnSetAnalyst(role: AnalystRole): Promise<void> {
       random: role.random,
     });
     const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
-    const forms = [keyForm(shape.plan.key.type, role.dateFormat)];
-    async function* digests(): AsyncGenerator<Uint8Array> {
-      for await (const ids of role.ids) {
-        const rows = ids.map((id) => [id]);
-        yield digestKeys(KEY_HASH, descriptorHash, forms, rows, tally);
-      }
+    async function* rows(): AsyncGenerator<readonly (readonly (string | null)[])[]> {
+      for await (const ids of role.ids) yield ids.map((id) => [id]);
     }
-    const set = await prepareSet(params, machine, digests());
+    const digests = keyDigests(rows(), {
+      forms: [keyForm(shape.plan.key.type, role.dateFormat)],
+      context: descriptorHash,
+      tally,
+      digest: machine.digest,
+    });
+    const set = await prepareSet(params, machine, digests);
     role.onRead?.(tally);
     try {
       await runAnalyst(sealed, params, machine, set, shape.sizes);

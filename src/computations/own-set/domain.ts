@@ -6,16 +6,16 @@ import { noiseShares } from '../../disclosure/noise-vector.ts';
 import { assertInvariant, StateError } from '../../errors.ts';
 import { GATEWAY } from '../../system/ids.ts';
 import { prepareSet } from '../../../protocols/psi/blinded-set.ts';
-import { digestKeys, type KeyTally } from '../../../protocols/psi/join-key.ts';
+import type { KeyTally } from '../../../protocols/psi/key-batch.ts';
 import { type ProbingMachine, runHolder } from '../../../protocols/psi/own-set.ts';
 import type { DomainRole } from '../computation.ts';
 import { requirePlanned } from '../planned.ts';
 import { fileSpills } from '../psi/file-spill.ts';
 import { permittedCells } from '../psi/group-release.ts';
+import { keyDigests, poolDigests, READ_ROWS } from '../psi/key-digests.ts';
 import { poolEngine, poolProbes } from '../psi/pool-engine.ts';
 import { reviewOf } from '../psi/review.ts';
 import { keyForm } from '../psi/shape.ts';
-import { KEY_HASH, READ_ROWS } from '../psi/shared-keys.ts';
 import { asPsiAbort } from '../psi/wire.ts';
 import { ENGINE, ownSetParams, ownSetShapeOf, type OwnSetShape } from './shape.ts';
 import { encodeOwnSetResult, OWN_SET_RESULT } from './wire.ts';
@@ -64,16 +64,18 @@ async function counted(
   }
 }
 
-async function* digests(
-  { source, channel, descriptorHash }: DomainRole,
+function digests(
+  { source, channel, descriptorHash, pool }: DomainRole,
   { plan }: OwnSetShape,
   tally: KeyTally,
 ): AsyncGenerator<Uint8Array> {
   const { column, type, dateFormat } = plan.key;
-  const forms = [keyForm(type, dateFormat)];
-  for await (const rows of source.streamColumns([column], READ_ROWS, channel.signal)) {
-    yield digestKeys(KEY_HASH, descriptorHash, forms, rows, tally);
-  }
+  return keyDigests(source.streamColumns([column], READ_ROWS, channel.signal), {
+    forms: [keyForm(type, dateFormat)],
+    context: descriptorHash,
+    tally,
+    digest: poolDigests(pool, channel.signal),
+  });
 }
 
 /** Noise first: the threshold is applied to what everyone may see of the number. */

@@ -9,7 +9,7 @@ import {
   type BlindedSet,
   type PsiMachine,
 } from '../../../protocols/psi/blinded-set.ts';
-import { digestKeys, type KeyTally } from '../../../protocols/psi/join-key.ts';
+import type { KeyTally } from '../../../protocols/psi/key-batch.ts';
 import type { PsiParams } from '../../../protocols/psi/params.ts';
 import { prepareGroupedSet } from '../../../protocols/psi/grouped-set.ts';
 import { PieceLog } from '../../../protocols/psi/piece-log.ts';
@@ -31,13 +31,14 @@ import { fileSpills } from './file-spill.ts';
 import { permittedCells } from './group-release.ts';
 import { groupPlanOf, groupsSizeBytes, releasedGroups } from './grouped.ts';
 import { noisedNumbers, sharedDummiesOf, sumNoise } from './noise.ts';
+import { keyDigests, poolDigests, READ_ROWS } from './key-digests.ts';
 import { poolEngine } from './pool-engine.ts';
 import { progressTeller, type ProgressTeller } from './progress.ts';
 import { reviewOf } from './review.ts';
 import { RowCells } from './row-cells.ts';
 import { RowValues } from './row-values.ts';
 import { keyColumnsOf, matchShapeOf, psiParams, type MatchShape } from './shape.ts';
-import { KEY_HASH, READ_ROWS, sharedKeys } from './shared-keys.ts';
+import { sharedKeys } from './shared-keys.ts';
 import { encodeStatement } from './statement.ts';
 import { poolSumEngine } from './sum-engine.ts';
 import { filterContext, receiveUnbalanced, sendUnbalanced } from './unbalanced/domain.ts';
@@ -83,7 +84,7 @@ interface Matching {
   readonly machine: PsiMachine;
   /** What join keys are digested with: of the run alone, or of a kept filter. */
   readonly keyContext: Uint8Array;
-  /** Digests of the own keys in the order of their rows; empty where none are revealed. */
+  /** The own keys in the order of their rows; empty where none are revealed. */
   readonly log: PieceLog;
   readonly progress: ProgressTeller;
 }
@@ -231,7 +232,7 @@ function verifiedShape(role: DomainRole): MatchShape {
  * Digests of the own join keys, in the order of the rows that have one.
  * @param beside - gets one column more of each: the values, or the groups.
  */
-async function* digests(
+function digests(
   { role, shape, log, keyContext }: Matching,
   tally: KeyTally,
   beside: RowValues | RowCells | undefined,
@@ -240,14 +241,15 @@ async function* digests(
   const further = (role.self === shape.sender ? shape.plan.sum : shape.plan.group)?.column;
   const columns = beside === undefined || further === undefined ? names : [...names, further];
   const isRevealing = role.self === shape.receiver && shape.plan.ask === 'intersection';
-  for await (const rows of role.source.streamColumns(columns, READ_ROWS, role.channel.signal)) {
-    const keys = beside === undefined ? rows : rows.map((row) => row.slice(0, names.length));
-    const piece = digestKeys(KEY_HASH, keyContext, forms, keys, tally, (index) =>
-      beside?.add(rows[index]?.[names.length] ?? null),
-    );
-    if (isRevealing) await log.add(piece);
-    yield piece;
-  }
+  const { signal } = role.channel;
+  return keyDigests(role.source.streamColumns(columns, READ_ROWS, signal), {
+    forms,
+    context: keyContext,
+    tally,
+    digest: poolDigests(role.pool, signal),
+    ...(beside === undefined ? {} : { onKey: (row) => beside.add(row[names.length] ?? null) }),
+    ...(isRevealing ? { keep: (keys) => log.add(keys) } : {}),
+  });
 }
 
 async function send(
@@ -351,8 +353,8 @@ async function resultOf(
   isPermitted: boolean,
   half: bigint | undefined,
 ): Promise<PsiResult> {
-  const { role, shape } = matching;
-  const { ask } = shape.plan;
+  const { role, shape, log } = matching;
+  const { ask, key } = shape.plan;
   const { shared } = outcome;
   if (ask === 'cardinality') return { ask, shared: isPermitted ? shared : null };
   if (ask === 'sum') {
@@ -361,10 +363,10 @@ async function resultOf(
   }
   // Sealed and padded also where nothing may be released, so that the gateway cannot tell.
   const startMs = performance.now();
-  const keys = isPermitted ? await sharedKeys(matching, outcome.rows) : [];
+  const keys = isPermitted ? await sharedKeys(role.self, key.length, log, outcome.rows) : [];
   role.note?.({ revealMs: performance.now() - startMs });
   const release: Release = {
-    columns: shape.plan.key.map(({ as }) => as),
+    columns: key.map(({ as }) => as),
     rows: keys,
     suppressedCells: isPermitted ? 0 : 1,
     releasedCells: keys.length,

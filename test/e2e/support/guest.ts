@@ -6,12 +6,14 @@ import { prepareRun } from '../../../src/client/analyst.ts';
 import type { ContractBody } from '../../../src/contracts/api.ts';
 import { GUEST_DESCRIPTOR, GUEST_READY } from '../../../src/contracts/guest-frames.ts';
 import { memorySpill } from '../../../protocols/psi/spill.ts';
+import { digestKeys } from '../../../protocols/psi/key-batch.ts';
 import { inPlaceEngine } from '../../../protocols/psi/blind.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { createExchangeKeys } from '../../../src/system/exchange-keys.ts';
 import type { RunId } from '../../../src/system/ids.ts';
 import { systemRandom } from '../../../src/system/random.ts';
 import { nativeCurve } from '../../../workers/native-curve.ts';
+import { nativePrimitives } from '../../../workers/native-primitives.ts';
 import type { TestWeir } from './weir.ts';
 
 export interface HandRun {
@@ -57,6 +59,7 @@ export async function startByHand(
         channel,
         machine: {
           engine: inPlaceEngine(nativeCurve),
+          digest: async (context, batch) => digestKeys(nativePrimitives.hash, context, batch),
           openSpill: memorySpill,
           randomBytes: (count) => systemRandom.bytes(count),
         },
