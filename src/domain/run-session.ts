@@ -10,6 +10,15 @@ import type { Hash } from '../system/ids.ts';
 import type { RegisteredDataset } from './dataset-registry.ts';
 import type { PreparedRun, PrepareMessage } from './verify-run.ts';
 
+/** Where a crash test may end the process, besides a computation's own steps. */
+export const SESSION_STEPS = [
+  'prepared',
+  'agreed',
+  'before-spend',
+  'after-spend',
+  'finished',
+] as const;
+
 /** The longest that a run may take in a domain, whatever its gateway allows: then its keys are wiped. */
 export const RUN_MS_MAX = 86_400_000;
 
@@ -21,6 +30,8 @@ export type Phase = 'prepared' | 'agreeing' | 'agreed' | 'starting' | 'computing
 
 /** Where a run's frames come and go. */
 export type RunChannels = Pick<DomainConnection, 'claimRunChannel'>;
+/** The same of a run that is to begin, which is not counted where they go no more. */
+export type StartChannels = Pick<DomainConnection, 'claimRunChannel' | 'endOfRun'>;
 
 /** A run that all parties agreed on and that is being counted here. */
 export interface Started {

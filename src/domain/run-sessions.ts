@@ -55,7 +55,7 @@ import {
   endInTime,
   isAtWork,
   parsed,
-  type RunChannels,
+  type StartChannels,
   type Session,
   type Started,
 } from './run-session.ts';
@@ -64,15 +64,6 @@ import {
 export const SESSIONS_MAX = 256;
 /** A run that was prepared and not started is forgotten after this time. */
 export const SESSION_IDLE_MS = 120_000;
-
-/** Where a crash test may end the process, besides a computation's own steps. */
-export const SESSION_STEPS = [
-  'prepared',
-  'agreed',
-  'before-spend',
-  'after-spend',
-  'finished',
-] as const;
 
 export interface SessionParts {
   readonly self: PartyId;
@@ -173,7 +164,7 @@ export class RunSessions {
    * Answers `run.start` with the signed spend; the run then goes on by itself.
    * @param over - the connection that asked: the run's frames go over it.
    */
-  async start(body: unknown, over: RunChannels): Promise<SignedSpend> {
+  async start(body: unknown, over: StartChannels): Promise<SignedSpend> {
     const { runId, attempt, signatures } = parsed(StartSchema, body);
     const session = this.#sessionOf(runId, attempt);
     return during(session, 'agreed', 'starting', () => this.#started(session, signatures, over));
@@ -182,7 +173,7 @@ export class RunSessions {
   async #started(
     session: Session,
     signatures: readonly DescriptorSignature[],
-    over: RunChannels,
+    over: StartChannels,
   ): Promise<SignedSpend> {
     const { descriptor, agreedHash } = session;
     assertInvariant(descriptor !== undefined && agreedHash !== undefined, 'agreed on');
@@ -198,6 +189,9 @@ export class RunSessions {
     const command = verifyStart(descriptor, signatures, agreedHash, session.prepared, view);
     await this.#parts.step('before-spend', runId);
     this.#stillOpen(session);
+    // Refused for want of room, or ended by another party: nothing is charged or counted for it.
+    const end = over.endOfRun(descriptor);
+    if (end !== undefined) throw end;
     await this.#parts.disclosure.charge(command, dataset);
     // The engine works while the count goes to disk; until it is there nothing leaves.
     const spent = this.#spend(command, session, runId);

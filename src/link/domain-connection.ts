@@ -1,6 +1,6 @@
 /** The domain's end: dials the gateway, and again with growing delays whenever the link is lost. */
 import type { WebSocket } from 'ws';
-import { AbortError } from '../errors.ts';
+import { AbortError, type WeirError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import { GATEWAY } from '../system/ids.ts';
 import type { Random } from '../system/random.ts';
@@ -38,6 +38,8 @@ export interface DomainConnection {
   request(method: string, body: unknown, options?: RequestOptions): Promise<unknown>;
   /** The frames of a run this domain agreed to, once the gateway opened it. See DomainRuns.claim. */
   claimRunChannel(spec: RunSpec, options?: ClaimOptions): Promise<RunChannelHandle>;
+  /** Why no frame of this attempt goes any more; undefined where some may. See DomainRuns.endOf. */
+  endOfRun(spec: Pick<RunSpec, 'runId' | 'attempt'>): WeirError | undefined;
   /** Ends the link with `shutting-down` and stops dialling. */
   close(): Promise<void>;
 }
@@ -93,6 +95,10 @@ class KeptLink implements DomainConnection {
 
   claimRunChannel(spec: RunSpec, options?: ClaimOptions): Promise<RunChannelHandle> {
     return this.#runs.claim(spec, options);
+  }
+
+  endOfRun(spec: Pick<RunSpec, 'runId' | 'attempt'>): WeirError | undefined {
+    return this.#runs.endOf(spec);
   }
 
   async close(): Promise<void> {

@@ -8,12 +8,7 @@ import { GATEWAY, type PartyId } from '../system/ids.ts';
 import { LinkViolation } from './close-reason.ts';
 import type { Connection } from './connection.ts';
 import type { FrameOf, RunFrame } from './frames.ts';
-import {
-  type LinkLimits,
-  RUNS_AT_DOMAIN_MAX,
-  RUNS_REMEMBERED_MAX,
-  RUNS_UNCLAIMED_MAX,
-} from './limits.ts';
+import { type LinkLimits, RUNS_AT_DOMAIN_MAX, RUNS_REMEMBERED_MAX } from './limits.ts';
 import { RecentKeys } from './recent-keys.ts';
 import { RunEnd, type RunChannelHandle, type RunSpec } from './run-channel.ts';
 import { runKey } from './run-relay.ts';
@@ -64,9 +59,9 @@ export class DomainRuns {
     const run = this.#runs.get(key);
     if (run !== undefined && !isClaimed(run)) return this.#hand(key, run, spec);
     if (run !== undefined || this.#claims.has(key) || this.#seen.has(key)) {
-      throw new StateError('already-exists', 'This attempt of the run was claimed or has ended.');
+      throw endedBefore();
     }
-    if (this.#claims.size >= RUNS_UNCLAIMED_MAX) {
+    if (this.#claims.size >= RUNS_AT_DOMAIN_MAX) {
       throw new CapacityError('queue-full', 'Too many runs wait for the gateway.');
     }
     const claim: Claim = { spec, opened: Promise.withResolvers() };
@@ -85,6 +80,14 @@ export class DomainRuns {
       options.signal?.removeEventListener('abort', onCancel);
       this.#claims.delete(key);
     }
+  }
+
+  /** Why this attempt's channel can carry nothing any more; undefined where it may still come or is open. */
+  endOf({ runId, attempt }: Pick<RunSpec, 'runId' | 'attempt'>): WeirError | undefined {
+    const key = runKey(runId, attempt);
+    const run = this.#runs.get(key);
+    if (run === undefined) return this.#seen.has(key) ? endedBefore() : undefined;
+    return run.end.signal.aborted ? cancelReason(run.end.signal) : undefined;
   }
 
   /** @throws LinkViolation where the gateway breaks a rule. */
@@ -191,20 +194,32 @@ export class DomainRuns {
     run.end.abort(timedOut(`${this.#self} did not take up the run.`));
   }
 
-  /** Its claimant holds it now; an unclaimed one stays to tell its claimant, until it expires. */
+  /**
+   * Its claimant holds it now; an unclaimed one stays to tell its claimant, until it expires or as many
+   * later ones ended so.
+   */
   #retire(key: string, run: OpenedRun): void {
     run.isOver = true;
     if (isClaimed(run)) this.#runs.delete(key);
+    const over = [...this.#runs].filter(([, each]) => each.isOver && !isClaimed(each));
+    const [oldest] = over;
+    if (oldest === undefined || over.length <= RUNS_AT_DOMAIN_MAX) return;
+    this.#runs.delete(oldest[0]);
+    oldest[1].claimed.abort();
   }
 
+  /** What has ended holds no bytes, and must not keep others out for the time that it is told. */
   #isFull(): boolean {
-    const unclaimed = [...this.#runs.values()].filter((run) => !isClaimed(run)).length;
-    return this.#runs.size >= RUNS_AT_DOMAIN_MAX || unclaimed >= RUNS_UNCLAIMED_MAX;
+    return [...this.#runs.values()].filter(({ isOver }) => !isOver).length >= RUNS_AT_DOMAIN_MAX;
   }
 }
 
 function isClaimed(run: OpenedRun): boolean {
   return run.claimed.signal.aborted;
+}
+
+function endedBefore(): StateError {
+  return new StateError('already-exists', 'This attempt of the run was claimed or has ended.');
 }
 
 function timedOut(message: string): AbortError {

@@ -25,11 +25,9 @@ export const SEND_BUFFER_BYTES_MAX = 67_108_864;
 /** Requests under way in one direction of a link, and the bytes of their bodies at the answering end. */
 export const REQUESTS_IN_FLIGHT_MAX = 64;
 export const REQUEST_BYTES_IN_FLIGHT_MAX = 16_777_216;
-/** Runs open at a gateway, and at a domain. */
+/** Runs open at a gateway; and at a domain, claimed there or not yet. */
 export const RUNS_AT_GATEWAY_MAX = 256;
 export const RUNS_AT_DOMAIN_MAX = 64;
-/** Runs opened by the gateway that the domain has not claimed yet. */
-export const RUNS_UNCLAIMED_MAX = 16;
 /** Runs that ended and whose late frames are dropped without complaint. */
 export const RUNS_REMEMBERED_MAX = 4_096;
 

@@ -49,6 +49,15 @@ it('shows two descriptors at once: one is signed', async () => {
   expect(codes.toSorted()).toEqual(['answered', 'round-mismatch']);
 });
 
+it('ends a run before it starts it: nothing is counted for what cannot go on', async () => {
+  const ask = askFor(attacker.cast);
+  const { signatures, channel } = await attacker.agreed(ask);
+  const before = await attacker.counted();
+  channel.abort(voided());
+  expect(await codeOf(attacker.start(A, ask, signatures))).toBe(voided().code);
+  expect(await attacker.counted()).toEqual(before);
+});
+
 it('starts twice at once: one is counted', async () => {
   const ask = askFor(attacker.cast);
   const { signatures, channel } = await attacker.agreed(ask);

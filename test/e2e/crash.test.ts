@@ -9,7 +9,7 @@ import { WeirProblem } from '../../src/client/problem.ts';
 import { SECURE_SUM_STEPS } from '../../src/computations/secure-sum/domain.ts';
 import type { ContractBody, RunBody } from '../../src/contracts/api.ts';
 import type { AggregatePlan } from '../../src/contracts/plan.ts';
-import { SESSION_STEPS } from '../../src/domain/run-sessions.ts';
+import { SESSION_STEPS } from '../../src/domain/run-session.ts';
 import { RUN_STEPS } from '../../src/runs/run-machine.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import type { RunId } from '../../src/system/ids.ts';

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { AbortError, PolicyError, StateError } from '../../src/errors.ts';
 import type { RunChannel } from '../../src/link/channel.ts';
-import { RUNS_UNCLAIMED_MAX } from '../../src/link/limits.ts';
+import { RUNS_AT_DOMAIN_MAX } from '../../src/link/limits.ts';
 import { openSealedChannel } from '../../src/link/sealed-channel.ts';
 import { GATEWAY, PartyIdSchema } from '../../src/system/ids.ts';
 import { systemRandom } from '../../src/system/random.ts';
@@ -239,14 +239,34 @@ describe('a run that the domain has not claimed', () => {
 
   it('is bounded in number', async () => {
     await world.join(ALPHA);
-    const channels = Array.from({ length: RUNS_UNCLAIMED_MAX + 1 }, () =>
+    const channels = Array.from({ length: RUNS_AT_DOMAIN_MAX + 1 }, () =>
       world.server.openRunChannel(newRun([ALPHA])),
     );
-    expect(await aborted(channels[RUNS_UNCLAIMED_MAX])).toMatchObject({
+    expect(await aborted(channels[RUNS_AT_DOMAIN_MAX])).toMatchObject({
       code: 'queue-full',
       facts: { party: ALPHA },
     });
     expect(channels.filter((channel) => channel.signal.aborted)).toHaveLength(1);
+  });
+
+  it('takes no room once it has ended, and is told for a while', async () => {
+    const alpha = await world.join(ALPHA);
+    const specs = Array.from({ length: RUNS_AT_DOMAIN_MAX + 1 }, () => newRun([ALPHA]));
+    for (const each of specs) {
+      expect(alpha.endOfRun(each)).toBeUndefined();
+      world.server.openRunChannel(each).abort(new StateError('run-cancelled', 'Too soon.'));
+    }
+    const next = newRun([ALPHA]);
+    const channel = world.server.openRunChannel(next);
+    await alpha.claimRunChannel(next);
+    expect(channel.signal.aborted).toBe(false);
+    expect(alpha.endOfRun(next)).toBeUndefined();
+    const [first, second] = specs;
+    expect(alpha.endOfRun(second!)).toMatchObject({ code: 'run-cancelled' });
+    await expect(alpha.claimRunChannel(second!)).rejects.toMatchObject({ code: 'run-cancelled' });
+    // As many as there is room for; of earlier ones only that they are over.
+    expect(alpha.endOfRun(first!)).toMatchObject({ code: 'already-exists' });
+    await expect(alpha.claimRunChannel(first!)).rejects.toMatchObject({ code: 'already-exists' });
   });
 
   it('tells its claimant how it ended before the claim', async () => {

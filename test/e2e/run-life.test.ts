@@ -69,6 +69,20 @@ describe('metering', () => {
     expect(counted?.runs).toBe(2);
   });
 
+  it('as many runs as a gateway takes at once are all posted, and counted once each', async () => {
+    const runs = 64;
+    const limits = { runsTotal: runs, runsPerDay: runs, runsPerMonth: runs };
+    const contract = await weir.agree(PLAN, { limits });
+    const started = await Promise.all(Array.from({ length: runs }, () => startedIn(contract)));
+    const ends = await Promise.all(started.map(({ runId }) => endOf(weir, runId)));
+    expect(ends.filter(({ state }) => state !== 'posted')).toEqual([]);
+    for (const party of PARTIES) {
+      const { counters } = await weir.officer(party).status();
+      const own = counters.contracts.find(({ contractId }) => contractId === contract.contract.id);
+      expect(own?.runs).toBe(runs);
+    }
+  });
+
   it('a receipt changed by one character does not verify', async () => {
     const contract = await weir.agree(PLAN);
     const run = await weir.analyst.run(contract, {}, () => undefined);

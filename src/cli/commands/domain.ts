@@ -116,7 +116,11 @@ function acceptCommands(domain: Command): void {
         const view = await officer.viewRollback();
         process.stdout.write(
           `The counters end at ${view.storedSeq}; witnesses know of ${view.highestSeq}.\n` +
-            `${view.lostRuns} runs would count against every contract. To accept:\n` +
+            `${view.lostRuns} runs would count against every contract.\n` +
+            (view.highestSeq > view.storedSeq
+              ? 'Exact answers about persons stay refused then: what was released since is forgotten.\n'
+              : '') +
+            'To accept:\n' +
             `  weir domain accept-rollback --dir ${dir} --lost-runs ${view.lostRuns}\n`,
         );
         return;
