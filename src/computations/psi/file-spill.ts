@@ -6,6 +6,7 @@
 import { createCipheriv } from 'node:crypto';
 import { open, mkdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { releaseBytes } from '../../../protocols/common/bytes.ts';
 import { CapacityError } from '../../errors.ts';
 import type { OpenSpill } from '../../../protocols/psi/spill.ts';
 import type { Random } from '../../system/random.ts';
@@ -41,6 +42,8 @@ export function fileSpills(directory: string, random: Random): OpenSpill {
           }
         } catch (error) {
           throw asDiskError(error);
+        } finally {
+          releaseBytes(ciphertext);
         }
         return offset;
       },
@@ -50,7 +53,10 @@ export function fileSpills(directory: string, random: Random): OpenSpill {
           if (bytesRead === 0) throw new Error('a spill ended early');
           done += bytesRead;
         }
-        into.set(enciphered(key, offset, into));
+        const plaintext = enciphered(key, offset, into);
+        into.set(plaintext);
+        // Not left to the collector: it looks at heaps, and these are arrays beside them, by the gigabyte.
+        releaseBytes(plaintext);
       },
       async close() {
         key.fill(0);
