@@ -8,7 +8,7 @@ import { DominanceTermsSchema } from '../contracts/dominance-terms.ts';
 import { CELLS_MAX, DICTIONARY_MAX, GROUPS_MAX, OTHER_LABEL } from '../contracts/plan.ts';
 import { SetupError } from '../errors.ts';
 import { NameSchema } from '../system/ids.ts';
-import { DerivationSchema } from './derive.ts';
+import { DerivationSchema, strayLabel } from './derive.ts';
 
 export const COLUMNS_MAX = 1000;
 const PARTITIONS_MAX = 100;
@@ -271,8 +271,21 @@ function derivationFaults(
       faults.push(`column ${name} has edges that do not ascend`);
     }
   }
+  const stray = strayLabel(derived, column.labels ?? []);
+  if (stray !== undefined) {
+    const form = LABEL_FORM_WORDS[derived.derive];
+    faults.push(`column ${name} lists "${stray}", which no ${derived.derive} is: ${form}`);
+  }
   return faults;
 }
+
+const LABEL_FORM_WORDS = {
+  hour: 'labels are 00 to 23',
+  month: 'labels are as 2001-01',
+  'day-of-week': 'labels are 1, Monday, to 7',
+  date: 'labels are as 2001-01-31',
+  band: 'labels of the edges 18 and 65 are <18, 18..<65 and >=65',
+} as const;
 
 function partitionFaults(
   partition: readonly string[],

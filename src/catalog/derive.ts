@@ -39,6 +39,23 @@ export function bandLabels(edges: readonly string[]): string[] {
   return [`<${edges[0] ?? ''}`, ...inner, `>=${edges.at(-1) ?? ''}`];
 }
 
+/** The first label that the derivation never gives: rows would never be counted under it. */
+export function strayLabel(derivation: Derivation, labels: readonly string[]): string | undefined {
+  if (derivation.derive === 'copy') return undefined;
+  if (derivation.derive === 'band') {
+    const bands = new Set(bandLabels(derivation.edges));
+    return labels.find((label) => !bands.has(label));
+  }
+  return labels.find((label) => !LABEL_FORMS[derivation.derive].test(label));
+}
+
+const LABEL_FORMS = {
+  hour: /^([01]\d|2[0-3])$/,
+  month: /^\d{4}-(0[1-9]|1[0-2])$/,
+  'day-of-week': /^[1-7]$/,
+  date: /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/,
+} as const;
+
 /** The labels `00` … `23` of an hour column. */
 export function hourLabels(): string[] {
   return Array.from({ length: 24 }, (_, hour) => String(hour).padStart(2, '0'));

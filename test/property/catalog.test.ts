@@ -67,6 +67,14 @@ describe('dataset registration', () => {
       }),
       /do not ascend/,
     ],
+    [withColumn('hour', { labels: ['00', '24'] }), /lists "24", which no hour is: .* 00 to 23/],
+    [
+      withColumn('distanceBand', {
+        labels: ['<2', '2..4', '>=4'],
+        derived: { derive: 'band', from: 'distance', edges: ['2', '4'] },
+      }),
+      /lists "2\.\.4", which no band is/,
+    ],
     [{ partitions: [['origin']] }, /not a column that may be grouped/],
     [{ partitions: [['hour', 'hour']] }, /repeats a column/],
     [{ personalInformation: 'personal' }, /needs a privacyUnit/],
