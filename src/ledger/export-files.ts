@@ -1,10 +1,12 @@
-/** FOCUS rows as files: CSV, and Parquet made from it by DuckDB. */
+/** Exports as files, however many records there are: events, FOCUS as CSV, and Parquet made from that by DuckDB. */
 import { DuckDBInstance } from '@duckdb/node-api';
-import { open } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
+import { encodeEvent } from './cloud-events.ts';
 import { FOCUS_COLUMNS, type FocusRow, type FocusType } from './focus.ts';
+import type { MeteringRecord } from './ledger-store.ts';
 
-/** Rows put together before they are written. */
-const ROWS_PER_WRITE = 1_000;
+/** Pieces put together before they are written. */
+const PIECES_PER_WRITE = 1_000;
 
 const DUCKDB_TYPES: Readonly<Record<FocusType, string>> = {
   string: 'VARCHAR',
@@ -28,24 +30,38 @@ export function csvLine(row: FocusRow): string {
  * @returns the number of rows.
  */
 export async function writeFocusCsv(file: string, rows: AsyncIterable<FocusRow>): Promise<number> {
-  const handle = await open(file, 'wx', 0o600);
-  try {
-    let pending = [csvHeader()];
-    let count = 0;
+  let count = 0;
+  async function* lines(): AsyncGenerator<string> {
+    yield csvHeader();
     for await (const row of rows) {
-      pending.push(csvLine(row));
       count += 1;
-      if (pending.length >= ROWS_PER_WRITE) {
-        await handle.appendFile(pending.join(''));
-        pending = [];
-      }
+      yield csvLine(row);
     }
-    await handle.appendFile(pending.join(''));
-    await handle.sync();
-    return count;
-  } finally {
-    await handle.close();
   }
+  await writeNewFile(file, lines());
+  return count;
+}
+
+/**
+ * Writes a batch of events to a new file, mode 0600, synced.
+ * @param source - `eventSource` of the gateway.
+ * @returns the number of events.
+ */
+export async function writeEventBatch(
+  file: string,
+  records: AsyncIterable<MeteringRecord>,
+  source: string,
+): Promise<number> {
+  let count = 0;
+  async function* parts(): AsyncGenerator<string> {
+    for await (const record of records) {
+      yield `${count === 0 ? '[' : ',\n'}${encodeEvent(record, source)}`;
+      count += 1;
+    }
+    yield count === 0 ? '[]\n' : ']\n';
+  }
+  await writeNewFile(file, parts());
+  return count;
 }
 
 /** Makes a Parquet file out of a CSV file of {@link writeFocusCsv}; streams, so memory stays flat. */
@@ -70,6 +86,27 @@ export async function writeFocusParquet(file: string, csvFile: string): Promise<
   } finally {
     connection.closeSync();
     instance.closeSync();
+  }
+}
+
+/** A file that fails half-way is not left behind: somebody would take it for the whole. */
+async function writeNewFile(file: string, pieces: AsyncIterable<string>): Promise<void> {
+  const handle = await open(file, 'wx', 0o600);
+  try {
+    let pending: string[] = [];
+    for await (const piece of pieces) {
+      pending.push(piece);
+      if (pending.length < PIECES_PER_WRITE) continue;
+      await handle.appendFile(pending.join(''));
+      pending = [];
+    }
+    await handle.appendFile(pending.join(''));
+    await handle.sync();
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  } finally {
+    await handle.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
@@ -9,9 +9,10 @@ import { decimal, FOCUS_COLUMNS, focusRows, type FocusRow } from '../../src/ledg
 import {
   csvHeader,
   csvLine,
+  writeEventBatch,
   writeFocusCsv,
   writeFocusParquet,
-} from '../../src/ledger/focus-files.ts';
+} from '../../src/ledger/export-files.ts';
 import type { MeteringRecord } from '../../src/ledger/ledger-store.ts';
 import { encodeRecord, recordHash } from '../../src/ledger/record.ts';
 import { draft, runIdOf, units } from '../support/ledger-commands.ts';
@@ -210,5 +211,29 @@ describe('FOCUS files', () => {
     instance.closeSync();
     // An export never overwrites another.
     await expect(writeFocusCsv(csv, each())).rejects.toThrow(/EEXIST/);
+    expect(readFileSync(csv, 'utf8')).toContain(csvHeader());
+  });
+
+  it.each([0, 1, 2_500])('hold %i events as one JSON array', async (count) => {
+    async function* records(): AsyncGenerator<MeteringRecord> {
+      for (let i = 0; i < count; i++) yield OCTOBER;
+    }
+    const file = join(directory, 'events.json');
+    expect(await writeEventBatch(file, records(), 'urn:weir:gateway:x')).toBe(count);
+    const event: unknown = JSON.parse(encodeEvent(OCTOBER, 'urn:weir:gateway:x'));
+    const events = JSON.parse(readFileSync(file, 'utf8')) as unknown[];
+    expect(events).toHaveLength(count);
+    expect(events.at(-1)).toEqual(count === 0 ? undefined : event);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  it('leave no half of a file where the records break off', async () => {
+    async function* broken(): AsyncGenerator<MeteringRecord> {
+      for (let i = 0; i < 2_500; i++) yield OCTOBER;
+      throw new Error('the store is gone');
+    }
+    const file = join(directory, 'events.json');
+    await expect(writeEventBatch(file, broken(), 'urn:weir:gateway:x')).rejects.toThrow(/gone/);
+    expect(existsSync(file)).toBe(false);
   });
 });

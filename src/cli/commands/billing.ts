@@ -1,14 +1,13 @@
 /** What billing systems take away: exports, statements, corrections, webhooks, and the proof that all agrees. */
 import { existsSync, rmSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { WeirClient } from '../../client/weir-client.ts';
 import { InputError } from '../../errors.ts';
 import { GatewayConfigSchema } from '../../gateway/config.ts';
 import { identityKeyFile, openGatewayState } from '../../gateway/gateway-state.ts';
-import { encodeEventBatch, eventSource } from '../../ledger/cloud-events.ts';
+import { eventSource } from '../../ledger/cloud-events.ts';
 import { focusRows } from '../../ledger/focus.ts';
-import { writeFocusCsv, writeFocusParquet } from '../../ledger/focus-files.ts';
+import { writeEventBatch, writeFocusCsv, writeFocusParquet } from '../../ledger/export-files.ts';
 import { readRecord } from '../../ledger/ledger-reads.ts';
 import type { LedgerStore, MeteringRecord } from '../../ledger/ledger-store.ts';
 import { reconcile } from '../../ledger/reconcile.ts';
@@ -174,11 +173,9 @@ async function exportRecords(options: ExportOptions): Promise<void> {
       }
       case 'cloudevents': {
         const { publicKey } = readKeyFile(identityKeyFile(dir), 'ed25519');
-        const records: MeteringRecord[] = [];
-        for await (const record of allRecords(ledger)) records.push(record);
         const source = eventSource(encodeBase64url(publicKey));
-        await writeFile(out, encodeEventBatch(records, source), { mode: 0o600, flag: 'wx' });
-        process.stdout.write(`${records.length} events in ${out}\n`);
+        const count = await writeEventBatch(out, allRecords(ledger), source);
+        process.stdout.write(`${count} events in ${out}\n`);
         return;
       }
       default:
