@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decideAttempt } from '../../src/domain/spend-rules.ts';
+import { decideAttempt, decideLimits } from '../../src/domain/spend-rules.ts';
 import type { CountedRequest } from '../../src/domain/spend-rules.ts';
 import type { PartyId } from '../../src/system/ids.ts';
-import { HOLDERS, makeCast, makeContract, makeRequest } from '../fixtures/contract.ts';
+import { HOLDERS, makeCast, makeContract, makeRequest, NOW_MS } from '../fixtures/contract.ts';
 import { codeOf, makeCommand } from '../fixtures/counting.ts';
 
 const contract = makeContract(makeCast());
@@ -74,5 +74,33 @@ describe('the attempts of one request', () => {
         }
       }),
     );
+  });
+});
+
+describe('runs that an accepted rollback lost', () => {
+  // Three runs a day, five a month, ten in all; it is 20:00 of 15 June in Shanghai.
+  const code = (gapMs: number, nowMs: number, runs: number): Promise<string> => {
+    // As long-lived as a request may be: a shorter one could be a replay out of the lost history.
+    const expiresAt = new Date(nowMs + 86_400_000).toISOString();
+    const command = makeCommand(contract, {
+      nowMs,
+      request: makeRequest(contract, { expiresAt }),
+    });
+    const counted = { total: 0, day: 0, month: 0 };
+    return codeOf(() => decideLimits(command, counted, [{ runs, acceptedAtMs: gapMs }]));
+  };
+
+  it('count in the day in which they were accepted as lost, and not in the next', async () => {
+    const hour = 3_600_000;
+    expect(await code(NOW_MS, NOW_MS + hour, 2)).toBe('accepted');
+    expect(await code(NOW_MS, NOW_MS + hour, 3)).toBe('contract-counter-exhausted');
+    expect(await code(NOW_MS, NOW_MS + 4 * hour, 3)).toBe('accepted');
+  });
+
+  it('count in the month in which they were accepted as lost, and not in the next', async () => {
+    const day = 86_400_000;
+    expect(await code(NOW_MS, NOW_MS + day, 4)).toBe('accepted');
+    expect(await code(NOW_MS, NOW_MS + day, 5)).toBe('contract-counter-exhausted');
+    expect(await code(NOW_MS, NOW_MS + 20 * day, 5)).toBe('accepted');
   });
 });

@@ -201,6 +201,20 @@ describe('agree and start', () => {
     ['requestHash', { requestHash: zero }],
     ['arguments', { arguments: { hours: ['6'] } }],
     ['dictionariesHash', { dictionariesHash: zero }],
+    ['protocol', { protocol: 'sealed-sum' }],
+    [
+      'noise',
+      {
+        noise: {
+          mechanism: 'discrete-gaussian',
+          microRhoPerRun: 1,
+          deltaExponent: 10,
+          cellsPerUnit: 1,
+          rowsPerCell: 1,
+          honestDomains: 1,
+        },
+      },
+    ],
     ['shape', { shape: { cells: 19, lanes: 2 } }],
     ['shape', { shape: { cells: 18, lanes: 3 } }],
     ['engine', { engine: 'other/1' }],
@@ -213,7 +227,7 @@ describe('agree and start', () => {
   });
 
   it('names every field of the descriptor in these tests', () => {
-    const fixed = ['format', 'protocol', 'noise', 'parties'];
+    const fixed = ['format', 'parties'];
     const named = new Set([...changes.map(([name]) => name as string), ...fixed]);
     expect([...named].toSorted()).toEqual(Object.keys(descriptor).toSorted());
   });
@@ -238,6 +252,33 @@ describe('agree and start', () => {
     expect(withParties(parties.with(1, weak))).toBe('descriptor-mismatch');
   });
 
+  it('agrees with another holder on the version that the contract pins, and on no other', () => {
+    const datasets = contract.datasets.map((terms) => ({ ...terms, version: fingerprint }));
+    const pinned = makeContract(cast, { minimumParties: 2, datasets });
+    const given = verifyPrepare(messageOf(pinned), view);
+    const withSecond = (datasetFingerprint: DescriptorParty['datasetFingerprint']) => {
+      const parties = entries.with(1, { ...entries[1]!, datasetFingerprint });
+      const terms = { contract: pinned, request: given.request, runId, attempt, parties, shape };
+      return outcome(() => verifyAgree(describeRun(terms), given, ownEntry, shape, view));
+    };
+    expect(withSecond(fingerprint).code).toBe('accepted');
+    expect(withSecond(HashSchema.parse('d'.repeat(64)))).toMatchObject({
+      code: 'dataset-drifted',
+      party: HOLDERS[1],
+    });
+  });
+
+  it('keeps the contract’s minimum of parties where the holder’s own floor is lower', () => {
+    const all = makeContract(cast, { minimumParties: 3 });
+    const given = verifyPrepare(messageOf(all), view);
+    const withParties = (parties: Descriptor['parties']) => {
+      const terms = { contract: all, request: given.request, runId, attempt, parties, shape };
+      return outcome(() => verifyAgree(describeRun(terms), given, ownEntry, shape, view)).code;
+    };
+    expect(withParties(entries)).toBe('accepted');
+    expect(withParties(entries.slice(0, 2))).toBe('parties-below-minimum');
+  });
+
   it('starts only what it agreed to, with all signatures, while it still holds', () => {
     const agreed = verifyAgree(descriptor, prepared, ownEntry, shape, view);
     const signatures = HOLDERS.map((id) => signDescriptor(descriptor, id, cast.keyOf(id)));
@@ -255,5 +296,11 @@ describe('agree and start', () => {
     expect(start(descriptor, signatures, viewOf({ nowMs: NOW_MS + 600_000 }))).toBe(
       'request-expired',
     );
+    const over = viewOf({ nowMs: Date.parse(contract.validity.notAfter) });
+    expect(start(descriptor, signatures, over)).toBe('contract-expired');
+    const unpinned = viewOf({ pinnedKey: () => undefined });
+    expect(start(descriptor, signatures, unpinned)).toBe('party-not-pinned');
+    const grown = viewOf({ dataset: { ...view.dataset!, rowCount: 1_048_577 } });
+    expect(start(descriptor, signatures, grown)).toBe('dataset-drifted');
   });
 });
