@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openAnchor } from '../../src/domain/anchor.ts';
-import { openPins } from '../../src/domain/pins.ts';
+import { openPins, PINS_MAX } from '../../src/domain/pins.ts';
+import { encodeBase64url } from '../../src/system/base64url.ts';
 import { HashSchema } from '../../src/system/ids.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import { eddsaSuite } from '../../src/system/signature-suite.ts';
@@ -55,6 +56,29 @@ describe('pins', () => {
     ]);
     expect(both).toEqual(['accepted', 'already-exists']);
     expect(pins.key('holders', first)).toEqual(keys.publicKey);
+  });
+
+  it('are so many at most, of each kind', async () => {
+    const path = join(directory, 'pins.json');
+    const pin = (index: number): object => ({
+      id: `holder-${index}`,
+      signKey: encodeBase64url(
+        new Uint8Array(32)
+          .fill(1)
+          .with(0, index % 256)
+          .with(1, index >> 8),
+      ),
+    });
+    const holders = Array.from({ length: PINS_MAX - 1 }, (_, index) => pin(index));
+    await writeFile(path, JSON.stringify({ format: 'weir-pins/1', holders, gateways: [] }));
+    const pins = await openPins(path);
+    await pins.trust('holders', first, keys.publicKey);
+    expect(await codeOf(() => pins.trust('holders', second, others.publicKey))).toBe(
+      'set-too-large',
+    );
+    await pins.trust('gateways', second, others.publicKey);
+    // What was written is read again.
+    expect((await openPins(path)).list('holders')).toHaveLength(PINS_MAX);
   });
 
   it('that are damaged are not taken for empty', async () => {
