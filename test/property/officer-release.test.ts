@@ -1,5 +1,12 @@
 /** What a domain keeps of a result that waits, and whom it believes that all officers released it. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -20,6 +27,7 @@ import { deliverer, type ReleaseParts, tellDecisions } from '../../src/domain/of
 import { keepSigned, SIGNED_CONTRACT_MIGRATIONS } from '../../src/domain/signed-contracts.ts';
 import type { Standing } from '../../src/domain/standing.ts';
 import { AbortError, CapacityError, StateError, WeirError } from '../../src/errors.ts';
+import { MESSAGE_BYTES_MAX } from '../../src/link/limits.ts';
 import { openSqliteStore, type SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { canonicalHash } from '../../src/system/canonical-json.ts';
@@ -139,6 +147,42 @@ describe('what is kept', () => {
     expect((await held.find(RUN))?.decision).toEqual(
       said[0]?.status === 'rejected' ? refused : ALL[0],
     );
+  });
+
+  it('is decided for good: who decides again is told how', async () => {
+    await keep();
+    await held.decide(RUN, ALL[0]!);
+    const again = held.decide(RUN, decision(SELF, { decision: 'refused' }));
+    await expect(again).rejects.toMatchObject({
+      code: 'already-exists',
+      facts: { rule: 'approved' },
+    });
+  });
+
+  it('is not sent where the file is cut off or says sizes that no message has', async () => {
+    await keep();
+    const path = join(directory, 'held', `${RUN}.held`);
+    const whole = readFileSync(path);
+    const [, , last] = MESSAGES;
+    const bodyBytes = last!.kind.length + last!.payload.length;
+    for (const cutBytes of [1, bodyBytes - 1, bodyBytes, bodyBytes + 1]) {
+      writeFileSync(path, whole.subarray(0, whole.length - cutBytes));
+      await expect(messagesOf(held)).rejects.toMatchObject({ code: 'domain-failed' });
+    }
+    for (const [nameBytes, payloadBytes] of [
+      [65, 0],
+      [0, MESSAGE_BYTES_MAX + 1],
+    ] as const) {
+      const header = Buffer.alloc(8);
+      header.writeUInt32LE(nameBytes, 0);
+      header.writeUInt32LE(payloadBytes, 4);
+      writeFileSync(path, header);
+      truncateSync(path, header.length + nameBytes + payloadBytes);
+      await expect(messagesOf(held)).rejects.toMatchObject({ code: 'domain-failed' });
+    }
+    // The control: as it was written it is read.
+    writeFileSync(path, whole);
+    expect(await messagesOf(held)).toEqual(MESSAGES);
   });
 
   it('is of so many runs at most, and of none that ended otherwise', async () => {

@@ -8,6 +8,7 @@ import {
   resolveSelection,
 } from '../../src/contracts/plan-fits.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
+import type { PartyId } from '../../src/system/ids.ts';
 import { HOLDERS, makeCast, makeContract } from '../fixtures/contract.ts';
 
 const cast = makeCast();
@@ -80,6 +81,13 @@ describe('a consistent contract', () => {
       { datasets: [...datasets, { ...datasets[0]!, dataset: 'more' }] },
     ],
     ['too high a minimum', 'malformed-message', { minimumParties: 4 }],
+    ['too low a minimum', 'malformed-message', { minimumParties: 1 }],
+    [
+      'a dataset of nobody among the holders',
+      'malformed-message',
+      { datasets: [...datasets, { ...datasets[0]!, holder: 'stranger' as PartyId }] },
+    ],
+    ['a protocol that matches', 'malformed-message', { protocol: { name: 'psi' } }],
     [
       'too many contributors',
       'malformed-message',
@@ -149,6 +157,33 @@ describe('a consistent contract', () => {
       {
         plan: { ...plan, select: [...plan.select, { column: 'carrier', in: { values: ['CC'] } }] },
       },
+    ],
+    [
+      'a column selected twice',
+      'malformed-message',
+      {
+        plan: { ...plan, select: [...plan.select, { column: 'hour', in: { values: ['6'] } }] },
+      },
+    ],
+    [
+      'a selection that repeats a label',
+      'malformed-message',
+      {
+        plan: {
+          ...plan,
+          select: [...plan.select, { column: 'carrier', in: { values: ['AA', 'AA'] } }],
+        },
+      },
+    ],
+    [
+      'a parameter that repeats a label',
+      'malformed-message',
+      { parameters: { hours: { ...contract.parameters['hours']!, labels: ['6', '6'] } } },
+    ],
+    [
+      'a parameter of another column',
+      'malformed-message',
+      { parameters: { hours: { ...contract.parameters['hours']!, column: 'carrier' } } },
     ],
     [
       'a parameter label that is not published',

@@ -149,8 +149,15 @@ describe('a receipt', () => {
       codeOf(() => counter(bare, self, { ...known, ...changes }));
     expect(await code({})).toBe('accepted');
     expect(await code({ attempt: 2 })).toBe('descriptor-mismatch');
+    const runId = RunIdSchema.parse('0190c9a0-0000-7000-8000-0000000000ab');
+    expect(await code({ runId })).toBe('descriptor-mismatch');
+    expect(await code({ contractHash: hashOf('9') })).toBe('descriptor-mismatch');
+    expect(await code({ requestHash: hashOf('9') })).toBe('descriptor-mismatch');
     expect(await code({ descriptorHash: hashOf('9') })).toBe('descriptor-mismatch');
     expect(await code({ spend: { seq: 9, hash: hashOf('3') } })).toBe('descriptor-mismatch');
+    expect(await code({ spend: { seq: 1, hash: hashOf('9') } })).toBe('descriptor-mismatch');
+    const without = signReceipt({ ...receipt, parties: HOLDERS.slice(1) }, gateway);
+    expect(await codeOf(() => counter(without, self))).toBe('descriptor-mismatch');
     expect(await codeOf(() => counter(bare, self, known, () => false))).toBe('party-not-pinned');
     const forged = { ...bare, receipt: { ...receipt, chargeMicros: '1' } };
     expect(await codeOf(() => counter(forged, self))).toBe('signature-invalid');
