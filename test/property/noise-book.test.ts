@@ -166,4 +166,11 @@ describe('the privacy budget', () => {
     expect(await raised.charge(charge(3))).toBe('charged');
     expect(await codeOf(() => raised.charge(charge(4)))).toBe('quota-exceeded');
   });
+
+  it('counts a loss for what the budget was when it was accepted, though a later one is lower', async () => {
+    const { book } = await open();
+    await store.execute([lostCharges(BUDGET)]);
+    await store.execute([lostCharges(BUDGET / 2n)]);
+    expect(await codeOf(() => book.charge(charge(1, 1n)))).toBe('quota-exceeded');
+  });
 });

@@ -16,6 +16,7 @@ import {
 } from '../../src/domain/release-book.ts';
 import { openSqliteStore, type SqliteStore } from '../../src/store/sqlite-store.ts';
 import { codeOf, makePlace, SELF, type Place } from '../fixtures/counting.ts';
+import { faultyStore, makeFaults } from '../fixtures/faulty.ts';
 
 let place: Place;
 let store: SqliteStore;
@@ -127,6 +128,17 @@ describe('the difference check', () => {
   it('of two close releases at once admits one', async () => {
     const outcomes = await Promise.all([admit([people(20)]), admit([people(21)])]);
     expect(outcomes.toSorted()).toEqual(['accepted', 'cell-too-small']);
+  });
+
+  it('knows a release that was stored though its write was reported failed', async () => {
+    const faults = makeFaults();
+    book = openReleaseBook(faultyStore(store, faults));
+    expect(await admit([people(20)])).toBe('accepted');
+    faults.arm(0, 'after');
+    expect(await admit([people(60)])).toBe('store-unavailable');
+    faults.recover();
+    expect(await admit([people(61)])).toBe('cell-too-small');
+    expect(await admit([people(90)])).toBe('accepted');
   });
 
   it('looks at every earlier release, page after page', async () => {
