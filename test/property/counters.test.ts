@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Contract } from '../../src/contracts/contract.ts';
 import { spendHash, verifySpend } from '../../src/contracts/spend.ts';
 import type { SignedSpend } from '../../src/contracts/spend.ts';
-import { SPENDS_WAITING_MAX } from '../../src/domain/counters.ts';
 import { lostReleases, openReleaseBook } from '../../src/domain/release-book.ts';
 import { acceptRollback, unknownTo, viewRollback } from '../../src/domain/rollback.ts';
 import type { AcceptOptions } from '../../src/domain/rollback.ts';
@@ -60,7 +59,7 @@ describe('limits', () => {
     // A clock that is set back finds the earlier day used up as it was.
     expect(await at('2026-06-29T15:00:00.000Z')).toBe('contract-counter-exhausted');
     expect(await at('2026-06-30T15:59:59.999Z')).toBe('contract-counter-exhausted');
-    // Nothing ran on that day: it is the month that is used up.
+    // The month is used up, that day is not.
     expect(await at('2026-06-27T12:00:00.000Z')).toBe('contract-counter-exhausted');
     // July begins at 16:00 UTC in Shanghai.
     expect(await at('2026-06-30T16:00:00.000Z')).toBe('accepted');
@@ -81,16 +80,6 @@ describe('limits', () => {
       Array.from({ length: 20 }, () => spendCode(makeCommand(contract))),
     );
     expect(codes.filter((code) => code === 'accepted')).toHaveLength(5);
-  });
-
-  it('hold for what waits at once: one more is refused, and room comes back', async () => {
-    const { requestHash, descriptorHash } = makeCommand(limited({}));
-    const ask = (): Promise<string> =>
-      codeOf(() => opened.counters.markSent(requestHash, descriptorHash));
-    const codes = await Promise.all(Array.from({ length: SPENDS_WAITING_MAX + 1 }, ask));
-    expect(codes.slice(0, -1)).not.toContain('queue-full');
-    expect(codes.at(-1)).toBe('queue-full');
-    expect(await ask()).toBe('request-replayed');
   });
 });
 
@@ -150,13 +139,6 @@ describe('a request', () => {
 });
 
 describe('statements', () => {
-  it('are in the order of their times, though the clock goes back', async () => {
-    const contract = limited({});
-    const { spend } = await opened.counters.spend(makeCommand(contract, { nowMs: NOW_MS + 5000 }));
-    const { spend: next } = await opened.counters.spend(makeCommand(contract));
-    expect(next.at).toBe(spend.at);
-  });
-
   it('are signed, numbered without gaps and chained', async () => {
     const contract = limited({});
     for (let run = 0; run < 4; run += 1) await opened.counters.spend(makeCommand(contract));
@@ -186,6 +168,17 @@ async function restoreAfter(
   await opened.close();
   await putBack(copy);
   return commands;
+}
+
+/** What gives the running domain the store as it is now. */
+async function olderStore(): Promise<() => Promise<void>> {
+  const [head] = await opened.store.query('SELECT seq, hash FROM spend_head');
+  const params = Object.values(head!);
+  return () =>
+    opened.store.execute([
+      { sql: 'DELETE FROM spend WHERE seq > 1', params: [] },
+      { sql: 'UPDATE spend_head SET seq = ?, hash = ?', params },
+    ]);
 }
 
 async function putBack(copy: string): Promise<void> {
@@ -253,35 +246,27 @@ describe('a restored backup', () => {
 
   it('put in place beneath a running domain is noticed by the very next run', async () => {
     await opened.counters.spend(makeCommand(contract));
-    const [before] = await opened.store.query('SELECT seq, hash FROM spend_head');
+    const putBeneath = await olderStore();
     await opened.counters.spend(makeCommand(contract));
-    await opened.store.execute([
-      { sql: 'DELETE FROM spend WHERE seq > 1', params: [] },
-      {
-        sql: 'UPDATE spend_head SET seq = ?, hash = ?',
-        params: [before!['seq']!, before!['hash']!],
-      },
-    ]);
+    await putBeneath();
     expect(await spendCode(makeCommand(contract))).toBe('history-rolled-back');
-    expect((await opened.counters.state()).kind).toBe('rolled-back');
   });
 
   it('that went on to the number of the anchor is told by the statement under it', async () => {
     await opened.counters.spend(makeCommand(contract));
-    const before = `${place.anchorFile}.before`;
-    await copyFile(place.anchorFile, before);
+    const [before, latest] = ['before', 'latest'].map((when) => `${place.anchorFile}.${when}`);
+    await copyFile(place.anchorFile, before!);
     const copy = `${place.databaseFile}.backup`;
     await opened.store.copyTo(copy);
     await opened.counters.spend(makeCommand(contract));
     await opened.close();
-    const latest = `${place.anchorFile}.latest`;
-    await copyFile(place.anchorFile, latest);
+    await copyFile(place.anchorFile, latest!);
     await putBack(copy);
-    await copyFile(before, place.anchorFile);
+    await copyFile(before!, place.anchorFile);
     opened = await openPlace(place, cast);
     await opened.counters.spend(makeCommand(contract));
     await opened.close();
-    await copyFile(latest, place.anchorFile);
+    await copyFile(latest!, place.anchorFile);
     opened = await openPlace(place, cast);
     expect((await opened.counters.state()).reason).toMatch(/different statements as spend 2/);
     expect(await spendCode(makeCommand(contract))).toBe('history-rolled-back');
@@ -289,7 +274,7 @@ describe('a restored backup', () => {
 
   it('put in place beneath a running domain is noticed by notes as by runs', async () => {
     await opened.counters.spend(makeCommand(contract));
-    const [before] = await opened.store.query('SELECT seq, hash FROM spend_head');
+    const putBeneath = await olderStore();
     const note = (digit: string): Promise<void> =>
       opened.counters.note({ kind: 'noise.charged', digest: HashSchema.parse(digit.repeat(64)) }, [
         { sql: 'INSERT INTO release_loss (at_ms) VALUES (1)', params: [] },
@@ -298,13 +283,7 @@ describe('a restored backup', () => {
     await note('a');
     await opened.counters.spend(makeCommand(contract));
     expect((await opened.counters.state()).head.seq).toBe(3);
-    await opened.store.execute([
-      { sql: 'DELETE FROM spend WHERE seq > 1', params: [] },
-      {
-        sql: 'UPDATE spend_head SET seq = ?, hash = ?',
-        params: [before!['seq']!, before!['hash']!],
-      },
-    ]);
+    await putBeneath();
     // Both slots of the anchor would be written over by these.
     await note('b');
     await note('c');

@@ -1,12 +1,15 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SPENDS_WAITING_MAX } from '../../src/domain/counters.ts';
 import { decideAttempt, decideLimits } from '../../src/domain/spend-rules.ts';
 import type { CountedRequest } from '../../src/domain/spend-rules.ts';
 import type { PartyId } from '../../src/system/ids.ts';
 import { HOLDERS, makeCast, makeContract, makeRequest, NOW_MS } from '../fixtures/contract.ts';
-import { codeOf, makeCommand } from '../fixtures/counting.ts';
+import { codeOf, makeCommand, makePlace, openPlace } from '../fixtures/counting.ts';
+import type { Opened, Place } from '../fixtures/counting.ts';
 
-const contract = makeContract(makeCast());
+const cast = makeCast();
+const contract = makeContract(cast);
 const request = makeRequest(contract);
 const runIds = ['0190c9a0-0000-7000-8000-0000000000a1', '0190c9a0-0000-7000-8000-0000000000a2'];
 
@@ -102,5 +105,34 @@ describe('runs that an accepted rollback lost', () => {
     expect(await code(NOW_MS, NOW_MS + day, 4)).toBe('accepted');
     expect(await code(NOW_MS, NOW_MS + day, 5)).toBe('contract-counter-exhausted');
     expect(await code(NOW_MS, NOW_MS + 20 * day, 5)).toBe('accepted');
+  });
+});
+
+describe('the store around the rules', () => {
+  let place: Place;
+  let opened: Opened;
+  beforeEach(async () => {
+    place = await makePlace();
+    opened = await openPlace(place, cast);
+  });
+  afterEach(async () => {
+    await opened.close();
+    await place.remove();
+  });
+
+  it('lets so many wait at once: one more is refused, and room comes back', async () => {
+    const { requestHash, descriptorHash } = makeCommand(contract);
+    const ask = (): Promise<string> =>
+      codeOf(() => opened.counters.markSent(requestHash, descriptorHash));
+    const codes = await Promise.all(Array.from({ length: SPENDS_WAITING_MAX + 1 }, ask));
+    expect(codes.slice(0, -1)).not.toContain('queue-full');
+    expect(codes.at(-1)).toBe('queue-full');
+    expect(await ask()).toBe('request-replayed');
+  });
+
+  it('signs statements in the order of their times, though the clock goes back', async () => {
+    const { spend } = await opened.counters.spend(makeCommand(contract, { nowMs: NOW_MS + 5000 }));
+    const { spend: next } = await opened.counters.spend(makeCommand(contract));
+    expect(next.at).toBe(spend.at);
   });
 });
