@@ -68,7 +68,7 @@ function wasmSha256Each(kernel: Sha256Kernel): HashPrimitive['sha256Each'] {
       outAt,
     );
     const digests = memory.slice(outAt, outAt + ends.length * DIGEST_BYTES);
-    // The memory held secrets.
+    // The messages are secret, and the instance stays. What lies before is the kernel's own affair.
     memory.fill(0, prefixAt, end);
     return digests;
   };

@@ -70,6 +70,10 @@ export function hashEach(
       }
     }
   }
+  // The last messages' words.
+  memory.fill(STATE, 0, 128);
+  memory.fill(SCHEDULE, 0, 1024);
+  memory.fill(BLOCKS, 0, 16);
 }
 
 /** Puts a message behind the prefix and pads both; how many blocks that is. */
