@@ -28,7 +28,7 @@ import {
   spendStatements,
 } from './counter-rows.ts';
 import type { HeadRow } from './counter-rows.ts';
-import { decideAttempt, decideLimits } from './spend-rules.ts';
+import { decideAttempt, decideLimits, hasRunsLeft } from './spend-rules.ts';
 import type { CountedRuns, SpendCommand } from './spend-rules.ts';
 
 /** Spends that wait for one another; one more is refused. */
@@ -80,6 +80,8 @@ export interface Counters {
    * the chain for it, so that an older store is behind the anchor. Works while rolled back, too.
    */
   note(note: ChainNote, alongside: readonly Statement[]): Promise<void>;
+  /** Whether a further run of the contract may be counted, today or on a later day. */
+  hasRunsLeft(contract: Contract, contractHash: Hash, nowMs: number): Promise<boolean>;
   /** Runs counted of a contract, without what accepted rollbacks add. */
   usage(contract: Contract, contractHash: Hash, nowMs: number): Promise<CountedRuns>;
   /**
@@ -130,6 +132,10 @@ export async function openCounters(options: CountersOptions): Promise<Counters> 
         await write(store, [{ sql, params, expectChanges: 1 }]);
       }),
     note: (note, alongside) => alone(() => writeNote(store, anchor, note, alongside)),
+    hasRunsLeft: async (contract, contractHash, nowMs) => {
+      const counted = await readRuns(store, contractHash, windowsAt(nowMs, contract.timeZone));
+      return hasRunsLeft(contract, counted, await readGaps(store));
+    },
     usage: (contract, contractHash, nowMs) =>
       readRuns(store, contractHash, windowsAt(nowMs, contract.timeZone)),
     present: (signed) => alone(() => present(store, identity.publicKey, signed)),

@@ -36,8 +36,9 @@ import { type HeldBook, openHeldBook } from './held-results.ts';
 import { officerActions } from './officer.ts';
 import { deliverer, tellDecisions } from './officer-releases.ts';
 import { publishDatasets } from './publish.ts';
+import { keepPurging } from './purge.ts';
 import { openRunDisclosure } from './run-disclosure.ts';
-import { hearPause, hearRevocation, purgeEnded, tellNotices } from './revocations.ts';
+import { hearPause, hearRevocation, tellNotices } from './revocations.ts';
 import { openPrecomputed } from './run-precomputed.ts';
 import { parsed } from './run-session.ts';
 import { RunSessions, type SessionParts } from './run-sessions.ts';
@@ -47,8 +48,6 @@ import { VerifiedContracts } from './verified-contracts.ts';
 const REPUBLISH_EVERY_MS = 60_000;
 /** The first wait after a failure; doubled up to the interval. */
 const PUBLISH_RETRY_MS = 1000;
-/** How often what was kept for contracts that are over is removed. */
-const PURGE_EVERY_MS = 3_600_000;
 
 export interface DomainOptions {
   readonly directory: string;
@@ -97,11 +96,13 @@ async function openAlone(options: DomainOptions): Promise<Domain> {
   const life = new AbortController();
   const bell = makeBell();
   links.start();
-  const keeping = Promise.all(
-    links.all.map((each) =>
-      keepPublished(each, { options, state, datasets, artifacts, held, bell, signal: life.signal }),
+  const { signal } = life;
+  const keeping = Promise.all([
+    keepPurging({ state, sessions, artifacts, clock, log }, signal),
+    ...links.all.map((each) =>
+      keepPublished(each, { options, state, datasets, artifacts, held, bell, signal }),
     ),
-  );
+  ]);
   const officer = officerActions({
     self: config.party,
     config,
@@ -253,9 +254,9 @@ function handleGateway(connection: DomainConnection, answering: Answering): void
     hearRevocation(
       state,
       sessions,
-      async (hash, id) => {
+      async (hash) => {
         await held.endContract(hash, clock.now());
-        await artifacts.purgeContract(id);
+        await artifacts.purgeContract(hash);
       },
       body,
     ),
@@ -273,7 +274,7 @@ interface Keeping {
   readonly options: DomainOptions;
   readonly state: DomainState;
   readonly datasets: DatasetRegistry;
-  readonly artifacts: Pick<ArtifactStore, 'purgeContract' | 'purgeFingerprint'>;
+  readonly artifacts: Pick<ArtifactStore, 'purgeFingerprint'>;
   readonly held: HeldBook;
   readonly bell: Bell;
   readonly signal: AbortSignal;
@@ -289,7 +290,6 @@ async function keepPublished(
 ): Promise<void> {
   const { clock, log, config } = options;
   let known: readonly RegisteredDataset[] = [];
-  let purgedMs = Number.NEGATIVE_INFINITY;
   let greeted: { readonly link: Link; readonly ended: AbortSignal } | undefined;
   let published: { readonly link: Link; readonly versions: string } | undefined;
   let waitMs = PUBLISH_RETRY_MS;
@@ -297,10 +297,6 @@ async function keepPublished(
     // Taken before the look, so that what changes meanwhile is not slept over.
     const rung = bell.next();
     try {
-      if (clock.monotonic() - purgedMs > PURGE_EVERY_MS) {
-        purgedMs = clock.monotonic();
-        await purgeEnded(state, artifacts, clock.now());
-      }
       const link = await connection.connected(signal);
       if (greeted?.link !== link) {
         await tellNotices(link, state, config.party, clock.now(), log);

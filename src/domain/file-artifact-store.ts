@@ -1,7 +1,7 @@
 /**
- * Artifacts as files: a directory a contract, in it one a dataset version, in it one file a name.
- * All names are hashed, so nothing that others chose reaches the file system. Purges remove whole
- * directories and are durable before they are acknowledged.
+ * Artifacts as files: a directory a contract by its hash, so that what is kept says whose it is; in
+ * it one a dataset version, in it one file a name. All names are hashed, so nothing that others chose
+ * reaches the file system. Purges remove whole directories and are durable before they are acknowledged.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CapacityError, InputError } from '../errors.ts';
 import { syncDirectory, writeAtomically } from '../system/atomic-file.ts';
+import { HashSchema, type Hash } from '../system/ids.ts';
 import type { ArtifactKey, ArtifactStore } from './artifact-store.ts';
 
 export const ARTIFACT_BYTES_MAX = 2 ** 31 - 1;
@@ -21,11 +22,13 @@ const WRITTEN_OVER_BYTES_MAX = 1024;
  */
 export async function openFileArtifactStore(root: string): Promise<ArtifactStore> {
   await guarded(() => mkdir(root, { recursive: true, mode: 0o700 }));
-  const contractDirectory = (id: string): string => join(root, hashed('contract', id));
+  const contractDirectory = (contract: Hash): string => join(root, contract);
   const directoryOf = (key: ArtifactKey): string =>
-    join(contractDirectory(key.contractId), hashed('version', key.datasetFingerprint));
+    join(contractDirectory(key.contractHash), hashed('version', key.datasetFingerprint));
+  const purging = new Map<Hash, Promise<void>>();
   return {
     async read(key) {
+      await purging.get(key.contractHash);
       try {
         return new Uint8Array(await readFile(join(directoryOf(key), hashed('name', key.name))));
       } catch (error) {
@@ -39,25 +42,40 @@ export async function openFileArtifactStore(root: string): Promise<ArtifactStore
           rule: `at most ${ARTIFACT_BYTES_MAX} bytes`,
         });
       }
+      await purging.get(key.contractHash);
       await guarded(async () => {
         const directory = directoryOf(key);
         await mkdir(directory, { recursive: true, mode: 0o700 });
         await writeAtomically(join(directory, hashed('name', key.name)), content, 0o600);
-        await syncDirectory(contractDirectory(key.contractId));
+        await syncDirectory(contractDirectory(key.contractHash));
         await syncDirectory(root);
       });
     },
-    purgeContract: (id) => guarded(() => remove(root, hashed('contract', id))),
+    contracts: () =>
+      guarded(async () =>
+        (await readdir(root)).flatMap((name) => {
+          const { data: contract } = HashSchema.safeParse(name);
+          return contract === undefined ? [] : [contract];
+        }),
+      ),
+    purgeContract(contract) {
+      const underWay = purging.get(contract);
+      if (underWay !== undefined) return underWay;
+      const purge = guarded(() => remove(root, contract)).finally(() => purging.delete(contract));
+      purging.set(contract, purge);
+      return purge;
+    },
     purgeFingerprint: (fingerprint) =>
       guarded(async () => {
         const version = hashed('version', fingerprint);
         for (const contract of await readdir(root)) await remove(join(root, contract), version);
       }),
-    keepVersions: (id, fingerprints) =>
+    keepVersions: (contract, fingerprints) =>
       guarded(async () => {
+        await purging.get(contract);
         const kept = new Set(fingerprints.map((fingerprint) => hashed('version', fingerprint)));
-        for (const version of await namesIn(contractDirectory(id))) {
-          if (!kept.has(version)) await remove(contractDirectory(id), version);
+        for (const version of await namesIn(contractDirectory(contract))) {
+          if (!kept.has(version)) await remove(contractDirectory(contract), version);
         }
       }),
   };

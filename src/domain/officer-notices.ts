@@ -47,7 +47,7 @@ export async function revoke(
     party: parts.self,
   });
   sessions.abortContract(decision.hash, reason);
-  await artifacts.purgeContract(id);
+  await artifacts.purgeContract(decision.hash);
   await parts.held.endContract(decision.hash, parts.clock.now());
   try {
     await links.tell(DOMAIN_ASKS.revoke, { signed });

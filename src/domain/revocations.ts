@@ -10,12 +10,11 @@ import { contractHash } from '../contracts/signed-documents.ts';
 import { AbortError, InputError, PolicyError, StateError, WeirError } from '../errors.ts';
 import type { Link } from '../link/link.ts';
 import { encodeBase64url } from '../system/base64url.ts';
-import type { ContractId, Hash, PartyId } from '../system/ids.ts';
+import type { Hash, PartyId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
-import type { ArtifactStore } from './artifact-store.ts';
 import type { DomainState } from './domain-state.ts';
 import type { RunSessions } from './run-sessions.ts';
-import { findSigned, listSigned } from './signed-contracts.ts';
+import { findSigned } from './signed-contracts.ts';
 
 const PAGE_MAX = 100;
 
@@ -27,7 +26,7 @@ const PAGE_MAX = 100;
 export async function hearRevocation(
   state: Pick<DomainState, 'store' | 'standing' | 'pins' | 'identity'>,
   sessions: Pick<RunSessions, 'abortContract'>,
-  ended: (contractHash: Hash, contractId: ContractId) => Promise<void>,
+  ended: (contractHash: Hash) => Promise<void>,
   body: unknown,
 ): Promise<null> {
   const parsed = RevokedSchema.safeParse(body);
@@ -46,24 +45,8 @@ export async function hearRevocation(
       party,
     }),
   );
-  await ended(hash, contract.id);
+  await ended(hash);
   return null;
-}
-
-/**
- * Removes what was kept for contracts that are revoked or over: a crash may have come between a
- * revocation and its purge.
- */
-export async function purgeEnded(
-  state: Pick<DomainState, 'store' | 'standing'>,
-  artifacts: Pick<ArtifactStore, 'purgeContract'>,
-  nowMs: number,
-): Promise<void> {
-  for (const contract of await listSigned(state.store)) {
-    const isOver = Date.parse(contract.validity.notAfter) <= nowMs;
-    const isRevoked = (await state.standing.standingOf(contractHash(contract))) === 'revoked';
-    if (isOver || isRevoked) await artifacts.purgeContract(contract.id);
-  }
 }
 
 /**

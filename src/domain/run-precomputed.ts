@@ -3,11 +3,10 @@
  * durable count of what it has evaluated for the peer, which outlives both.
  */
 import type { Precomputed } from '../computations/psi/unbalanced/precomputed.ts';
-import type { Contract } from '../contracts/contract.ts';
 import { MeteringError } from '../errors.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import { StoreConflict, type Store } from '../store/store.ts';
-import type { ContractId, Hash } from '../system/ids.ts';
+import type { Hash } from '../system/ids.ts';
 import type { ArtifactStore } from './artifact-store.ts';
 
 export const EVALUATION_MIGRATIONS: MigrationList = {
@@ -23,7 +22,6 @@ export const EVALUATION_MIGRATIONS: MigrationList = {
 
 /** The run that asks. */
 export interface PrecomputedRun {
-  readonly contract: Pick<Contract, 'id'>;
   readonly contractHash: Hash;
   /** Aborted when the run must not go on: its contract was revoked, say. */
   readonly signal: AbortSignal;
@@ -39,30 +37,30 @@ export function openPrecomputed(
   store: Pick<Store, 'execute'>,
   artifacts: ArtifactStore,
 ): PrecomputedOf {
-  const last = new Map<ContractId, Promise<unknown>>();
-  return ({ contract: { id: contractId }, contractHash, signal }) => ({
-    read: (datasetFingerprint, name) => artifacts.read({ contractId, datasetFingerprint, name }),
+  const last = new Map<Hash, Promise<unknown>>();
+  return ({ contractHash, signal }) => ({
+    read: (datasetFingerprint, name) => artifacts.read({ contractHash, datasetFingerprint, name }),
     async write(datasetFingerprint, name, content) {
       signal.throwIfAborted();
-      await artifacts.write({ contractId, datasetFingerprint, name }, content);
+      await artifacts.write({ contractHash, datasetFingerprint, name }, content);
       if (!signal.aborted) return;
       // Revoked meanwhile: the purge may have gone by before this was written.
-      await artifacts.purgeContract(contractId);
+      await artifacts.purgeContract(contractHash);
       signal.throwIfAborted();
     },
-    keepOnly: (versions) => artifacts.keepVersions(contractId, versions),
+    keepOnly: (versions) => artifacts.keepVersions(contractHash, versions),
     async alone(work) {
-      const before = last.get(contractId);
+      const before = last.get(contractHash);
       const mine = (async () => {
         await before?.catch(() => undefined);
         signal.throwIfAborted();
         return work();
       })();
-      last.set(contractId, mine);
+      last.set(contractHash, mine);
       try {
         return await mine;
       } finally {
-        if (last.get(contractId) === mine) last.delete(contractId);
+        if (last.get(contractHash) === mine) last.delete(contractHash);
       }
     },
     meter: (evaluations, evaluationsMax) =>

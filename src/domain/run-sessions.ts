@@ -221,6 +221,12 @@ export class RunSessions {
     }
   }
 
+  /** Whether a run of the contract is at work here, or about to be. */
+  isAtWork(contractHash: Hash): boolean {
+    const all = [...this.#sessions.values()];
+    return all.some((one) => one.prepared.contractHash === contractHash && isAtWork(one));
+  }
+
   /** Waits for the runs at work here. */
   async drain(): Promise<void> {
     await Promise.all([...this.#sessions.values()].map(async (session) => session.done));
@@ -320,7 +326,7 @@ export class RunSessions {
         }),
         source,
         stages,
-        precomputed: this.#parts.precomputedOf({ contract, contractHash, signal: channel.signal }),
+        precomputed: this.#parts.precomputedOf({ contractHash, signal: channel.signal }),
         ...this.#parts.disclosure.ofRun(descriptor, prepared.contract, agreed, channel.signal),
         pool,
         random,

@@ -82,9 +82,7 @@ export function decideLimits(
   const { contract, nowMs } = command;
   const windows = windowsAt(nowMs, contract.timeZone);
   let { total, day, month } = counted;
-  for (const gap of gaps) {
-    const began = Date.parse(contract.validity.notBefore);
-    if (gap.runs === 0 || began >= gap.acceptedAtMs) continue;
+  for (const gap of gapsOf(contract, gaps)) {
     // The lost history may hold this very request, with another party set.
     if (Date.parse(command.request.expiresAt) <= gap.acceptedAtMs + REQUEST_LIFETIME_MAX_MS) {
       throw replayed(command);
@@ -99,6 +97,22 @@ export function decideLimits(
   if (total >= runsTotal) throw exhausted('runsTotal', undefined);
   if (month >= runsPerMonth) throw exhausted('runsPerMonth', ends().monthMs);
   if (day >= runsPerDay) throw exhausted('runsPerDay', ends().dayMs);
+}
+
+/** Whether any day may still see a run of the contract begin, by its limit on all runs. */
+export function hasRunsLeft(
+  contract: Contract,
+  counted: Pick<CountedRuns, 'total'>,
+  gaps: readonly Gap[],
+): boolean {
+  const lost = gapsOf(contract, gaps).reduce((sum, { runs }) => sum + runs, 0);
+  return counted.total + lost < contract.limits.runsTotal;
+}
+
+/** Those in whose lost history runs of the contract may have been. */
+function gapsOf(contract: Contract, gaps: readonly Gap[]): readonly Gap[] {
+  const began = Date.parse(contract.validity.notBefore);
+  return gaps.filter(({ runs, acceptedAtMs }) => runs > 0 && began < acceptedAtMs);
 }
 
 function replayed(command: SpendCommand): StateError {

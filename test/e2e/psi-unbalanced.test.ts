@@ -140,6 +140,28 @@ describe('a small set against a large one', () => {
 });
 
 describe('what is kept', () => {
+  it('goes with the last run of its contract, and stays where runs are left', async () => {
+    const revealing = { ...REVEALING, engine: 'unbalanced' as const };
+    const usedUp = await agreeOn(weir, revealing, { limits: { runsTotal: 2 } });
+    const before = keyOf(EAST);
+    await run(usedUp);
+    const [key] = keyOf(EAST).filter((one) => !before.includes(one));
+    await run(usedUp);
+    expect(keyOf(EAST)).toContain(key);
+    const going = await agreeOn(weir, revealing, { limits: { runsTotal: 3 } });
+    const already = keyOf(EAST);
+    await run(going);
+    await run(going);
+    const [other] = keyOf(EAST).filter((one) => !already.includes(one));
+    expect(other).toBeDefined();
+    // A domain looks when it starts, and every hour.
+    await weir.program(EAST).stop();
+    await weir.start(EAST);
+    await weir.linked();
+    await eventually('the key is gone', async () => !keyOf(EAST).includes(key ?? ''));
+    expect(keyOf(EAST)).toContain(other);
+  });
+
   it('goes with its contract: the key, the filter and its copy, in both domains', async () => {
     const contract = await agreeOn(weir, REVEALING);
     const before = [keyOf(EAST), keptBy(WEST).length] as const;

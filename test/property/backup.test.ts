@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createBackup, restoreBackup, verifyBackup } from '../../src/contracts/backup.ts';
 import type { BackupManifest, BackupOptions } from '../../src/contracts/backup.ts';
+import { contractHash } from '../../src/contracts/signed-documents.ts';
 import { openFileArtifactStore } from '../../src/domain/file-artifact-store.ts';
 import { HashSchema } from '../../src/system/ids.ts';
 import type { Hash } from '../../src/system/ids.ts';
@@ -138,13 +139,13 @@ describe('a restore that cannot be', () => {
 describe('artifacts', () => {
   const fingerprint = (digit: string): Hash => HashSchema.parse(digit.repeat(64));
   const key = (name: string, digit = '1'): Parameters<typeof read>[1] => ({
-    contractId: contract.id,
+    contractHash: contractHash(contract),
     datasetFingerprint: fingerprint(digit),
     name,
   });
   const read = async (
     store: Awaited<ReturnType<typeof openFileArtifactStore>>,
-    of: { contractId: typeof contract.id; datasetFingerprint: Hash; name: string },
+    of: { contractHash: Hash; datasetFingerprint: Hash; name: string },
   ): Promise<string | undefined> => {
     const bytes = await store.read(of);
     return bytes === undefined ? undefined : Buffer.from(bytes).toString();
@@ -166,10 +167,12 @@ describe('artifacts', () => {
     expect(await read(reopened, key('filter'))).toBeUndefined();
     expect(await read(reopened, key('filter', '2'))).toBe('four');
     await reopened.write(key('filter', '3'), Buffer.from('five'));
-    await reopened.keepVersions(contract.id, [fingerprint('2')]);
+    await reopened.keepVersions(contractHash(contract), [fingerprint('2')]);
     expect(await read(reopened, key('filter', '3'))).toBeUndefined();
     expect(await read(reopened, key('filter', '2'))).toBe('four');
-    await reopened.purgeContract(contract.id);
+    expect(await reopened.contracts()).toEqual([contractHash(contract)]);
+    await reopened.purgeContract(contractHash(contract));
+    expect(await reopened.contracts()).toEqual([]);
     expect(await readdir(root)).toEqual([]);
   });
 
@@ -182,8 +185,19 @@ describe('artifacts', () => {
     const other = join(place.directory, 'the same file by another name');
     await link(join(root, name ?? ''), other);
     expect(await readFile(other)).toEqual(secret);
-    await store.purgeContract(contract.id);
+    await store.purgeContract(contractHash(contract));
     expect(await readFile(other)).toEqual(Buffer.alloc(32));
+  });
+
+  it('are read and written by nobody while they are purged: what was begun is found whole or not', async () => {
+    const store = await openFileArtifactStore(join(place.directory, 'artifacts'));
+    for (const name of ['a', 'b', 'c']) await store.write(key(name), Buffer.from(name));
+    const purged = store.purgeContract(contractHash(contract));
+    const found = Promise.all(['a', 'b', 'c'].map((name) => read(store, key(name))));
+    const written = store.write(key('d'), Buffer.from('d'));
+    await Promise.all([purged, store.purgeContract(contractHash(contract)), written]);
+    expect(await found).toEqual([undefined, undefined, undefined]);
+    expect(await read(store, key('d'))).toBe('d');
   });
 
   it('say when the place cannot be used', async () => {

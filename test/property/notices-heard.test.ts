@@ -8,7 +8,7 @@ import { COUNTER_MIGRATIONS } from '../../src/domain/counter-rows.ts';
 import { openCounters } from '../../src/domain/counters.ts';
 import { openAnchor } from '../../src/domain/anchor.ts';
 import { openPins } from '../../src/domain/pins.ts';
-import { hearPause, hearRevocation, purgeEnded } from '../../src/domain/revocations.ts';
+import { hearPause, hearRevocation } from '../../src/domain/revocations.ts';
 import { keepSigned, SIGNED_CONTRACT_MIGRATIONS } from '../../src/domain/signed-contracts.ts';
 import { openStandingBook, STANDING_MIGRATIONS } from '../../src/domain/standing.ts';
 import type { Standing } from '../../src/domain/standing.ts';
@@ -126,25 +126,5 @@ describe('a pause that a gateway brings', () => {
     expect(await pause(contract, 'suspended', SELF)).toBe('accepted');
     expect(await standingOf(contract)).toBe('in-force');
     expect(stopped).toEqual([]);
-  });
-});
-
-describe('a start', () => {
-  it('purges what was kept for contracts that are revoked or over, and nothing else', async () => {
-    const purged: string[] = [];
-    const artifacts = {
-      purgeContract: async (id: string): Promise<void> => void purged.push(id),
-    };
-    const id = (last: string) => `0190c9a0-0000-7000-8000-00000000000${last}` as Contract['id'];
-    const revoked = makeContract(cast, { id: id('2') });
-    const notAfter = new Date(NOW_MS).toISOString();
-    const over = makeContract(cast, {
-      id: id('3'),
-      validity: { ...contract.validity, notAfter },
-    });
-    for (const of of [contract, revoked, over]) await sign(of);
-    await revoke(revoked, cast);
-    await purgeEnded(domain.state, artifacts, NOW_MS);
-    expect(purged.toSorted()).toEqual([revoked.id, over.id]);
   });
 });

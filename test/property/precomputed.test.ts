@@ -13,12 +13,11 @@ import {
 } from '../../src/domain/run-precomputed.ts';
 import { PolicyError } from '../../src/errors.ts';
 import { openSqliteStore, type SqliteStore } from '../../src/store/sqlite-store.ts';
-import { ContractIdSchema, HashSchema } from '../../src/system/ids.ts';
+import { HashSchema } from '../../src/system/ids.ts';
 import { oprfMachine } from '../fixtures/psi-oprf.ts';
 import { digestsOf, PARAMS } from '../fixtures/psi.ts';
 
 const CONTRACT = {
-  contract: { id: ContractIdSchema.parse('0190c9a0-0000-7000-8000-000000000001') },
   contractHash: HashSchema.parse('a'.repeat(64)),
 };
 const VERSION = HashSchema.parse('b'.repeat(64));
