@@ -13,7 +13,7 @@ import type { SignedSpend } from '../contracts/spend.ts';
 import { AbortError, assertInvariant, InvariantError } from '../errors.ts';
 import type { LedgerStore, SettleOutcome } from '../ledger/ledger-store.ts';
 import type { Pool } from '../pool/pool.ts';
-import type { Store } from '../store/store.ts';
+import type { Statement, Store } from '../store/store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { PartyId, RunId } from '../system/ids.ts';
 import type { Random } from '../system/random.ts';
@@ -89,7 +89,7 @@ export async function executeRun(
   job: RunJob,
 ): Promise<EndedRun | undefined> {
   await deps.step('reserved', job.run.runId);
-  const notes = new ProgressNotes();
+  const notes = new ProgressNotes(deps.store);
   const endGuest = (): void => job.guest?.end(asWeirError(job.signal.reason));
   job.signal.addEventListener('abort', endGuest, { once: true });
   let agreement: Agreement | undefined;
@@ -136,24 +136,46 @@ async function awaitRelease(
   await notes.written();
 }
 
-/** Writes under way of one run. */
+/**
+ * What is written of one run's progress, in its order: on a store of several connections two writes
+ * at once could end in the earlier state. What comes while one is under way goes as one batch after it.
+ */
 class ProgressNotes {
-  readonly #writes: Promise<void>[] = [];
+  readonly #store: Pick<Store, 'execute'>;
+  readonly #queued: Statement[] = [];
+  #writing: Promise<void> | undefined;
+  #failure: unknown;
 
-  push(write: Promise<void>): void {
-    // Looked at in `written`; until then a failure is not an unhandled one.
-    write.catch(() => undefined);
-    this.#writes.push(write);
+  constructor(store: Pick<Store, 'execute'>) {
+    this.#store = store;
+  }
+
+  push(statement: Statement): void {
+    this.#queued.push(statement);
+    this.#writing ??= this.#write();
   }
 
   /** @throws CapacityError where one could not be written. */
   async written(): Promise<void> {
-    await Promise.all(this.#writes);
+    await this.#writing;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Nothing is under way any more, whatever became of it. */
   async over(): Promise<void> {
-    await Promise.allSettled(this.#writes);
+    await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    while (this.#queued.length > 0) {
+      try {
+        await this.#store.execute(this.#queued.splice(0));
+      } catch (error) {
+        // Looked at in `written`.
+        this.#failure ??= error;
+      }
+    }
+    this.#writing = undefined;
   }
 }
 
@@ -302,7 +324,7 @@ function advance(
   progress: Parameters<typeof advanceRun>[1],
 ): void {
   const { runId } = job.run;
-  notes.push(deps.store.execute([advanceRun(runId, progress, deps.clock.now())]));
+  notes.push(advanceRun(runId, progress, deps.clock.now()));
   publish(deps, runId, progress.state, progress.note, undefined);
 }
 
