@@ -6,7 +6,7 @@ import { ContractBook } from '../contracts/contract-book.ts';
 import { openSpendWitness, type SpendWitness } from '../contracts/spend-witness.ts';
 import { type SignedSpend, SignedSpendSchema } from '../contracts/spend.ts';
 import { AbortError } from '../errors.ts';
-import { attachLinkServer, type LinkServer } from '../link/link-server.ts';
+import { attachLinkServer } from '../link/link-server.ts';
 import type { LinkStatus } from '../link/link.ts';
 import { eventSource } from '../ledger/cloud-events.ts';
 import { Webhooks } from '../ledger/webhooks.ts';
@@ -20,7 +20,6 @@ import { recoverRuns, sweep } from '../runs/recovery.ts';
 import type { RunDependencies, RunStep } from '../runs/run-machine.ts';
 import type { ActiveContracts } from '../runs/active-contracts.ts';
 import { RunService } from '../runs/run-service.ts';
-import type { RunTransport } from '../runs/run-transport.ts';
 import { openLocked } from '../store/process-lock.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import type { Clock } from '../system/clock.ts';
@@ -42,7 +41,9 @@ import {
   openGatewayState,
 } from './gateway-state.ts';
 import { billingService } from './billing-service.ts';
+import { lateLinks, type LateLinks, transportOver } from './late-links.ts';
 import { ledgerMetering } from './metering-service.ts';
+import { openPeers, type Peers } from './peers.ts';
 import { planService } from './plan-service.ts';
 import { tellMissed } from './revocations.ts';
 import { type RunningServer, startServer } from './server.ts';
@@ -149,6 +150,7 @@ async function openAlone(options: GatewayOptions, isNamed: () => boolean): Promi
   );
   serveDomains({ ...parts, links: links.get(), clock, log });
   parts.webhooks.start();
+  const heeding = parts.peers === undefined ? undefined : runs.heedOthers(closing.signal);
   const sweeping = sweep(deps, active, receipts, clock, runs, stopping.signal, isNamed);
   log.info({ url: server.url, runs: config.runs.concurrentMax }, 'gateway ready');
   return {
@@ -165,13 +167,18 @@ async function openAlone(options: GatewayOptions, isNamed: () => boolean): Promi
         },
         deadlineMs: DRAIN_MS,
       });
-      await sweeping;
-      await parts.webhooks.close();
-      parts.parser.close();
-      await parts.pool.close();
-      await state.store.close();
+      closing.abort();
+      await Promise.all([sweeping, heeding]);
+      await closeParts(parts);
     },
   };
+}
+
+async function closeParts({ webhooks, parser, pool, state }: Parts): Promise<void> {
+  await webhooks.close();
+  parser.close();
+  await pool.close();
+  await state.store.close();
 }
 
 interface Parts {
@@ -190,6 +197,8 @@ interface Parts {
   readonly active: ActiveContracts;
   readonly receipts: ReceiptIssuer;
   readonly runs: RunService;
+  /** Where the store is one that gateways share. */
+  readonly peers: Peers | undefined;
   readonly parser: SqlParser;
 }
 
@@ -204,6 +213,8 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
   const catalog = new CatalogBook(state.store, state.audit);
   const witness = openSpendWitness(state.store);
   const links = lateLinks();
+  const { store: where, instance } = config;
+  const peers = where.kind === 'sqlite' ? undefined : openPeers(state.store, where);
   const deps: RunDependencies = {
     store: state.store,
     ledger: state.ledger,
@@ -214,7 +225,8 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
     clock,
     random,
     log,
-    instance: config.instance,
+    instance,
+    ...(peers === undefined ? {} : { others: peers }),
     step: options.step ?? (() => Promise.resolve()),
     witnessSpend: (party, answer) => witnessSpend(domains, witness, party, answer),
   };
@@ -250,6 +262,7 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
     active,
     receipts,
     runs,
+    peers,
     parser: sqlParserOver(openIsolatedSerializer()),
   };
 }
@@ -290,43 +303,6 @@ async function witnessSpend(
   }
   await witness.witness(signed.data, domain.signKey);
   return signed.data;
-}
-
-interface LateLinks {
-  /** Undefined while a start recovers what a crash left: nobody is connected then. */
-  find(): LinkServer | undefined;
-  get(): LinkServer;
-  set(links: LinkServer): void;
-}
-
-/** The link server needs the HTTP server, which needs the services, which need the links. */
-function lateLinks(): LateLinks {
-  let links: LinkServer | undefined;
-  return {
-    find: () => links,
-    get: () => {
-      if (links === undefined) throw new AbortError('domain-unreachable', 'No links yet.');
-      return links;
-    },
-    set: (server) => {
-      links = server;
-    },
-  };
-}
-
-function transportOver(links: LateLinks): RunTransport {
-  return {
-    isConnected: (party) => links.find()?.linkOf(party) !== undefined,
-    request: (party, method, body, options) => {
-      const link = links.find()?.linkOf(party);
-      if (link !== undefined) return link.request(method, body, options);
-      return Promise.reject(
-        new AbortError('domain-unreachable', `Domain ${party} is not connected.`, { party }),
-      );
-    },
-    openChannel: (runId, attempt, parties) =>
-      links.get().openRunChannel({ runId, attempt, parties }),
-  };
 }
 
 function bookOf(contracts: ContractBook): ActiveContracts {

@@ -95,10 +95,7 @@ export interface RunService {
   start(command: StartCommand): Promise<StartedRun>;
   /** @throws StateError `run-unknown` */
   get(runId: RunId, analyst: PartyId): Promise<RunView>;
-  /**
-   * Asks a run to stop; one that has ended stays as it is.
-   * @throws StateError `run-unknown`, `round-mismatch` where another gateway process is at work on it
-   */
+  /** Asks a run to stop; one that has ended stays as it is. @throws StateError `run-unknown` */
   cancel(runId: RunId, analyst: PartyId): Promise<RunView>;
   /**
    * @throws StateError `run-unknown`, `result-not-ready`, `result-expired` (with `facts.receipt`),

@@ -45,6 +45,13 @@ export class EventLog implements RunEvents {
     }
   }
 
+  unended(): readonly RunId[] {
+    return [...this.#histories].flatMap(([runId, { events }]) => {
+      const last = events.at(-1);
+      return last === undefined || TERMINAL_STATES.includes(last.state) ? [] : [runId];
+    });
+  }
+
   #historyOf(runId: RunId): History {
     const found = this.#histories.get(runId);
     if (found !== undefined) return found;

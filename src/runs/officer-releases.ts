@@ -24,6 +24,7 @@ import {
   StateError,
   type WeirError,
 } from '../errors.ts';
+import type { Store } from '../store/store.ts';
 import { RunIdSchema } from '../system/ids.ts';
 import { uuidV7 } from '../system/random.ts';
 import type { ActiveContracts } from './active-contracts.ts';
@@ -64,10 +65,19 @@ export async function decide(
     });
   }
   if (TERMINAL_STATES.includes(run.state)) {
+    // Domains tell every process of the gateway: by the last of them the run may have ended on it.
+    if (await wasTaken(deps.store, signed)) return run;
     throw new StateError('round-mismatch', `The run is over: ${run.state}.`);
   }
   await keepDecision(deps.store, signed);
   return run;
+}
+
+async function wasTaken(store: Store, { release }: SignedReleaseDecision): Promise<boolean> {
+  const taken = await readDecisions(store, release.runId);
+  return taken.some(
+    (one) => one.release.party === release.party && one.release.decision === release.decision,
+  );
 }
 
 /** @throws CapacityError where the store cannot be read */
@@ -75,6 +85,7 @@ export async function standingOf(
   deps: Pick<RunDependencies, 'store' | 'clock'>,
   run: RunRow,
 ): Promise<Standing> {
+  if (run.stop !== undefined) return { kind: 'over', error: run.stop };
   const decisions = await readDecisions(deps.store, run.runId);
   const refused = decisions.some(({ release }) => release.decision === 'refused');
   if (refused) {

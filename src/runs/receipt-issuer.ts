@@ -19,6 +19,7 @@ import { assertInvariant, StateError, WeirError } from '../errors.ts';
 import { readRecordOfRun } from '../ledger/ledger-reads.ts';
 import type { MeteringRecord } from '../ledger/ledger-store.ts';
 import { encodeRecord, recordHash } from '../ledger/record.ts';
+import { StoreConflict } from '../store/store.ts';
 import { encodeBase64url } from '../system/base64url.ts';
 import type { PartyId, RunId } from '../system/ids.ts';
 import type { KeyPair } from '../system/signature-suite.ts';
@@ -67,9 +68,31 @@ export class ReceiptIssuer {
   async #madeOrStored(run: RunRow): Promise<SignedReceipt> {
     if (run.receiptJson !== undefined) return this.#gather(run, parse(run.receiptJson));
     const { signed, attached } = await this.#make(run);
+    // Another process may make one as well, and a run has one receipt: the first that is on disk.
+    if (this.#parts.deps.others !== undefined) {
+      return this.#gather(run, await this.#attached(run, signed, attached));
+    }
     // The domains are asked meanwhile; nobody else sees the receipt before it is on disk.
     const [fuller] = await Promise.all([this.#gather(run, signed), attached]);
     return fuller;
+  }
+
+  /** The receipt that was attached: `signed`, or that of a process which was faster. */
+  async #attached(
+    run: RunRow,
+    signed: SignedReceipt,
+    attached: Promise<void>,
+  ): Promise<SignedReceipt> {
+    try {
+      await attached;
+      return signed;
+    } catch (error) {
+      if (!(error instanceof StoreConflict)) throw error;
+    }
+    const stored = await readRun(this.#parts.deps.store, run.runId);
+    // Gone again where the run was posted after its expiry: the next call makes that end's.
+    if (stored?.receiptJson !== undefined) return parse(stored.receiptJson);
+    throw new StateError('result-not-ready', 'The receipt is being made.', { retryAfterS: 1 });
   }
 
   async #make(

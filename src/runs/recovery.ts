@@ -5,11 +5,10 @@
  * since all that it needs is in the domains. The sweeper does the same for runs that a store which was
  * away for a while cut loose, and ends reservations nobody settled in time.
  */
-import { AbortError, CapacityError } from '../errors.ts';
+import { CapacityError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
-import type { SettleOutcome } from '../ledger/ledger-store.ts';
 import type { RunDependencies } from './run-machine.ts';
-import { settle } from './run-ending.ts';
+import { endAbandoned } from './run-ending.ts';
 import type { RunService } from './run-service.ts';
 import type { ReceiptIssuer } from './receipt-issuer.ts';
 import { TERMINAL_STATES } from './run-events.ts';
@@ -112,20 +111,4 @@ export async function sweep(
       deps.log.error({ err: error }, 'the sweeper will try again');
     }
   }
-}
-
-async function endAbandoned(
-  deps: RunDependencies,
-  contracts: ActiveContracts,
-  run: RunRow,
-  kind: 'voided' | 'expired',
-): Promise<SettleOutcome> {
-  const contract = await contracts.find(run.contractId, deps.clock.now());
-  const error = new AbortError(
-    'gateway-restarted',
-    'The gateway or its store was restarted while the run was at work; nothing was charged.',
-    { remedy: 'Sign a new request.' },
-  );
-  const end = kind === 'voided' ? ({ kind, error } as const) : ({ kind } as const);
-  return settle(deps, { run, contract, units: {} }, undefined, end);
 }

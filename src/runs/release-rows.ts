@@ -3,7 +3,7 @@ import {
   type SignedReleaseDecision,
   SignedReleaseDecisionSchema,
 } from '../contracts/officer-release.ts';
-import type { Store } from '../store/store.ts';
+import type { Statement, Store } from '../store/store.ts';
 import type { RunId } from '../system/ids.ts';
 import { readRun, type RunRow, RUNS_LISTED_MAX } from './run-rows.ts';
 
@@ -30,13 +30,34 @@ export async function readDecisions(
   return rows.map((row) => SignedReleaseDecisionSchema.parse(JSON.parse(String(row['document']))));
 }
 
-/** Runs of this gateway whose results wait, the oldest first. */
-export async function readAwaiting(store: Store, instance: string): Promise<readonly RunRow[]> {
+/** Runs whose results wait, the oldest first; those of one process where it is named. */
+export async function readAwaiting(store: Store, instance?: string): Promise<readonly RunRow[]> {
   const rows = await store.query(
-    `SELECT run_id FROM runs WHERE state = 'awaiting-release' AND instance = ?
+    `SELECT run_id FROM runs WHERE state = 'awaiting-release' AND instance = COALESCE(?, instance)
       ORDER BY created_ms LIMIT ${RUNS_LISTED_MAX}`,
-    [instance],
+    [instance ?? null],
   );
   const runs = await Promise.all(rows.map((row) => readRun(store, String(row['run_id']) as RunId)));
   return runs.flatMap((run) => (run?.state === 'awaiting-release' ? [run] : []));
+}
+
+/** Processes other than `instance` that results wait with. */
+export async function readOthersWaitedWith(
+  store: Store,
+  instance: string,
+): Promise<readonly string[]> {
+  const rows = await store.query(
+    `SELECT DISTINCT instance FROM runs WHERE state = 'awaiting-release' AND instance <> ?
+      LIMIT ${RUNS_LISTED_MAX}`,
+    [instance],
+  );
+  return rows.map((row) => String(row['instance']));
+}
+
+/** Results that wait with one process wait with another from here on. */
+export function takeOverAwaiting(from: string, to: string): Statement {
+  return {
+    sql: `UPDATE runs SET instance = ? WHERE instance = ? AND state = 'awaiting-release'`,
+    params: [to, from],
+  };
 }

@@ -11,6 +11,7 @@ import type { Clock } from '../system/clock.ts';
 import type { RunId } from '../system/ids.ts';
 import type { Log } from '../system/log.ts';
 import { type Random, uuidV7 } from '../system/random.ts';
+import type { ActiveContracts } from './active-contracts.ts';
 import type { Agreement } from './negotiate.ts';
 import { runsOfMonth } from './quota.ts';
 import { sealRelease } from './sealing.ts';
@@ -128,6 +129,23 @@ export function endOf(
     deps.log.error({ runId: job.run.runId, err: error }, 'run failed on a bug');
   }
   return { kind: known.facts.dependedOnRows === true ? 'refused' : 'voided', error: known };
+}
+
+/** Ends a run that nobody is at work on: for the reason that was asked for, where one was. */
+export async function endAbandoned(
+  deps: EndingParts,
+  contracts: Pick<ActiveContracts, 'find'>,
+  run: RunRow,
+  kind: 'voided' | 'expired',
+): Promise<SettleOutcome> {
+  const contract = await contracts.find(run.contractId, deps.clock.now());
+  const restarted = new AbortError(
+    'gateway-restarted',
+    'The gateway or its store was restarted while the run was at work; nothing was charged.',
+    { remedy: 'Sign a new request.' },
+  );
+  const end = kind === 'voided' ? ({ kind, error: run.stop ?? restarted } as const) : { kind };
+  return settle(deps, { run, contract, units: {} }, undefined, end);
 }
 
 function releasedNote(release: Release): string {

@@ -49,7 +49,7 @@ export function cancelled(): StateError {
 export function atWorkElsewhere({ instance }: Pick<RunRow, 'instance'>): StateError {
   return new StateError('round-mismatch', 'Another gateway process has this run.', {
     rule: `gateway ${instance}`,
-    remedy: 'Turn to the gateway process that the run was started at.',
+    remedy: 'Send its frames to the gateway process that the run was started at.',
   });
 }
 

@@ -33,6 +33,8 @@ export interface RunEvent {
 
 export interface RunEvents {
   publish(event: Omit<RunEvent, 'seq'>): void;
+  /** Runs of which something was told, and no end. */
+  unended(): readonly RunId[];
   /** Events after `afterSeq`, then live ones until the run ends or `signal` aborts. */
   follow(runId: RunId, afterSeq: number, signal: AbortSignal): AsyncIterable<RunEvent>;
 }

@@ -20,6 +20,7 @@ import type { Random } from '../system/random.ts';
 import type { Log } from '../system/log.ts';
 import { type Agreement, askAll, negotiate } from './negotiate.ts';
 import { inviteGuest, type GuestLine } from './guest-line.ts';
+import type { OtherProcesses } from './other-processes.ts';
 import type { RunEvents, RunState } from './run-events.ts';
 import { advanceRun, type RunRow } from './run-rows.ts';
 import type { RunTransport } from './run-transport.ts';
@@ -51,6 +52,8 @@ export interface RunDependencies {
   readonly log: Log;
   /** Names this gateway process among several on one store. */
   readonly instance: string;
+  /** Absent where the store has one process only. */
+  readonly others?: OtherProcesses;
   /**
    * Keeps a domain's signed spend, so that its counters cannot go back unnoticed.
    * @throws StateError `history-rolled-back`; AbortError `domain-failed`
@@ -125,8 +128,6 @@ async function awaitRelease(
 ): Promise<void> {
   const { release } = job.contract.contract;
   assertInvariant(release !== undefined, 'a run waits where its contract says so');
-  // Two writes at once may land in either order: this one must be the last, or the run looks left alone.
-  await notes.written();
   advance(deps, job, notes, {
     state: 'awaiting-release',
     attempt: descriptor.attempt,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Descriptor, DescriptorSchema } from '../contracts/descriptor.ts';
 import { type SignedRequest, SignedRequestSchema } from '../contracts/request.ts';
 import { type SignedSpend, SignedSpendSchema } from '../contracts/spend.ts';
-import { assertInvariant } from '../errors.ts';
+import { assertInvariant, errorOfCode, type WeirError } from '../errors.ts';
 import type { MigrationList } from '../store/migrations.ts';
 import type { Row, Statement, Store } from '../store/store.ts';
 import type { ContractId, Hash, PartyId, RunId } from '../system/ids.ts';
@@ -62,6 +62,13 @@ export const RUN_MIGRATIONS: MigrationList = {
      PRIMARY KEY (run_id, party)
    )`,
     },
+    {
+      number: 4,
+      // Looked at several times a second: an index of the few runs that were to end.
+      sql: `ALTER TABLE runs ADD COLUMN stop_code TEXT;
+   ALTER TABLE runs ADD COLUMN stop_note TEXT;
+   CREATE INDEX runs_to_stop ON runs (instance, state) WHERE stop_code IS NOT NULL`,
+    },
   ],
 };
 
@@ -89,6 +96,8 @@ export interface RunRow {
   readonly parties: readonly PartyId[];
   /** The domains' signed counts of this run. */
   readonly spends: readonly SignedSpend[];
+  /** Why it is to end, where that was asked of another process than the one at work on it. */
+  readonly stop: WeirError | undefined;
   readonly receiptJson: string | undefined;
   readonly recordSeq: bigint | undefined;
   readonly createdMs: number;
@@ -112,7 +121,8 @@ export type NewRun = Pick<
 >;
 
 const LIVE = RUN_STATES.filter((state) => !TERMINAL_STATES.includes(state));
-const LIVE_SQL = LIVE.map((state) => `'${state}'`).join(', ');
+/** States of a run that has not ended, for a condition in SQL. */
+export const LIVE_SQL: string = LIVE.map((state) => `'${state}'`).join(', ');
 /** Most rows one listing reads. */
 export const RUNS_LISTED_MAX = 1000;
 
@@ -209,11 +219,12 @@ export function endRun(end: {
   };
 }
 
-/** Attaches the signed receipt; written once. */
+/** Attaches the signed receipt; written once, and a conflict where another process was first. */
 export function attachReceipt(runId: RunId, receiptJson: string, recordSeq: bigint): Statement {
   return {
     sql: `UPDATE runs SET receipt_json = ?, record_seq = ? WHERE run_id = ? AND receipt_json IS NULL`,
     params: [receiptJson, recordSeq, runId],
+    expectChanges: 1,
   };
 }
 
@@ -309,6 +320,8 @@ const RowSchema = z.object({
   descriptor_hash: OptionalText,
   descriptor_json: OptionalText,
   spends_json: OptionalText,
+  stop_code: OptionalText,
+  stop_note: OptionalText,
   release_until_ms: Count,
   receipt_json: OptionalText,
   record_seq: Count,
@@ -346,6 +359,7 @@ function parseRow(raw: Row): RunRow {
     releaseUntilMs: row.release_until_ms === null ? undefined : Number(row.release_until_ms),
     parties: descriptor?.parties.map((party) => party.id) ?? [],
     spends: SpendsSchema.parse(row.spends_json === null ? [] : JSON.parse(row.spends_json)),
+    stop: row.stop_code === null ? undefined : errorOfCode(row.stop_code, row.stop_note ?? ''),
     receiptJson: row.receipt_json ?? undefined,
     recordSeq: row.record_seq === null ? undefined : BigInt(row.record_seq),
     createdMs: Number(row.created_ms),

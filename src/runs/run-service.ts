@@ -19,7 +19,8 @@ import { LiveRuns } from './live-runs.ts';
 import type { RunEvent } from './run-events.ts';
 import { TERMINAL_STATES } from './run-events.ts';
 import { checkAttachment } from './attachment.ts';
-import { storedEnd, withStoredEnd } from './stored-end.ts';
+import { rowEvents, withStoredEnd } from './stored-events.ts';
+import { Stops } from './stops.ts';
 import { WaitingResults } from './waiting-results.ts';
 import { executeRun, type RunDependencies, type RunJob } from './run-machine.ts';
 import { Calendars, type QuotaLeft, quotaAccounts, quotaLeft, reservationLines } from './quota.ts';
@@ -59,9 +60,6 @@ export interface StartCommand {
 /** The reservation outlives the run's own time limit by this much, so that only a crash lets it expire. */
 const RESERVATION_MARGIN_MS = 60_000;
 
-/** How often a follower here looks at a run that another gateway is at work on. */
-const LOOK_EVERY_MS = 500;
-
 /** Owns the runs at work in this process. */
 export class RunService {
   /** Runs whose results wait for officers. */
@@ -71,6 +69,7 @@ export class RunService {
   readonly #receipts: ReceiptIssuer;
   readonly #options: RunServiceOptions;
   readonly #live: LiveRuns;
+  readonly #stops: Stops;
   /** Being reserved: not at work yet, and nothing that a shutdown may forget. */
   readonly #starting = new Map<RunId, Promise<unknown>>();
   readonly #calendars = new Calendars();
@@ -91,6 +90,8 @@ export class RunService {
       isBusy: (runId) => this.#closing || this.#live.has(runId),
       work: (run, work) => void this.#live.work(run, work),
     });
+    const { waiting } = this;
+    this.#stops = new Stops({ deps, contracts, receipts, live: this.#live, waiting });
   }
 
   /** At work here, or about to be. */
@@ -128,16 +129,11 @@ export class RunService {
     return run;
   }
 
-  /** @throws StateError `run-unknown`, `round-mismatch` where another process is at work on it */
   async cancel(runId: RunId, analyst: PartyId): Promise<RunRow> {
     const run = await this.get(runId, analyst);
-    const live = this.#live.get(runId);
-    if (live !== undefined) {
-      live.abort.abort(cancelled());
-      await live.done;
-    } else if (run.state === 'awaiting-release') await this.waiting.end(run, cancelled());
-    else if (TERMINAL_STATES.includes(run.state) || !this.#isElsewhere(run)) return run;
-    else throw atWorkElsewhere(run);
+    if (TERMINAL_STATES.includes(run.state)) return run;
+    await this.#starting.get(runId)?.catch(() => undefined);
+    await this.#stops.stop(run, cancelled());
     return this.get(runId, analyst);
   }
 
@@ -170,8 +166,8 @@ export class RunService {
   }
 
   /**
-   * Stored end first for a run that has ended; else the live events, of which another gateway's runs
-   * have none here: of those the end is told.
+   * The live events and the end; another process's runs have no live events here: of those it is told
+   * what is in the store.
    */
   async follow(
     runId: RunId,
@@ -180,31 +176,25 @@ export class RunService {
     signal: AbortSignal,
   ): Promise<AsyncIterable<RunEvent>> {
     const run = await this.get(runId, analyst);
-    const live = this.#deps.events.follow(runId, afterSeq, signal);
-    if (TERMINAL_STATES.includes(run.state)) return withStoredEnd(run, live);
-    return this.#isElsewhere(run) ? this.#endOf(runId, signal) : live;
+    const { store, events } = this.#deps;
+    if (!TERMINAL_STATES.includes(run.state) && this.#isElsewhere(run)) {
+      return rowEvents(this.#deps, runId, afterSeq, signal);
+    }
+    return withStoredEnd(store, runId, events.follow(runId, afterSeq, signal));
   }
 
   #isElsewhere({ runId, instance }: RunRow): boolean {
     return instance !== this.#deps.instance && !this.#live.has(runId);
   }
 
-  async *#endOf(runId: RunId, signal: AbortSignal): AsyncIterable<RunEvent> {
-    while (!signal.aborted) {
-      const run = await readRun(this.#deps.store, runId);
-      if (run === undefined) return;
-      if (TERMINAL_STATES.includes(run.state)) {
-        yield storedEnd(run);
-        return;
-      }
-      await this.#deps.clock.sleep(LOOK_EVERY_MS, signal);
-    }
+  /** Ends a contract's runs, in whichever process: revocation, suspension. */
+  abortContract(contractId: ContractId, reason: WeirError): Promise<void> {
+    return this.#stops.stopContract(contractId, reason);
   }
 
-  /** Ends a contract's runs at work: revocation, suspension. */
-  async abortContract(contractId: ContractId, reason: WeirError): Promise<void> {
-    await this.#live.abortContract(contractId, reason);
-    await this.waiting.endContract(contractId, reason);
+  /** Ends runs at work here as other processes ask, until `signal` aborts. */
+  heedOthers(signal: AbortSignal): Promise<void> {
+    return this.#stops.watch(signal);
   }
 
   /** Ends runs at work whose contract was stopped at another process of the gateway. */
@@ -353,6 +343,14 @@ export class RunService {
     }
     if (!this.#isElsewhere(run)) return undefined;
     throw atWorkElsewhere(run);
+  }
+
+  /** The process that is at work on the run, where it is not this one. @throws StateError `run-unknown` */
+  async elsewhere(runId: RunId, analyst: PartyId): Promise<string | undefined> {
+    if (this.isLive(runId)) return undefined;
+    const run = await this.get(runId, analyst);
+    const isOther = !TERMINAL_STATES.includes(run.state) && this.#isElsewhere(run);
+    return isOther ? run.instance : undefined;
   }
 
   #launch(job: Omit<RunJob, 'signal' | 'guest'>, objection: unknown): void {

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { CapacityError, SetupError } from '../errors.ts';
+import type { Store } from './store.ts';
 
 export interface HeldName {
   /** False while the connection is lost: then another process may have the name. */
@@ -43,6 +44,24 @@ export async function holdName(options: NameOptions): Promise<HeldName> {
     }
     await sleep(PAUSE_MS);
   }
+}
+
+/** Whether some process holds the name now. */
+export async function isNameHeld(
+  store: Pick<Store, 'query'>,
+  schema: string,
+  name: string,
+): Promise<boolean> {
+  // The two halves of a lock's key are shown as unsigned numbers; `objsubid` 2 is a key of two.
+  const rows = await store.query(
+    `SELECT 1 AS held FROM pg_locks
+      WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid::bigint = (hashtext(?)::bigint & 4294967295)
+        AND objid::bigint = (hashtext(?)::bigint & 4294967295)`,
+    [schema, name],
+  );
+  return rows.length > 0;
 }
 
 /** Undefined where another holds it. */

@@ -139,7 +139,7 @@ describe.skipIf(found === undefined)('a gateway on PostgreSQL', () => {
       expect(faultsIn(await readBooks(weir, contract.contract.id, runIds))).toEqual([]);
     });
 
-    it('tells the end of a run that the other is at work on', async () => {
+    it('tells of a run that the other is at work on', async () => {
       await weir.gateway.order({ kind: 'hold-at', step: 'agreed' });
       const held = weir.gateway.held();
       const { request, idempotencyKey } = weir.prepare(contract);
@@ -154,7 +154,8 @@ describe.skipIf(found === undefined)('a gateway on PostgreSQL', () => {
       expect(await second.client.startRun(request, idempotencyKey)).toMatchObject({ runId });
       await weir.gateway.order({ kind: 'release' });
       await following;
-      expect(states).toEqual(['posted']);
+      expect(states.length).toBeGreaterThan(1);
+      expect(states.at(-1)).toBe('posted');
     });
 
     it('hits a limit exactly, whoever is asked', async () => {

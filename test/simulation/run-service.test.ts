@@ -168,26 +168,6 @@ describe('what another process of the gateway is told', () => {
       code: 'contract-not-active',
     });
   });
-
-  it('cannot be done here is said, not kept back: a run at work there is not cancelled', async () => {
-    const runId = await ended();
-    const { store } = world.state;
-    const become = (state: string): Promise<void> =>
-      store.execute([
-        {
-          sql: `UPDATE runs SET instance = 'gateway-2', state = ? WHERE run_id = ?`,
-          params: [state, runId],
-        },
-      ]);
-    await become('computing');
-    await expect(world.runs.cancel(runId, ANALYST)).rejects.toMatchObject({
-      code: 'round-mismatch',
-      facts: { rule: 'gateway gateway-2' },
-    });
-    // The control: one that has ended stays as it is, whoever had it.
-    await become('posted');
-    expect((await world.runs.cancel(runId, ANALYST)).state).toBe('posted');
-  });
 });
 
 describe('a store that fails once the run is under way', () => {

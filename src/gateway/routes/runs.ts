@@ -47,7 +47,7 @@ export function mountRuns(app: HttpApp, gate: Gate, runs: RunService): void {
       roles: ['analyst'],
       params: RunParams,
       answers: { 200: { description: 'The run after the request.', schema: RunBodySchema } },
-      problems: ['run-unknown', 'round-mismatch'],
+      problems: ['run-unknown'],
     },
     async ({ params, caller }) => json(runBody(await runs.cancel(params.runId, caller.party))),
   );
