@@ -33,6 +33,7 @@ import type {
   MeteringService,
   PlanService,
   ReadinessService,
+  RelayService,
   RunService,
 } from './services.ts';
 import type { TokenBook } from './tokens.ts';
@@ -40,6 +41,7 @@ import type { TokenBook } from './tokens.ts';
 export interface GatewayServices {
   readonly runs: RunService;
   readonly guests: GuestService;
+  readonly relays: RelayService;
   readonly contracts: ContractService;
   readonly catalog: CatalogService;
   readonly metering: MeteringService;
@@ -90,8 +92,8 @@ export function createGatewayApp(options: AppOptions): GatewayApp {
     stopping: options.stopping,
   };
   mountRuns(app, gate, services.runs);
-  mountEvents(app, gate, services.runs, options.closing);
-  mountFrames(app, gate, services.guests, options.closing);
+  mountEvents(app, gate, services.runs, services.relays, options.closing);
+  mountFrames(app, gate, services.guests, services.relays, options.closing);
   mountExplain(app, gate, services.explains);
   mountPlans(app, gate, services.plans);
   mountContracts(app, gate, services.contracts);

@@ -30,6 +30,11 @@ export const GatewayConfigSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9-]{1,63}$/)
     .default('gateway-1'),
+  /**
+   * Where the other processes of this gateway reach this one, where that is not the address it
+   * listens on: of the process itself, with its own certificate, not of a proxy before it.
+   */
+  advertiseUrl: z.url({ protocol: /^https?$/ }).optional(),
   /** Limits besides the contracts' own; their days and months are those of `quotaTimeZone`. */
   quotas: z.array(OperatorQuotaSchema).max(OPERATOR_QUOTAS_MAX).default([]),
   quotaTimeZone: z.string().max(64).default('Asia/Shanghai'),

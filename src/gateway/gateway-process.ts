@@ -43,8 +43,9 @@ import {
 import { billingService } from './billing-service.ts';
 import { lateLinks, type LateLinks, transportOver } from './late-links.ts';
 import { ledgerMetering } from './metering-service.ts';
-import { openPeers, type Peers } from './peers.ts';
+import { announceSelf, openPeers, type Peers } from './peers.ts';
 import { planService } from './plan-service.ts';
+import { Relay } from './relay.ts';
 import { tellMissed } from './revocations.ts';
 import { type RunningServer, startServer } from './server.ts';
 import {
@@ -110,6 +111,8 @@ async function openAlone(options: GatewayOptions, isNamed: () => boolean): Promi
   const { config, clock, random, log } = options;
   const parts = await openParts(options);
   const { deps, active, receipts, runs, links, identity, domains, state } = parts;
+  // Whatever an earlier process of this name left: nobody is sent there.
+  await parts.peers?.withdraw();
   const recovered = await recoverRuns(deps, active, receipts);
   if (recovered.voided + recovered.left > 0)
     log.warn(recovered, 'runs that a crash left were ended');
@@ -150,6 +153,7 @@ async function openAlone(options: GatewayOptions, isNamed: () => boolean): Promi
   );
   serveDomains({ ...parts, links: links.get(), clock, log });
   parts.webhooks.start();
+  await announceSelf(parts.peers, { ...options, listening: server.url });
   const heeding = parts.peers === undefined ? undefined : runs.heedOthers(closing.signal);
   const sweeping = sweep(deps, active, receipts, clock, runs, stopping.signal, isNamed);
   log.info({ url: server.url, runs: config.runs.concurrentMax }, 'gateway ready');
@@ -174,7 +178,10 @@ async function openAlone(options: GatewayOptions, isNamed: () => boolean): Promi
   };
 }
 
-async function closeParts({ webhooks, parser, pool, state }: Parts): Promise<void> {
+async function closeParts({ peers, relay, webhooks, parser, pool, state }: Parts): Promise<void> {
+  // With the store away the row stays, and is not used: the name goes with this process.
+  await peers?.withdraw().catch(() => undefined);
+  relay?.close();
   await webhooks.close();
   parser.close();
   await pool.close();
@@ -199,6 +206,7 @@ interface Parts {
   readonly runs: RunService;
   /** Where the store is one that gateways share. */
   readonly peers: Peers | undefined;
+  readonly relay: Relay | undefined;
   readonly parser: SqlParser;
 }
 
@@ -214,7 +222,10 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
   const witness = openSpendWitness(state.store);
   const links = lateLinks();
   const { store: where, instance } = config;
-  const peers = where.kind === 'sqlite' ? undefined : openPeers(state.store, where);
+  const peers =
+    where.kind === 'sqlite'
+      ? undefined
+      : openPeers(state.store, { schema: where.schema, instance });
   const deps: RunDependencies = {
     store: state.store,
     ledger: state.ledger,
@@ -263,6 +274,7 @@ async function openParts(options: GatewayOptions): Promise<Parts> {
     receipts,
     runs,
     peers,
+    relay: peers === undefined ? undefined : new Relay(runs, peers, instance),
     parser: sqlParserOver(openIsolatedSerializer()),
   };
 }
@@ -275,6 +287,7 @@ function servicesOf(parts: Parts, options: GatewayOptions, times: LinkTimes): Ga
   return {
     runs: runService(runs),
     guests: guestService(runs),
+    relays: parts.relay ?? { relay: () => Promise.resolve(undefined) },
     contracts: contractService(contracts, runs, clock),
     catalog: catalogService(catalog, domains),
     metering: ledgerMetering(ledger, store, clock, random),

@@ -23,6 +23,7 @@ import type { Store } from '../store/store.ts';
 import type { GatewayConfig } from './config.ts';
 import { DOMAIN_MIGRATIONS } from './domains.ts';
 import { ENROLMENT_MIGRATIONS } from './enrolment.ts';
+import { PEER_MIGRATIONS } from './peers.ts';
 import { IDENTITY_MIGRATIONS } from './store-identity.ts';
 import { TOKEN_MIGRATIONS } from './tokens.ts';
 
@@ -39,6 +40,7 @@ export const GATEWAY_MIGRATIONS: readonly MigrationList[] = [
   ENROLMENT_MIGRATIONS,
   WEBHOOK_MIGRATIONS,
   IDENTITY_MIGRATIONS,
+  PEER_MIGRATIONS,
 ];
 
 export interface GatewayState {

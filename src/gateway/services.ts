@@ -3,6 +3,7 @@
  * authenticate, parse and bound; a service decides. Every method may throw a WeirError, which the
  * problem table turns into an answer; anything else is answered as `internal`.
  */
+import type { IncomingMessage } from 'node:http';
 import type { SignedPublishedDataset } from '../catalog/published.ts';
 import type { Estimate } from '../computations/computation.ts';
 import type {
@@ -112,6 +113,36 @@ export interface RunService {
     afterSeq: number,
     signal: AbortSignal,
   ): Promise<AsyncIterable<RunEvent>>;
+}
+
+/** A call about a run, to be handed on as it came. */
+export interface RelayedCall {
+  readonly runId: RunId;
+  readonly analyst: PartyId;
+  readonly incoming: IncomingMessage;
+  /** What it sent, where it sends something. */
+  readonly body?: Uint8Array;
+  readonly signal: AbortSignal;
+}
+
+export interface RelayedAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: { readonly mediaType: string } & (
+    | { readonly bytes: Uint8Array<ArrayBuffer> }
+    | { readonly stream: ReadableStream<Uint8Array> }
+  );
+}
+
+/** Calls that only the process which is at work on the run can answer. */
+export interface RelayService {
+  /**
+   * Undefined where the call is this process's own to answer.
+   * @throws StateError `run-unknown`, `round-mismatch` where that process cannot be reached;
+   *   CapacityError `queue-full` where it does not answer now; AbortError `gateway-restarted` where
+   *   it is gone.
+   */
+  relay(call: RelayedCall): Promise<RelayedAnswer | undefined>;
 }
 
 /** Frames of a run that its analyst takes part in, numbered in each direction. */

@@ -45,11 +45,11 @@ export function cancelled(): StateError {
   return new StateError('run-cancelled', 'The run was cancelled by its analyst.');
 }
 
-/** Each process has its own runs at work. */
+/** A call was handed to a process that does not have the run either. */
 export function atWorkElsewhere({ instance }: Pick<RunRow, 'instance'>): StateError {
   return new StateError('round-mismatch', 'Another gateway process has this run.', {
     rule: `gateway ${instance}`,
-    remedy: 'Send its frames to the gateway process that the run was started at.',
+    remedy: 'The operator looks at advertiseUrl in the configuration of that process.',
   });
 }
 

@@ -153,7 +153,26 @@ describe.skipIf(found === undefined)('a run at another process of the gateway', 
     await goOn();
   });
 
+  it('is followed at either, with the same events', async () => {
+    const runId = await startHeld();
+    const follow = async ({ client }: typeof pair.second): Promise<object[]> => {
+      const events: object[] = [];
+      for await (const event of client.follow(runId)) events.push(event);
+      return events;
+    };
+    const following = Promise.all([follow(pair.weir.analyst), follow(pair.second)]);
+    await systemClock.sleep(300);
+    await goOn();
+    const [here, there] = await following;
+    expect(there).toEqual(here);
+    expect(there.length).toBeGreaterThan(3);
+    expect(there.at(-1)).toMatchObject({ state: 'posted' });
+  });
+
   it('is followed by its row where its own process is not reached', async () => {
+    const [row] = await pair.sql(
+      `DELETE FROM gateway_process WHERE instance = 'gateway-1' RETURNING *`,
+    );
     const runId = await startHeld();
     const states: string[] = [];
     const following = (async () => {
@@ -163,6 +182,12 @@ describe.skipIf(found === undefined)('a run at another process of the gateway', 
     await goOn();
     await following;
     expect(states.at(-1)).toBe('posted');
+    await pair.sql('INSERT INTO gateway_process VALUES ($1, $2, $3, $4)', [
+      row?.['instance'],
+      row?.['url'],
+      row?.['machine'],
+      row?.['certificate'],
+    ]);
   });
 
   it('ends once where its own process was killed: cancelled at once, else when that is back', async () => {

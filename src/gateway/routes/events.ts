@@ -1,11 +1,11 @@
 /** A run's events as server-sent events, resumable by `Last-Event-ID`. @see HTML, §9.2 */
 import { z } from '@hono/zod-openapi';
-import { CapacityError, InputError } from '../../errors.ts';
+import { CapacityError, InputError, WeirError } from '../../errors.ts';
 import type { RunEvent } from '../../runs/run-events.ts';
 import { mountGuarded, type Gate, type HttpApp } from '../endpoint.ts';
 import { onceClosed } from '../leaving.ts';
 import { problemOf } from '../problem.ts';
-import type { RunService } from '../services.ts';
+import type { RelayedAnswer, RelayedCall, RelayService, RunService } from '../services.ts';
 import { runEventBody } from '../wire.ts';
 import { RunParams } from './runs.ts';
 
@@ -20,6 +20,7 @@ export function mountEvents(
   app: HttpApp,
   gate: Gate,
   runs: RunService,
+  relays: RelayService,
   closing: AbortSignal,
 ): void {
   const streams = new OpenStreams();
@@ -56,6 +57,9 @@ export function mountEvents(
       });
       gate.metrics.openStreams.set(streams.count);
       const signal = AbortSignal.any([gone.signal, closing]);
+      const handed = { runId: params.runId, analyst: caller.party, incoming, signal };
+      const elsewhere = await relayedIfReached(relays, handed);
+      if (elsewhere !== undefined) return elsewhere;
       const events = await runs.follow(params.runId, caller.party, afterSeq, signal);
       const stream = eventStream(events, gate, signal);
       return {
@@ -65,6 +69,19 @@ export function mountEvents(
       };
     },
   );
+}
+
+/** How far a run is, its own process alone can tell; where that is not reached, its row tells its state. */
+async function relayedIfReached(
+  relays: RelayService,
+  call: RelayedCall,
+): Promise<RelayedAnswer | undefined> {
+  try {
+    return await relays.relay(call);
+  } catch (error) {
+    if (error instanceof WeirError) return undefined;
+    throw error;
+  }
 }
 
 /** Owns how many streams are open, in all and for each token. */

@@ -13,22 +13,45 @@ import {
 import { CapacityError } from '../../errors.ts';
 import { json, mountGuarded, type Gate, type GuardedCall, type HttpApp } from '../endpoint.ts';
 import { onceClosed } from '../leaving.ts';
-import type { GuestService } from '../services.ts';
+import type { GuestService, RelayService } from '../services.ts';
 import { RunParams } from './runs.ts';
 
 /** Calls of one token that may wait at a time: two directions of a few runs. */
 const WAITING_OF_TOKEN_MAX = 16;
 const MEDIA_TYPE = 'application/octet-stream';
 const Numbered = z.string().regex(/^\d{1,9}$/);
-const PROBLEMS = ['run-unknown', 'round-mismatch', 'run-cancelled', 'analyst-left'] as const;
+const PROBLEMS = [
+  'run-unknown',
+  'round-mismatch',
+  'run-cancelled',
+  'analyst-left',
+  'gateway-restarted',
+  'queue-full',
+] as const;
 
 export function mountFrames(
   app: HttpApp,
   gate: Gate,
   guests: GuestService,
+  relays: RelayService,
   closing: AbortSignal,
 ): void {
   const waiting = new Map<string, number>();
+  const routes = { gate, guests, relays, closing, waiting };
+  mountRead(app, routes);
+  mountSend(app, routes);
+}
+
+interface FrameRoutes {
+  readonly gate: Gate;
+  readonly guests: GuestService;
+  readonly relays: RelayService;
+  readonly closing: AbortSignal;
+  /** Calls that wait, by token. */
+  readonly waiting: Map<string, number>;
+}
+
+function mountRead(app: HttpApp, { gate, guests, relays, closing, waiting }: FrameRoutes): void {
   mountGuarded(
     app,
     gate,
@@ -48,11 +71,15 @@ export function mountFrames(
         },
         204: { description: 'No more frames will come.' },
       },
-      problems: [...PROBLEMS, 'queue-full'],
+      problems: PROBLEMS,
     },
     (call) =>
       whileConnected(call, waiting, closing, async (signal) => {
-        const { params, caller, query } = call;
+        const { params, caller, query, context } = call;
+        const { incoming } = context.env;
+        const handed = { runId: params.runId, analyst: caller.party, incoming, signal };
+        const elsewhere = await relays.relay(handed);
+        if (elsewhere !== undefined) return elsewhere;
         const after = Number(query.after);
         const frames = await guests.read(params.runId, caller.party, after, signal);
         if (frames === undefined) return json(undefined, 204);
@@ -60,6 +87,9 @@ export function mountFrames(
         return { status: 200, body: { bytes, mediaType: MEDIA_TYPE } };
       }),
   );
+}
+
+function mountSend(app: HttpApp, { gate, guests, relays, closing, waiting }: FrameRoutes): void {
   mountGuarded(
     app,
     gate,
@@ -79,7 +109,11 @@ export function mountFrames(
     (call) =>
       whileConnected(call, waiting, closing, async (signal) => {
         const { params, caller, query, context } = call;
-        const bytes = await gate.bodies.readBytes(context.env.incoming, GUEST_BATCH_BYTES_MAX);
+        const { incoming } = context.env;
+        const bytes = await gate.bodies.readBytes(incoming, GUEST_BATCH_BYTES_MAX);
+        const handed = { runId: params.runId, analyst: caller.party, incoming, signal };
+        const elsewhere = await relays.relay({ ...handed, body: bytes });
+        if (elsewhere !== undefined) return elsewhere;
         const frames = parseGuestFrames(bytes);
         const first = Number(query.first);
         const due = await guests.accept(params.runId, caller.party, first, frames, signal);
