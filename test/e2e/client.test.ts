@@ -114,6 +114,7 @@ function runWith(
   contract: SignedContract,
   answer: (runId: RunId, request: SignedRequest) => Promise<{ sealed: string; receipt: object }>,
   onEvent?: (event: RunEventBody) => void,
+  gatewayKey?: Uint8Array,
 ): ReturnType<typeof runToEnd> {
   const at = { nowMs: Date.now() };
   const prepared = prepareRun(contract.contract, { hours: ['7'] }, keys, at, systemRandom);
@@ -122,6 +123,7 @@ function runWith(
     arguments: { hours: ['7'] },
     keys,
     prepared,
+    ...(gatewayKey === undefined ? {} : { gatewayKey }),
     onEvent: (event) => {
       onEvent?.(event);
       if (event.state !== 'reserved') return;
@@ -153,6 +155,11 @@ describe('runToEnd', () => {
       settle(contract, request, runId, { requestHash: HASH }),
     );
     await expect(otherRun).rejects.toMatchObject({ code: 'descriptor-mismatch' });
+    const otherId = '0190c9a0-0000-7000-8000-0000000000ee' as RunId;
+    for (const change of [{ runId: otherId }, { outcome: 'refused' as const }]) {
+      const told = runWith(contract, (runId, request) => settle(contract, request, runId, change));
+      await expect(told).rejects.toMatchObject({ code: 'descriptor-mismatch' });
+    }
     const otherResult = runWith(contract, (runId, request) =>
       settle(contract, request, runId, { resultHash: HASH }),
     );
@@ -168,6 +175,11 @@ describe('runToEnd', () => {
       return { ...honest, receipt: { ...honest.receipt, countersignatures: [] } };
     });
     await expect(alone).rejects.toMatchObject({ code: 'signature-missing' });
+    const { publicKey } = eddsaSuite.generate(systemRandom);
+    const other = freshContract();
+    const honest = (runId: RunId, request: SignedRequest) => settle(other, request, runId);
+    const elsewhere = runWith(other, honest, undefined, publicKey);
+    await expect(elsewhere).rejects.toMatchObject({ code: 'party-not-pinned' });
   });
 
   it('throws the code a run ended with', async () => {

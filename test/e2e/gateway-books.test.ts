@@ -61,6 +61,39 @@ describe.each([sqliteKind, postgres])('on $name', (kind) => {
     await expect(here.verify(second.token)).rejects.toMatchObject({ code: 'credential-expired' });
   });
 
+  it.skipIf(skip)(
+    'a token that is revoked while it is looked up is not recalled after',
+    async () => {
+      const { store, audit } = opened;
+      const read = Promise.withResolvers<void>();
+      const goOn = Promise.withResolvers<void>();
+      let isSlow = false;
+      const slow: typeof store = {
+        ...store,
+        execute: (statements) => store.execute(statements),
+        query: async (sql, params) => {
+          const rows = await store.query(sql, params);
+          if (!isSlow) return rows;
+          isSlow = false;
+          read.resolve();
+          await goOn.promise;
+          return rows;
+        },
+      };
+      const book = new TokenBook(slow, audit, clock, systemRandom);
+      const { id, token } = await book.create({ role: 'analyst', party, label: 'x', ttlS: 60 });
+      isSlow = true;
+      const looked = book.verify(token);
+      await read.promise;
+      await book.revoke(id);
+      goOn.resolve();
+      // It was good when it was read; from now on it is not.
+      await looked;
+      expect(book.recall(token)).toBeUndefined();
+      await expect(book.verify(token)).rejects.toMatchObject({ code: 'credential-invalid' });
+    },
+  );
+
   it.skipIf(skip)('a token is spent by one domain, whoever comes at the same time', async () => {
     const { store, audit } = opened;
     const identity = eddsaSuite.generate(systemRandom);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { planRefusals } from '../../src/catalog/check-plan.ts';
 import type { AggregateQuery, Concentrations } from '../../src/catalog/data-source.ts';
 import { isAsStrict, strictestDominance } from '../../src/contracts/dominance-terms.ts';
 import { suppressComplements } from '../../src/disclosure/complementary.ts';
@@ -8,6 +9,8 @@ import { isDominated, type Concentration } from '../../src/disclosure/dominance.
 import { dominated } from '../../src/disclosure/dominated.ts';
 import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
+import { HOLDERS } from '../fixtures/contract.ts';
+import { flightsContract, publishFlights } from '../support/published-flights.ts';
 import {
   inTemporaryDirectory,
   registrationOf,
@@ -90,6 +93,35 @@ describe('what is withheld with a dominated cell', () => {
       permitted,
     );
     expect([...permitted]).toEqual([0, 1, 0, 1]);
+  });
+});
+
+describe('what a holder demands of exact sums over persons', () => {
+  const demanded = { percent: 10, largest: 2, share: 85 };
+  const published = HOLDERS.map((holder) => ({
+    ...publishFlights(holder),
+    dominance: demanded,
+    privacyUnit: 'delay',
+  }));
+  const contract = flightsContract(published);
+  const rules = (changes: Partial<typeof contract.disclosure>): unknown[] => {
+    const disclosure = { ...contract.disclosure, ...changes };
+    return planRefusals({ ...contract, disclosure }, published, HOLDERS.slice(0, 1)).map(
+      ({ code, facts }) => [code, facts.rule],
+    );
+  };
+
+  it('is dominance terms as strict as its own, and complements withheld', () => {
+    const complementary = true as const;
+    expect(rules({ dominance: demanded, complementary })).toEqual([]);
+    expect(rules({ dominance: { ...demanded, percent: 20 }, complementary })).toEqual([]);
+    const weaker = [{ percent: 9 }, { share: 86 }, { largest: 1 }];
+    for (const change of weaker) {
+      const dominance = { ...demanded, ...change };
+      expect(rules({ dominance, complementary })).toEqual([['cell-too-small', 'dominance']]);
+    }
+    expect(rules({ complementary })).toEqual([['cell-too-small', 'dominance']]);
+    expect(rules({ dominance: demanded })).toEqual([['cell-too-small', 'privacyUnit']]);
   });
 });
 

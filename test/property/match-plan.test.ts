@@ -181,6 +181,69 @@ describe('what holders must grant for a match', () => {
     ]);
   });
 
+  it('is sum over whole numbers within the bounds that are published, of the other holder’s', () => {
+    const bounds = { minimum: '-60', maximum: '60', scale: 0 };
+    const delay = (changes: object) => ({
+      name: 'delay',
+      type: 'integer' as const,
+      usage: ['sum' as const],
+      bounds,
+      ...changes,
+    });
+    const refusals = (changes: object, terms = DELAYS): unknown[] => {
+      const columns = [use('code', ['join']), delay(changes)];
+      const published = MATCHERS.map((holder) =>
+        publishFlights(holder, { columns, partitions: [] }, 100),
+      );
+      const contract = matchContract(
+        { ...plan('cardinality'), ask: 'sum', sum: SUMMED },
+        { bounds: terms },
+      );
+      return planRefusals(contract, published).map(({ code, facts }) => [code, facts.party]);
+    };
+    expect(refusals({})).toEqual([]);
+    expect(refusals({ usage: [] })).toEqual([['column-usage-forbids', EAST]]);
+    expect(refusals({ type: 'double' })).toEqual([['parameter-invalid', EAST]]);
+    const wider = [{ ...DELAYS[0]!, maximum: '61' }];
+    const finer = [{ ...DELAYS[0]!, scale: 1 }];
+    for (const terms of [wider, finer]) {
+      expect(refusals({}, terms)).toEqual([['parameter-invalid', EAST]]);
+    }
+  });
+
+  it('is a join on the privacy unit, and on nothing besides, where the number is noised', () => {
+    const noise = {
+      mechanism: 'discrete-gaussian' as const,
+      microRhoPerRun: 1000,
+      deltaExponent: 9,
+      cellsPerUnit: 1,
+      rowsPerCell: 1,
+      honestDomains: 1,
+    };
+    const published = MATCHERS.map((holder) => ({
+      ...publishFlights(
+        holder,
+        { columns: [use('code', ['join']), use('day', ['join'])], partitions: [] },
+        100,
+      ),
+      privacyUnit: 'code',
+    }));
+    const keyOn = (column: string): MatchPlan['key'][number] => ({
+      as: column,
+      type: 'text',
+      columns: MATCHERS.map((holder) => ({ holder, column })),
+    });
+    const refusals = (...names: string[]): unknown[] => {
+      const contract = matchContract({ key: names.map(keyOn) });
+      const noised = { ...contract, disclosure: { ...contract.disclosure, noise } };
+      return planRefusals(noised, published).map(({ code, facts }) => [code, facts.rule]);
+    };
+    expect(refusals('code')).toEqual([]);
+    const forbidden = ['noise-required', 'privacyUnit'];
+    expect(refusals('day')).toEqual([forbidden, forbidden]);
+    expect(refusals('code', 'day')).toEqual([forbidden, forbidden]);
+  });
+
   it('is noise for important data, which there is none of yet, and nothing helps core data', () => {
     for (const [grade, code] of [
       ['important', 'noise-required'],

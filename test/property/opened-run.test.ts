@@ -4,6 +4,7 @@ import { openedRun, type ReleaseOpeners } from '../../src/cli/sealing.ts';
 import type { FinishedRun } from '../../src/client/analyst.ts';
 import { openMatch } from '../../src/client/match-opener.ts';
 import { releaseKindOf } from '../../src/client/release-kind.ts';
+import { verifiedDescriptor } from '../../src/client/released-descriptor.ts';
 import { openWeightedSum } from '../../src/client/weights-opener.ts';
 import type { Contract } from '../../src/contracts/contract.ts';
 import type { Release } from '../../src/computations/computation.ts';
@@ -59,6 +60,26 @@ function openersOf(prepared: ReturnType<typeof prepareSealed>): ReleaseOpeners {
 
 /** A copy: whoever opens with it wipes it. */
 const key = (): Recipient['sealingKey'] => structuredClone(recipient.sealingKey);
+
+describe('the descriptor that comes with a sealed result', () => {
+  it('is of holders of the contract, each once, and of enough of them', () => {
+    const { contract, descriptor } = prepareSealed(FIXED_CASE, recipient);
+    const { parties } = descriptor;
+    const least = parties.slice(0, contract.minimumParties);
+    const told = (changed: typeof parties) => (): unknown =>
+      verifiedDescriptor(JSON.stringify({ ...descriptor, parties: changed }), contract, undefined);
+    const analyst = { ...parties[0]!, id: contract.analyst.id };
+    for (const changed of [[...parties, parties[0]!], [...least, analyst], least.slice(1)]) {
+      expect(told(changed)).toThrow(
+        expect.objectContaining({
+          code: 'descriptor-mismatch',
+          facts: expect.objectContaining({ rule: 'parties' }),
+        }),
+      );
+    }
+    expect(told(least)).not.toThrow();
+  });
+});
 
 describe('a finished run', () => {
   it('of a sealed sum shows the sums that its holders sealed', async () => {

@@ -89,6 +89,9 @@ describe('an analyst’s client', () => {
     const runId = RunIdSchema.parse('0190c9a0-0000-7000-8000-0000000000aa');
     const swapped = fetchResult(nowhere, runId, request, { contract: other, keys });
     await expect(swapped).rejects.toMatchObject({ code: 'descriptor-mismatch' });
+    const invented = prepareRun(forged.contract, args, keys, at, systemRandom);
+    const handed = fetchResult(nowhere, runId, invented.request, { contract: forged, keys });
+    await expect(handed).rejects.toMatchObject({ code: 'signature-invalid' });
     const honest = fetchResult(nowhere, runId, request, { contract: own, keys });
     await expect(honest).rejects.toBeInstanceOf(GatewayUnreachable);
   });

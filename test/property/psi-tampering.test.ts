@@ -215,17 +215,32 @@ describe('greetings', () => {
 });
 
 describe('twins that differ in a low-order part', () => {
+  // u and 1/u differ by the point of order two: (x, y) + (0, 0) = (1/x, −y/x²).
+  const inverse = (u: Uint8Array): Uint8Array => {
+    let value = 0n;
+    for (let i = 31; i >= 0; i--) value = (value << 8n) | BigInt(u[i] ?? 0);
+    let [power, base, exponent] = [1n, value, P - 2n];
+    for (; exponent > 0n; exponent >>= 1n, base = (base * base) % P) {
+      if (exponent & 1n) power = (power * base) % P;
+    }
+    return encode(power);
+  };
+  /** The second of a party's points becomes the first one's twin. */
+  const twinned = (from: PsiFrame['from']): Tap => {
+    const twin = edit((payload) => {
+      const points = Array.from(
+        { length: 32 },
+        (_, i): Uint8Array => payload.slice(HEAD + 32 * i, HEAD + 32 * i + 32),
+      );
+      points[1] = inverse(points[0]!);
+      points.sort((a, b) => Buffer.compare(a, b));
+      points.forEach((each, i) => payload.set(each, HEAD + 32 * i));
+      return payload;
+    });
+    return (frame) => (frame.from === from && frame.kind === 'psi.points' ? twin(frame) : [frame]);
+  };
+
   it('pass as points, become equal under a blind, and end a cardinality run before any answer', async () => {
-    // u and 1/u differ by the point of order two: (x, y) + (0, 0) = (1/x, −y/x²).
-    const inverse = (u: Uint8Array): Uint8Array => {
-      let value = 0n;
-      for (let i = 31; i >= 0; i--) value = (value << 8n) | BigInt(u[i] ?? 0);
-      let [power, base, exponent] = [1n, value, P - 2n];
-      for (; exponent > 0n; exponent >>= 1n, base = (base * base) % P) {
-        if (exponent & 1n) power = (power * base) % P;
-      }
-      return encode(power);
-    };
     const secret = new Uint8Array(32).fill(64);
     const point = nativeCurve.hashToCurve(new Uint8Array([1]), new Uint8Array([5]), 1, 1);
     const twin = inverse(point);
@@ -235,23 +250,24 @@ describe('twins that differ in a low-order part', () => {
     );
     const frames: PsiFrame[] = [];
     const params = { ...PARAMS, chunkItems: 64 };
-    const tap: Tap = (frame) => {
+    const withTwins = twinned('receiver');
+    const tap: Tap = (frame, position) => {
       frames.push(frame);
-      if (frame.from !== 'receiver' || frame.kind !== 'psi.points') return [frame];
-      return edit((payload) => {
-        const points = Array.from(
-          { length: 32 },
-          (_, i): Uint8Array => payload.slice(HEAD + 32 * i, HEAD + 32 * i + 32),
-        );
-        points[1] = inverse(points[0]!);
-        points.sort((a, b) => Buffer.compare(a, b));
-        points.forEach((each, i) => payload.set(each, HEAD + 32 * i));
-        return payload;
-      })(frame);
+      return withTwins(frame, position);
     };
     await expect(runPsi(params, ITEMS, OTHERS, { tap })).rejects.toMatchObject({
       code: 'point-repeated',
     });
     expect(frames.filter((frame) => frame.kind === 'psi.evaluated')).toHaveLength(0);
   });
+
+  it.each(['cardinality', 'intersection'] as const)(
+    'of the sender end a run (%s) without a result: no item of its counts twice',
+    async (mode) => {
+      const params = { ...PARAMS, mode, chunkItems: 64 };
+      await expect(run(twinned('sender'), params)).rejects.toMatchObject({
+        code: 'point-repeated',
+      });
+    },
+  );
 });

@@ -32,3 +32,34 @@ describe('the lines of a reservation', () => {
     ]);
   });
 });
+
+describe('the accounts of a contract', () => {
+  it('hold every limit that was signed, each in its window', () => {
+    const contract = makeContract(makeCast(), {
+      limits: {
+        runsTotal: 50,
+        runsPerMonth: 20,
+        runsPerDay: 3,
+        rowsTotal: 1000,
+        computeMilliUnitsTotal: 2000,
+        microRhoTotal: 3000,
+        paddedItemsTotal: 4000,
+        bytesTotal: 5000,
+      },
+    });
+    const accounts = quotaAccounts(contract, NOW_MS, calendarOf(contract.timeZone));
+    expect(accounts.map(({ dimension, window, limit }) => [dimension, window, limit])).toEqual([
+      ['runs', 'lifetime', 50n],
+      ['runs', 'month', 20n],
+      ['runs', 'day', 3n],
+      ['rows', 'lifetime', 1000n],
+      ['compute-milli-units', 'lifetime', 2000n],
+      ['micro-rho', 'lifetime', 3000n],
+      ['padded-items', 'lifetime', 4000n],
+      ['bytes', 'lifetime', 5000n],
+    ]);
+    expect(new Set(accounts.map(({ subject }) => subject))).toEqual(
+      new Set([`contract:${contract.id}`]),
+    );
+  });
+});

@@ -119,6 +119,19 @@ describe('a sealed channel', () => {
     expect(await openWith(relay, beta).receive('k')).toEqual(bytes('text'));
   });
 
+  it('refuses a later message that is shorter than its tag, and answers nothing after that', async () => {
+    const { relay, alpha, beta } = world();
+    const [from, to] = [alpha(), beta()];
+    await from.send('k', bytes('one'));
+    expect(await to.receive('k')).toEqual(bytes('one'));
+    await from.send('k', bytes('two'));
+    relay.messages[1] = { kind: 'k', payload: relay.messages[1]!.payload.slice(0, 15) };
+    await refused(to.receive('k'));
+    const sent = relay.messages.length;
+    await refused(to.send('k', bytes('answer')));
+    expect(relay.messages).toHaveLength(sent);
+  });
+
   it('refuses a message cut to any length, or padded', async () => {
     const { relay, alpha, beta } = world();
     await alpha().send('k', bytes('text'));

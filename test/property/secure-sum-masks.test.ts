@@ -197,8 +197,8 @@ describe('masks cancel', () => {
           addBodies(noblePrimitives, layout, 0, total, bodies.slice(1));
           for (const keys of sessions) {
             const task = { layout, block: 0, keys: keys.open };
-            const open = (max: number) =>
-              openCounts(noblePrimitives, task, total, keys.factors, max, parts.length);
+            const open = (max: number, parties = parts.length) =>
+              openCounts(noblePrimitives, task, total, keys.factors, max, parties);
             const [opened] = open(1000);
             const sums = Array.from({ length: 6 }, (_, cell) =>
               parts.reduce((sum, part) => sum + part[cell]!, 0),
@@ -212,9 +212,10 @@ describe('masks cancel', () => {
             );
             const most = Math.max(...sums);
             if (most === 0) continue;
-            expect(() => open(most - 1)).toThrow(
-              expect.objectContaining({ code: 'value-out-of-range' }),
-            );
+            const holders = Math.max(...opened!.contributors);
+            for (const beyond of [() => open(most - 1), () => open(1000, holders - 1)]) {
+              expect(beyond).toThrow(expect.objectContaining({ code: 'value-out-of-range' }));
+            }
           }
         },
       ),
@@ -233,6 +234,10 @@ describe('parties', () => {
       expect.objectContaining({ code: 'parameter-invalid' }),
     );
     expect(secretsWith({ parties: [first, second, second] })).toThrow(
+      expect.objectContaining({ code: 'parameter-invalid' }),
+    );
+    const shared = { id: 'third', ephemeralKey: second!.ephemeralKey };
+    expect(secretsWith({ parties: [first, second, shared] })).toThrow(
       expect.objectContaining({ code: 'parameter-invalid' }),
     );
     expect(secretsWith({ selfIndex: 1 })).toThrow(

@@ -6,6 +6,7 @@ import type { SignedContract } from '../../src/contracts/contract.ts';
 import { payloadOf, signDocument, verifyDocument } from '../../src/contracts/signing.ts';
 import {
   checkValidity,
+  contractHash,
   signContract,
   signDescriptor,
   signRequest,
@@ -28,8 +29,10 @@ import {
   makeContract,
   makeRequest,
   NOW_MS,
+  RECIPIENT_KEY,
   signByAll,
 } from '../fixtures/contract.ts';
+import { CLINIC, ownSetContract } from '../fixtures/own-set-contract.ts';
 
 const cast = makeCast();
 const contract = makeContract(cast);
@@ -198,6 +201,36 @@ describe('signed request', () => {
     expect(codeOf(() => verifyRequest(changed, contract, now))).toBe('signature-invalid');
     const byHolder = signRequest(makeRequest(contract), cast.keyOf(HOLDERS[0]!));
     expect(codeOf(() => verifyRequest(byHolder, contract, now))).toBe('signature-invalid');
+    const id = '0190c9a0-0000-7000-8000-000000000002' as typeof contract.id;
+    const elsewhere = signRequest(makeRequest(contract, { contractId: id }), cast.keyOf(ANALYST));
+    expect(codeOf(() => verifyRequest(elsewhere, contract, now))).toBe('descriptor-mismatch');
+  });
+
+  it('carries a key of the run, or a hash of weights, exactly where its contract has them', () => {
+    const clinic = makeCast([CLINIC]);
+    const ownSet = ownSetContract({}, {}, clinic);
+    const weighted = makeContract(cast, {
+      protocol: {
+        name: 'secret-weights',
+        weighingKeyHash: contractHash(contract),
+        weights: { maximum: '10', scale: 0 },
+      },
+    });
+    const check = (by: typeof cast, of: typeof contract, changes: object): string =>
+      codeOf(() => {
+        const request = signRequest(makeRequest(of, changes), by.keyOf(ANALYST));
+        return verifyRequest(request, of, now);
+      });
+    const analystKey = RECIPIENT_KEY;
+    const weightsHash = contractHash(contract);
+    const weak = encodeBase64url(new Uint8Array(32));
+    expect(check(clinic, ownSet, { analystKey })).toBe('accepted');
+    expect(check(clinic, ownSet, {})).toBe('parameter-invalid');
+    expect(check(clinic, ownSet, { analystKey: weak })).toBe('parameter-invalid');
+    expect(check(cast, contract, { analystKey })).toBe('parameter-invalid');
+    expect(check(cast, weighted, { weightsHash })).toBe('accepted');
+    expect(check(cast, weighted, {})).toBe('parameter-invalid');
+    expect(check(cast, contract, { weightsHash })).toBe('parameter-invalid');
   });
 });
 
