@@ -2,7 +2,6 @@
  * May this contract's plan run over these datasets? Asked of published facts alone, so that the
  * gateway, a mock run and every domain give the same verdict, and none of them reads a row.
  */
-import { addsNoise } from '../contracts/noise.ts';
 import { measuredColumns } from '../contracts/plan-fits.ts';
 import type { AggregatePlan, Measure } from '../contracts/plan.ts';
 import { InputError, PolicyError, type WeirError } from '../errors.ts';
@@ -120,8 +119,7 @@ function gradeRefusals(contract: PlanDraft, dataset: PublishedDataset): PolicyEr
       remedy: 'None: whatever is signed, this dataset stays closed.',
     });
   }
-  const isNoised = contract.disclosure.noise !== undefined && addsNoise(contract.protocol.name);
-  if (dataset.grade === 'important' && !isNoised) {
+  if (dataset.grade === 'important' && contract.disclosure.noise === undefined) {
     return new PolicyError(
       'noise-required',
       `Important data leaves in noised aggregates only, and this ${contract.protocol.name} is exact.`,

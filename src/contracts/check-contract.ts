@@ -9,7 +9,6 @@ import { checkWeighted } from './check-weighted.ts';
 import { isStrongEncryptionKey, isStrongSignKey } from './key-strength.ts';
 import { checkMatch } from './check-match.ts';
 import { checkOwnSet } from './check-own-set.ts';
-import { addsNoise } from './noise.ts';
 import { CELLS_MAX, OTHER_LABEL } from './plan.ts';
 import type { AggregatePlan } from './plan.ts';
 import { dictionaryOf, measuredColumns, partitionCells } from './plan-fits.ts';
@@ -37,9 +36,6 @@ export function checkContract(contract: Contract): void {
 export function checkPlanned(contract: Contract): void {
   checkDatasets(contract);
   const { plan } = contract;
-  if (contract.disclosure.noise !== undefined && !addsNoise(contract.protocol.name)) {
-    refuse('only a secure, sealed or weighted sum or a match is noised as the contract says');
-  }
   checkRounding(contract);
   if (plan.kind === 'own-set') return checkOwnSet(contract, plan);
   if (contract.minimumParties < 2) refuse('the minimum of parties is below 2');
@@ -122,11 +118,8 @@ function checkDominance({ disclosure }: Contract, plan: AggregatePlan): void {
 }
 
 /** Every rounded column is a figure of the result, rounded to one base. */
-function checkRounding({ disclosure, plan, protocol }: Contract): void {
+function checkRounding({ disclosure, plan }: Contract): void {
   const rounded = (disclosure.rounding ?? []).map(({ as }) => as);
-  if (protocol.name === 'secret-weights' && rounded.length > 0) {
-    refuse('a weighted sum is not rounded');
-  }
   refuseRepeated(rounded, 'a column is rounded twice');
   const figures = new Set(figuresOf(plan));
   const column = rounded.find((name) => !figures.has(name));

@@ -28,16 +28,3 @@ export function noiseOf(contract: {
 }): z.infer<typeof DescriptorNoiseSchema> {
   return contract.disclosure.noise ?? 'none';
 }
-
-const NOISED: ReadonlySet<string> = new Set([
-  'secure-sum',
-  'sealed-sum',
-  'secret-weights',
-  'psi',
-  'psi-own-set',
-]);
-
-/** Protocols whose domains add the agreed noise to what they count and sum. */
-export function addsNoise(protocol: string): boolean {
-  return NOISED.has(protocol);
-}

@@ -8,7 +8,7 @@ import {
   resolveSelection,
 } from '../../src/contracts/plan-fits.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
-import type { PartyId } from '../../src/system/ids.ts';
+import type { Hash, PartyId } from '../../src/system/ids.ts';
 import { HOLDERS, makeCast, makeContract } from '../fixtures/contract.ts';
 
 const cast = makeCast();
@@ -38,6 +38,39 @@ describe('a consistent contract', () => {
   });
   const priced = (...tiers: readonly ReturnType<typeof tier>[]): Partial<Contract> => ({
     price: { ...contract.price, tiers: [...tiers] },
+  });
+  const dominance = { percent: 10, largest: 2, share: 85 };
+  const noise = {
+    mechanism: 'discrete-gaussian' as const,
+    microRhoPerRun: 1000,
+    deltaExponent: 9,
+    cellsPerUnit: 1,
+    rowsPerCell: 1,
+    honestDomains: 2,
+  };
+  const counted: Partial<Contract> = {
+    plan: { ...plan, measures: [{ as: 'flights', fn: 'count' }] },
+    bounds: [],
+  };
+  const rounded = (...names: string[]): Partial<Contract> => ({
+    disclosure: { ...contract.disclosure, rounding: names.map((as) => ({ as, base: '10' })) },
+  });
+  const weighted = {
+    name: 'secret-weights' as const,
+    weighingKeyHash: 'a'.repeat(64) as Hash,
+    weights: { maximum: '10', scale: 0 },
+  };
+  it('may hold single contributors back, be noised, rounded or weighted', () => {
+    const limits = { ...contract.limits, microRhoTotal: 1000 };
+    const fitting: Partial<Contract>[] = [
+      { disclosure: { ...contract.disclosure, dominance } },
+      { disclosure: { ...contract.disclosure, noise }, limits },
+      rounded('mean_delay', 'flights'),
+      { ...counted, protocol: weighted },
+    ];
+    for (const changes of fitting) {
+      expect(codeOf(() => checkContract({ ...contract, ...changes }))).toBe('accepted');
+    }
   });
   it('may have price tiers that get lower', () => {
     const fits = { ...contract, ...priced(tier(10, 900_000, 10_000), tier(100, 900_000)) };
@@ -88,6 +121,26 @@ describe('a consistent contract', () => {
       { datasets: [...datasets, { ...datasets[0]!, holder: 'stranger' as PartyId }] },
     ],
     ['a protocol that matches', 'malformed-message', { protocol: { name: 'psi' } }],
+    [
+      'dominance terms beside noise',
+      'malformed-message',
+      {
+        disclosure: { ...contract.disclosure, dominance, noise },
+        limits: { ...contract.limits, microRhoTotal: 1000 },
+      },
+    ],
+    [
+      'dominance terms and no sum',
+      'malformed-message',
+      { ...counted, disclosure: { ...contract.disclosure, dominance } },
+    ],
+    ['a column rounded twice', 'malformed-message', rounded('mean_delay', 'mean_delay')],
+    ['a group that is rounded', 'malformed-message', rounded('hour')],
+    [
+      'a weighted sum that is rounded',
+      'query-not-supported',
+      { ...counted, ...rounded('flights'), protocol: weighted },
+    ],
     [
       'too many contributors',
       'malformed-message',
