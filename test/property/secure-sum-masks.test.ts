@@ -175,6 +175,26 @@ describe('masks cancel', () => {
     );
   });
 
+  it('of field elements alone: a lane beyond the field is added by nobody, nor a count beyond 2^53', () => {
+    const layout = countsLayout(6, 1);
+    const sound = new Uint8Array(bodyBytes(layout, 0));
+    const beyond = sound.slice().fill(255, 0, 8);
+    const outOfRange = expect.objectContaining({ code: 'value-out-of-range' });
+    const add = (total: Uint8Array, body: Uint8Array) => () =>
+      addBodies(noblePrimitives, layout, 0, total.slice(), [body]);
+    expect(add(sound, beyond)).toThrow(outOfRange);
+    expect(add(beyond, sound)).toThrow(outOfRange);
+    expect(add(sound, sound)).not.toThrow();
+    const [party] = partiesOf(3, 1);
+    const keys = sessionKeys(noblePrimitives, party!, layout, measuresLayout(6, []));
+    const mask = (count: bigint) => () => {
+      const lanes = new Uint8Array(new BigUint64Array(6).fill(count).buffer);
+      maskCounts(noblePrimitives, { layout, block: 0, keys: keys.counts }, [lanes], keys.factors);
+    };
+    expect(mask(2n ** 53n - 1n)).not.toThrow();
+    expect(mask(2n ** 53n)).toThrow(outOfRange);
+  });
+
   it('and the opened counts are the sums, with a holder counted where it has a row', () => {
     fc.assert(
       fc.property(
