@@ -86,6 +86,11 @@ describe('a receipt', () => {
     expect(await verify(full, { gatewayKey: other.publicKey })).toBe('party-not-pinned');
     expect(await verify(full, { resultHash: hashOf('6') })).toBe('accepted');
     expect(await verify(full, { resultHash: hashOf('7') })).toBe('descriptor-mismatch');
+    // Another contract of the same parties, and this one without all of its signatures.
+    const elsewhere = signByAll(makeContract(cast, { legalBasis: 'Another' }), cast);
+    expect(await verify(full, { contract: elsewhere })).toBe('descriptor-mismatch');
+    const unsigned = { contract, signatures: signedContract.signatures.slice(1) };
+    expect(await verify(full, { contract: unsigned })).toBe('signature-missing');
     const partial = { ...bare, countersignatures: full.countersignatures.slice(0, 1) };
     expect(verifyReceipt(partial, { contract: signedContract }).missing).toEqual(HOLDERS.slice(1));
   });
