@@ -52,11 +52,15 @@ export function ciphertextsAt(place: FramePlace): number {
   return Math.min(CIPHERTEXTS_PER_FRAME, ciphertextCount(vector.cells) - before);
 }
 
+/** Bytes of a place's frame. */
+export function frameBytes(place: FramePlace): number {
+  const parameters = sealedSumParameters(place.residue);
+  return FRAME_HEADER_BYTES + ciphertextsAt(place) * ciphertextSizeBytes(parameters);
+}
+
 /** A frame with its header written and room for its ciphertexts. */
 export function allocateFrame(place: FramePlace): Uint8Array<ArrayBuffer> {
-  const parameters = sealedSumParameters(place.residue);
-  const size = FRAME_HEADER_BYTES + ciphertextsAt(place) * ciphertextSizeBytes(parameters);
-  const frame = new Uint8Array(size);
+  const frame = new Uint8Array(frameBytes(place));
   frame.set(headerOf(place));
   return frame;
 }
@@ -78,7 +82,7 @@ export function ciphertextSlot(frame: Uint8Array, index: number): Uint8Array {
 export function parseFrame(place: FramePlace, bytes: Uint8Array): readonly Ciphertext[] {
   const parameters = sealedSumParameters(place.residue);
   const count = ciphertextsAt(place);
-  const expected = FRAME_HEADER_BYTES + count * ciphertextSizeBytes(parameters);
+  const expected = frameBytes(place);
   if (bytes.length !== expected)
     throw new ProtocolError(
       'ciphertext-invalid',

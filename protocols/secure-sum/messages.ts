@@ -35,6 +35,21 @@ export function frameCount(layout: Layout, block: number): number {
   return Math.ceil(bodyBytes(layout, block) / FRAME_BODY_BYTES);
 }
 
+/** Bytes of one frame of a block's body, header included. */
+export function frameBytes(layout: Layout, block: number, frame: number): number {
+  return FRAME_HEADER_BYTES + frameBodyBytes(layout, block, frame);
+}
+
+/** Bytes of so many commitments or nonces. */
+export function listBytes(items: number): number {
+  return MAGIC_BYTES + items * NONCE_BYTES;
+}
+
+/** Bytes of so many statements. */
+export function mapsBytes(statements: number): number {
+  return MAGIC_BYTES + statements * (HASH_BYTES + SIGNATURE_BYTES);
+}
+
 /** One frame of a block's body. */
 export function encodeFrame(
   layout: Layout,
@@ -66,8 +81,7 @@ export function parseFrame(
   bytes: Uint8Array,
   body: Uint8Array,
 ): void {
-  const expected = FRAME_HEADER_BYTES + frameBodyBytes(layout, block, frame);
-  const view = parseHeader(bytes, expected, FRAME_MAGIC);
+  const view = parseHeader(bytes, frameBytes(layout, block, frame), FRAME_MAGIC);
   if (view.getUint8(5) !== 0 || view.getUint16(6) !== 0) {
     throw new ProtocolError('message-malformed', 'reserved bytes are not zero');
   }
@@ -99,7 +113,7 @@ export function encodeList(items: readonly Uint8Array[]): Uint8Array {
 
 /** @throws ProtocolError `length-wrong` or `message-malformed`. */
 export function parseList(bytes: Uint8Array, items: number): readonly Uint8Array[] {
-  parseHeader(bytes, MAGIC_BYTES + items * NONCE_BYTES, LIST_MAGIC);
+  parseHeader(bytes, listBytes(items), LIST_MAGIC);
   return Array.from({ length: items }, (_, index) => {
     const at = MAGIC_BYTES + index * NONCE_BYTES;
     return bytes.slice(at, at + NONCE_BYTES);
@@ -118,7 +132,7 @@ export function encodeMaps(statements: readonly MapStatement[]): Uint8Array {
 /** @throws ProtocolError `length-wrong` or `message-malformed`. */
 export function parseMaps(bytes: Uint8Array, statements: number): readonly MapStatement[] {
   const each = HASH_BYTES + SIGNATURE_BYTES;
-  parseHeader(bytes, MAGIC_BYTES + statements * each, MAP_MAGIC);
+  parseHeader(bytes, mapsBytes(statements), MAP_MAGIC);
   return Array.from({ length: statements }, (_, index) => {
     const at = MAGIC_BYTES + index * each;
     return {

@@ -12,7 +12,7 @@ import type { DataSource } from '../catalog/data-source.ts';
 import type { WordStream } from '../disclosure/noise-stream.ts';
 import type { DisclosureStage } from '../disclosure/stage.ts';
 import type { Dimension, Units } from '../contracts/units.ts';
-import type { RunChannel, SealedChannel } from '../link/channel.ts';
+import type { GatewayChannel, RunChannel, SealedChannel } from '../link/channel.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Hash, PartyId } from '../system/ids.ts';
 import type { Precomputed } from './psi/unbalanced/precomputed.ts';
@@ -77,7 +77,7 @@ export interface GuestEnd {
 export interface GatewayRole {
   readonly contract: Contract;
   readonly descriptor: Descriptor;
-  readonly channel: RunChannel;
+  readonly channel: GatewayChannel;
   /** Present where the computation `hasGuest`. */
   readonly guest?: GuestEnd;
   readonly pool: Pool;

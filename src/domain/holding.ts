@@ -74,7 +74,7 @@ function keeping(
   return {
     self: channel.self,
     signal: channel.signal,
-    receive: (from, kind) => channel.receive(from, kind),
+    receive: (from, kind, bytesMax) => channel.receive(from, kind, bytesMax),
     send: async (to, kind, payload) => {
       if (to !== GATEWAY || !kinds.includes(kind)) return channel.send(to, kind, payload);
       channel.signal.throwIfAborted();

@@ -15,7 +15,7 @@ export function markedChannel(channel: RunChannel, marked: Promise<void>): RunCh
   return {
     self: channel.self,
     signal: channel.signal,
-    receive: (from, kind) => channel.receive(from, kind),
+    receive: (from, kind, bytesMax) => channel.receive(from, kind, bytesMax),
     send: async (to, kind, payload) => {
       await marked;
       await channel.send(to, kind, payload);

@@ -19,11 +19,23 @@ export interface RunChannel {
   send(to: PartyId, kind: string, payload: Uint8Array): Promise<void>;
   /**
    * The next frame of `from`, which must be of `kind`.
-   * @throws StateError `round-mismatch` on another kind; AbortError when the run ends first.
+   * @param bytesMax - how long it may be by the protocol, where that is known: what comes of a longer
+   *   one is dropped with the run as soon as it is too long, never gathered first.
+   * @throws StateError `round-mismatch` on another kind; AbortError `transcript-mismatch` on a longer
+   *   one, or when the run ends first.
    */
-  receive(from: PartyId, kind: string): Promise<Uint8Array>;
+  receive(from: PartyId, kind: string, bytesMax?: number): Promise<Uint8Array>;
   /** Aborts when the run is cancelled, a party leaves or time is up; `reason` is a WeirError. */
   readonly signal: AbortSignal;
+}
+
+/**
+ * The gateway's end. It hears every domain of every run, so it says of each message how long it may
+ * be: otherwise holders could fill its memory with messages that no protocol has.
+ */
+export interface GatewayChannel extends Omit<RunChannel, 'receive'> {
+  /** @throws as `RunChannel.receive` */
+  receive(from: PartyId, kind: string, bytesMax: number): Promise<Uint8Array>;
 }
 
 /** `last`: the message that ends its direction; sender and receiver must agree on which that is. */

@@ -181,9 +181,11 @@ export class Inflow {
 
   /**
    * The next message, in a buffer of its own that starts at offset 0.
-   * @throws StateError `round-mismatch`, InputError `frame-too-large`, or how the run ended.
+   * @param bytesMax - by the protocol; one piece more than that is in memory at most.
+   * @throws StateError `round-mismatch`, AbortError `transcript-mismatch`, InputError
+   *   `frame-too-large`, or how the run ended.
    */
-  receive(kind: string): Promise<Uint8Array> {
+  receive(kind: string, bytesMax: number = MESSAGE_BYTES_MAX): Promise<Uint8Array> {
     return this.#calls.run(async () => {
       const parts: Uint8Array[] = [];
       let sizeBytes = 0;
@@ -193,6 +195,7 @@ export class Inflow {
         if (piece.kind !== kind) throw this.#mismatch(kind);
         sizeBytes += piece.payload.length;
         if (sizeBytes > MESSAGE_BYTES_MAX) throw this.#tooLarge();
+        if (sizeBytes > bytesMax) throw this.#longer(kind, bytesMax);
         parts.push(piece.payload);
         last = piece.last;
       }
@@ -232,6 +235,14 @@ export class Inflow {
   #tooLarge(): InputError {
     const party = this.#from;
     return new InputError('frame-too-large', `${party} sent a message over the limit.`, { party });
+  }
+
+  #longer(kind: string, bytesMax: number): AbortError {
+    const party = this.#from;
+    return new AbortError('transcript-mismatch', `${party} sent a longer message than is due.`, {
+      party,
+      rule: `${kind} has at most ${bytesMax} bytes in this run`,
+    });
   }
 
   #left(): AbortError {

@@ -22,7 +22,7 @@ export interface RunSpec {
  *
  * `send` resolves once the whole message left under the receiver's window; two parties that both
  * send more than a window to each other must receive meanwhile. `receive` on a message of another
- * kind aborts the run. Messages hold at most MESSAGE_BYTES_MAX; each is delivered in a buffer of
+ * kind, or on one that is longer than it may be, aborts the run. Messages hold at most MESSAGE_BYTES_MAX; each is delivered in a buffer of
  * its own, so it may be transferred to a worker. `signal.reason` is the WeirError that ended it.
  */
 export interface RunChannelHandle extends RunChannel, RunSpec {
@@ -86,13 +86,16 @@ export class RunEnd implements RunChannelHandle {
     await this.#among(to).out.send(kind, payload);
   }
 
-  async receive(from: PartyId, kind: string): Promise<Uint8Array> {
+  async receive(from: PartyId, kind: string, bytesMax?: number): Promise<Uint8Array> {
     try {
-      return await this.#among(from).in.receive(kind);
+      return await this.#among(from).in.receive(kind, bytesMax);
     } catch (error) {
       // What came cannot be read, so nothing after it can: the run is over for everyone.
       const fatal =
-        error instanceof WeirError && (error.family === 'state' || error.family === 'input');
+        error instanceof WeirError &&
+        (error.family === 'state' ||
+          error.family === 'input' ||
+          error.code === 'transcript-mismatch');
       if (fatal) this.abort(error);
       throw error;
     }

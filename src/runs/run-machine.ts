@@ -263,7 +263,9 @@ async function unlessHeld(
   const held = heldOf(computation, role.contract);
   if (held === undefined) return computation.runGateway(role);
   await held.relay(role);
-  await Promise.all(role.descriptor.parties.map(({ id }) => role.channel.receive(id, HELD_KIND)));
+  await Promise.all(
+    role.descriptor.parties.map(({ id }) => role.channel.receive(id, HELD_KIND, 0)),
+  );
   return undefined;
 }
 

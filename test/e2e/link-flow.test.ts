@@ -6,6 +6,7 @@ import {
   windowBytes,
 } from '../../src/link/limits.ts';
 import type { RunChannelHandle } from '../../src/link/run-channel.ts';
+import { Inflow } from '../../src/link/flow.ts';
 import type { OpenLink } from '../../src/link/link.ts';
 import { GATEWAY, type PartyId } from '../../src/system/ids.ts';
 import { ALPHA, BETA, GAMMA, type World, bytes, newRun, openWorld } from './link-world.ts';
@@ -149,5 +150,68 @@ describe('windows', () => {
       expect(windowBytes(domains) * domains).toBeLessThanOrEqual(4_194_304);
     }
     expect(windowBytes(256) * 256).toBe(8_388_608);
+  });
+});
+
+describe('a message longer than its protocol has', () => {
+  const DUE = 300_000;
+
+  it('ends the run for all, and the gateway holds none of it; the longest that is due passes', async () => {
+    const { gateway, a, b } = await openRun();
+    const longest = new Uint8Array(DUE).fill(7);
+    const honest = a.send(GATEWAY, 'masked', longest);
+    expect(await gateway.receive(ALPHA, 'masked', DUE)).toEqual(longest);
+    await honest;
+    const flooding = a.send(GATEWAY, 'masked', new Uint8Array(60_000_000)).catch((error) => error);
+    const ended = { code: 'transcript-mismatch', family: 'abort', facts: { party: ALPHA } };
+    await expect(gateway.receive(ALPHA, 'masked', DUE)).rejects.toMatchObject(ended);
+    expect(gateway.heldBytes).toBe(0);
+    expect(await flooding).toMatchObject({ code: 'transcript-mismatch' });
+    await expect(b.receive(GATEWAY, 'totals')).rejects.toMatchObject(ended);
+    expect(gateway.heldBytes).toBe(0);
+  });
+
+  it('is refused one byte above what is due, also where one piece carries it', async () => {
+    const { gateway, a } = await openRun();
+    await a.send(GATEWAY, 'statement', new Uint8Array(101));
+    const refused = gateway.receive(ALPHA, 'statement', 100);
+    await expect(refused).rejects.toMatchObject({
+      code: 'transcript-mismatch',
+      facts: { rule: 'statement has at most 100 bytes in this run' },
+    });
+  });
+
+  it('is asked for no further once a piece is too many', async () => {
+    /** Bytes of one message of 60 pieces that a receiver takes before it is done with it. */
+    const takenOf = async (bytesMax: number | undefined): Promise<number> => {
+      const window = windowBytes(1);
+      let room = window;
+      const inflow = new Inflow(ALPHA, window, (bytes) => {
+        room += bytes;
+      });
+      const reading = inflow.receive('masked', bytesMax).then(
+        () => true,
+        () => true,
+      );
+      let isOver = false;
+      void reading.then(() => (isOver = true));
+      let taken = 0;
+      for (let count = 0; count < 60 && !isOver; ) {
+        const cost = CHUNK_BYTES_MAX + FRAME_COST_BYTES;
+        if (room >= cost) {
+          room -= cost;
+          const payload = new Uint8Array(CHUNK_BYTES_MAX);
+          inflow.accept({ kind: 'masked', count, last: count === 59, payload });
+          count += 1;
+          taken += CHUNK_BYTES_MAX;
+        }
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await reading;
+      return taken;
+    };
+    expect(await takenOf(DUE)).toBe(2 * CHUNK_BYTES_MAX);
+    // The control: without a bound all of it is taken.
+    expect(await takenOf(undefined)).toBe(60 * CHUNK_BYTES_MAX);
   });
 });

@@ -169,7 +169,7 @@ describe('a gateway that tries to skip the counting round', () => {
   it('gets no ciphertext by asking for one at once', async () => {
     const frames = await attack(async ({ channel, descriptor }) => {
       const [first] = descriptor.parties;
-      await channel.receive(first!.id, SEALED_KINDS.sealed);
+      await channel.receive(first!.id, SEALED_KINDS.sealed, 2 ** 26);
       throw nothing;
     });
     expect(frames).toEqual([]);
@@ -178,9 +178,9 @@ describe('a gateway that tries to skip the counting round', () => {
   it('gets none by sending back one holder’s counts as the totals', async () => {
     const frames = await attack(async ({ channel, descriptor }) => {
       const ids = descriptor.parties.map(({ id }) => id);
-      const counts = await Promise.all(ids.map((id) => channel.receive(id, KINDS.counts)));
+      const counts = await Promise.all(ids.map((id) => channel.receive(id, KINDS.counts, 2 ** 26)));
       await Promise.all(ids.map((id, at) => channel.send(id, KINDS.totals, counts[at]!)));
-      await channel.receive(ids[0]!, KINDS.map);
+      await channel.receive(ids[0]!, KINDS.map, 2 ** 26);
       throw nothing;
     });
     expect(frames).toEqual([]);

@@ -47,7 +47,13 @@ export function memoryNetwork(
     into.frames.push(frame);
     into.wake?.();
   };
-  const take = async (lane: string, from: PartyId, to: PartyId, kind: string) => {
+  const take = async (
+    lane: string,
+    from: PartyId,
+    to: PartyId,
+    kind: string,
+    bytesMax = Infinity,
+  ) => {
     const out = queue(lane, from, to);
     while (out.frames.length === 0) {
       controller.signal.throwIfAborted();
@@ -57,6 +63,10 @@ export function memoryNetwork(
     }
     const frame = out.frames.shift();
     if (frame?.kind !== kind) throw new StateError('round-mismatch', 'Another kind of frame.');
+    // As the link ends a run: so every honest run in memory shows that no bound is too low.
+    if (frame.payload.length > bytesMax) {
+      throw new AbortError('transcript-mismatch', `${kind} of more than ${bytesMax} bytes.`);
+    }
     return frame.payload;
   };
   return {
@@ -76,7 +86,7 @@ export function memoryNetwork(
         }
         for (const passed of tamper(frame)) put('run', passed);
       },
-      receive: (from, kind) => take('run', from, self, kind),
+      receive: (from, kind, bytesMax) => take('run', from, self, kind, bytesMax),
     }),
     sealed: (self, peer) => ({
       peer,

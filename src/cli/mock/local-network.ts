@@ -1,6 +1,6 @@
 /**
  * The channels of a run whose parties are all in this process: a mock run, where nothing is secret.
- * Order, kinds and back-pressure are those of a real link.
+ * Order, kinds, lengths and back-pressure are those of a real link.
  */
 import { AbortError, StateError } from '../../errors.ts';
 import type { RunChannel, SealedChannel } from '../../link/channel.ts';
@@ -36,7 +36,7 @@ export function localNetwork(): LocalNetwork {
       self,
       signal: stop.signal,
       send: (to, kind, payload) => line('run', self, to).put({ kind, payload }),
-      receive: (from, kind) => line('run', from, self).take(kind),
+      receive: (from, kind, bytesMax) => line('run', from, self).take(kind, bytesMax),
     }),
     sealed: (self, peer) => ({
       peer,
@@ -68,13 +68,16 @@ class Line {
     this.wake();
   }
 
-  async take(kind: string): Promise<Uint8Array> {
+  async take(kind: string, bytesMax: number = Number.POSITIVE_INFINITY): Promise<Uint8Array> {
     while (this.#messages.length === 0) await this.#change();
     this.#throwIfEnded();
     const message = this.#messages.shift();
     this.wake();
-    if (message?.kind === kind) return message.payload;
-    throw new StateError('round-mismatch', 'A message of another kind came.');
+    if (message?.kind !== kind) {
+      throw new StateError('round-mismatch', 'A message of another kind came.');
+    }
+    if (message.payload.length <= bytesMax) return message.payload;
+    throw new AbortError('transcript-mismatch', 'A longer message came than is due.');
   }
 
   wake(): void {

@@ -1,5 +1,10 @@
 /** The gateway's part: it passes on what it cannot read, both ways, until the holder has its number. */
-import { encodeGuestFrames, GUEST_FRAME, parseGuestFrames } from '../../contracts/guest-frames.ts';
+import {
+  encodeGuestFrames,
+  GUEST_BATCH_BYTES_MAX,
+  GUEST_FRAME,
+  parseGuestFrames,
+} from '../../contracts/guest-frames.ts';
 import { assertInvariant } from '../../errors.ts';
 import type { GatewayRole, HeldComputation, Release } from '../computation.ts';
 import { asPsiAbort } from '../psi/wire.ts';
@@ -7,7 +12,7 @@ import { roundedRelease } from '../rounded-release.ts';
 import { ownSetShapeOf } from './shape.ts';
 import { CHUNK_ITEMS } from '../../../protocols/psi/params.ts';
 import type { OwnSetSizes } from '../../../protocols/psi/own-set.ts';
-import { OWN_SET_RESULT, parseOwnSetResult } from './wire.ts';
+import { OWN_SET_RESULT, OWN_SET_RESULT_BYTES_MAX, parseOwnSetResult } from './wire.ts';
 
 /** Progress is told so often at most. */
 const PARTS = 32;
@@ -33,7 +38,9 @@ async function passFrames(role: GatewayRole): Promise<void> {
     const passed = passedOf(role, sizes);
     const toGuest = async (): Promise<void> => {
       for (;;) {
-        const frames = parseGuestFrames(await channel.receive(holder, GUEST_FRAME));
+        const frames = parseGuestFrames(
+          await channel.receive(holder, GUEST_FRAME, GUEST_BATCH_BYTES_MAX),
+        );
         // The holder has read all it needs: nothing more goes either way.
         if (frames.length === 0) return guest.finish();
         for (const frame of frames) await guest.put(frame);
@@ -56,7 +63,9 @@ async function takeNumber(role: GatewayRole): Promise<Release> {
   return asPsiAbort(async () => {
     const { contract, descriptor, channel } = role;
     const { holder } = ownSetShapeOf(contract, descriptor.arguments);
-    const { shared } = parseOwnSetResult(await channel.receive(holder, OWN_SET_RESULT));
+    const { shared } = parseOwnSetResult(
+      await channel.receive(holder, OWN_SET_RESULT, OWN_SET_RESULT_BYTES_MAX),
+    );
     role.progress(1, 'The holder is done.');
     const isReleased = shared !== null;
     return roundedRelease(

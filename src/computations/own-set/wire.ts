@@ -5,6 +5,9 @@ import { AbortError } from '../../errors.ts';
 /** Holder to gateway: what disclosure control lets out. */
 export const OWN_SET_RESULT = 'own-set.result';
 
+/** Of a result: one number. */
+export const OWN_SET_RESULT_BYTES_MAX = 64;
+
 /** `shared` is noised, and null where it may not be released. */
 const ResultSchema = z.strictObject({ shared: z.int().min(0).nullable() });
 export type OwnSetResult = z.infer<typeof ResultSchema>;

@@ -15,6 +15,8 @@ import { PSI_KINDS } from './wire.ts';
 const PARTS = 16;
 /** Frames of a holder at most: both steps, and the end. */
 const FRAMES_MAX = 2 * PARTS + 1;
+/** Of a frame: a step's name and two numbers. */
+const PROGRESS_BYTES_MAX = 128;
 
 const ProgressSchema = z.union([
   z.strictObject({
@@ -89,7 +91,9 @@ export async function followProgress(role: GatewayRole, shape: MatchShape): Prom
   };
   const follow = async (party: PartyId): Promise<void> => {
     for (let frame = 0; frame < FRAMES_MAX; frame++) {
-      const told = parseProgress(await role.channel.receive(party, PSI_KINDS.progress));
+      const told = parseProgress(
+        await role.channel.receive(party, PSI_KINDS.progress, PROGRESS_BYTES_MAX),
+      );
       if (told.step === 'end') return;
       const before = latest.get(party);
       const isFurther =

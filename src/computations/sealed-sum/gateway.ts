@@ -2,12 +2,12 @@
 import { AbortError } from '../../errors.ts';
 import { encodeBase64url } from '../../system/base64url.ts';
 import type { PartyId } from '../../system/ids.ts';
-import type { FramePlace } from '../../../protocols/homomorphic/messages.ts';
+import { frameBytes, type FramePlace } from '../../../protocols/homomorphic/messages.ts';
 import type { AddFramesArgument } from '../../../workers/homomorphic.ts';
 import type { GatewayRole, HeldComputation, Release } from '../computation.ts';
 import { relayCounting } from '../secure-sum/gateway.ts';
 import { sealedShapeOf } from './shape.ts';
-import { statementText } from './statement.ts';
+import { STATEMENT_BYTES_MAX, statementText } from './statement.ts';
 import { asSealedAbort, SEALED_COLUMN, SEALED_KINDS } from './wire.ts';
 
 /** Frames added at a time: what bounds the gateway's memory however many parties there are. */
@@ -43,7 +43,9 @@ async function addSealed(role: GatewayRole): Promise<Release> {
     const parties = descriptor.parties.map(({ id }) => id);
     const [first] = descriptor.parties;
     if (first === undefined) throw malformed();
-    const statement = statementText(await channel.receive(first.id, SEALED_KINDS.statement));
+    const statement = statementText(
+      await channel.receive(first.id, SEALED_KINDS.statement, STATEMENT_BYTES_MAX),
+    );
     const rows = [[statement], [JSON.stringify(descriptor)]];
     for (const [index, place] of shape.places.entries()) {
       rows.push([encodeBase64url(await sumAt(role, place, parties))]);
@@ -65,7 +67,7 @@ async function sumAt(
     const received = await Promise.all(
       parties
         .slice(at, at + FRAMES_AT_ONCE)
-        .map((party) => role.channel.receive(party, SEALED_KINDS.sealed)),
+        .map((party) => role.channel.receive(party, SEALED_KINDS.sealed, frameBytes(place))),
     );
     const frames = sum === undefined ? received : [sum, ...received];
     const task: AddFramesArgument = { place, frames };

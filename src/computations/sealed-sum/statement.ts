@@ -16,7 +16,7 @@ import type { DomainRole } from '../computation.ts';
 
 const TAG_KEY_BYTES = 32;
 /** A statement as it travels, at most. */
-const STATEMENT_BYTES_MAX = 12_288;
+export const STATEMENT_BYTES_MAX = 12_288;
 
 /** Whose statement it is: one of another kind of run never serves. */
 export interface StatementKind {

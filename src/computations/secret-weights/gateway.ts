@@ -2,10 +2,14 @@
 import { AbortError, InvariantError } from '../../errors.ts';
 import { encodeBase64url } from '../../system/base64url.ts';
 import type { PartyId } from '../../system/ids.ts';
-import type { WeightsPlace } from '../../../protocols/homomorphic/weights-params.ts';
+import { ciphertextSizeBytes } from '../../../protocols/common/bgv-ciphertext.ts';
+import {
+  type WeightsPlace,
+  weightsParameters,
+} from '../../../protocols/homomorphic/weights-params.ts';
 import type { AddWeightedArgument } from '../../../workers/weights.ts';
 import type { GatewayRole, HeldComputation, Release } from '../computation.ts';
-import { statementText } from '../sealed-sum/statement.ts';
+import { STATEMENT_BYTES_MAX, statementText } from '../sealed-sum/statement.ts';
 import { asSealedAbort } from '../sealed-sum/wire.ts';
 import { relayCounting } from '../secure-sum/gateway.ts';
 import { pieceSizes } from './attachment.ts';
@@ -43,7 +47,9 @@ async function addWeighed(role: GatewayRole): Promise<Release> {
     const parties = descriptor.parties.map(({ id }) => id);
     const [first] = parties;
     if (first === undefined) throw new AbortError('transcript-mismatch', 'A run without parties.');
-    const statement = statementText(await channel.receive(first, WEIGHTED_KINDS.statement));
+    const statement = statementText(
+      await channel.receive(first, WEIGHTED_KINDS.statement, STATEMENT_BYTES_MAX),
+    );
     const rows = [[statement], [JSON.stringify(descriptor)]];
     for (const [index, place] of shape.places.entries()) {
       rows.push([encodeBase64url(await sumAt(role, place, parties))]);
@@ -74,12 +80,13 @@ async function sumAt(
   place: WeightsPlace,
   parties: readonly PartyId[],
 ): Promise<Uint8Array> {
+  const bytesMax = ciphertextSizeBytes(weightsParameters(place.residue));
   let sum: Uint8Array | undefined;
   for (let at = 0; at < parties.length; at += PARTS_AT_ONCE) {
     const received = await Promise.all(
       parties
         .slice(at, at + PARTS_AT_ONCE)
-        .map((party) => role.channel.receive(party, WEIGHTED_KINDS.weighted)),
+        .map((party) => role.channel.receive(party, WEIGHTED_KINDS.weighted, bytesMax)),
     );
     const task: AddWeightedArgument = {
       place,

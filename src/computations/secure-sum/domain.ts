@@ -265,7 +265,9 @@ async function openTotals({ role, shape, keys }: Session): Promise<readonly Coun
   }));
   for (let block = 0; block < blockCount(layout); block++) {
     const totals = new Uint8Array(bodyBytes(layout, block));
-    await receiveBody(layout, block, totals, () => role.channel.receive(GATEWAY, KINDS.totals));
+    await receiveBody(layout, block, totals, (bytesMax) =>
+      role.channel.receive(GATEWAY, KINDS.totals, bytesMax),
+    );
     const task: OpenCountsArgument = {
       layout,
       block,

@@ -6,6 +6,8 @@ import {
   encodeList,
   encodeMaps,
   frameCount,
+  listBytes,
+  mapsBytes,
   parseList,
   parseMaps,
 } from '../../../protocols/secure-sum/messages.ts';
@@ -75,7 +77,9 @@ async function relayLists(
   allKind: string,
 ): Promise<void> {
   const items = await Promise.all(
-    parties.map(async (party) => parseList(await role.channel.receive(party, kind), 1)),
+    parties.map(async (party) =>
+      parseList(await role.channel.receive(party, kind, listBytes(1)), 1),
+    ),
   );
   const message = encodeList(items.flat());
   await Promise.all(parties.map((party) => role.channel.send(party, allKind, message)));
@@ -102,7 +106,9 @@ async function countingRound(
 /** Every party's signed statement goes to every party; each compares them itself. */
 async function relayMaps(role: GatewayRole, parties: readonly PartyId[]): Promise<void> {
   const statements = await Promise.all(
-    parties.map(async (party) => parseMaps(await role.channel.receive(party, KINDS.map), 1)),
+    parties.map(async (party) =>
+      parseMaps(await role.channel.receive(party, KINDS.map, mapsBytes(1)), 1),
+    ),
   );
   const message = encodeMaps(statements.flat());
   await Promise.all(parties.map((party) => role.channel.send(party, KINDS.maps, message)));
@@ -153,7 +159,9 @@ async function sumBlock(
     const bodies = await Promise.all(
       parties.slice(at, at + BODIES_AT_ONCE).map(async (party, index) => {
         const body = (desk.bodies[index] ?? new Uint8Array()).subarray(0, lengthBytes);
-        await receiveBody(layout, block, body, () => role.channel.receive(party, kind));
+        await receiveBody(layout, block, body, (bytesMax) =>
+          role.channel.receive(party, kind, bytesMax),
+        );
         return body;
       }),
     );

@@ -1,7 +1,12 @@
 /** How a secure sum's messages travel: their names, cutting a block into frames, and failures. */
 import { AbortError } from '../../errors.ts';
 import { ProtocolError } from '../../../protocols/common/protocol-error.ts';
-import { encodeFrame, frameCount, parseFrame } from '../../../protocols/secure-sum/messages.ts';
+import {
+  encodeFrame,
+  frameBytes,
+  frameCount,
+  parseFrame,
+} from '../../../protocols/secure-sum/messages.ts';
 import { blockCount, bodyBytes, type Layout } from '../../../protocols/secure-sum/params.ts';
 
 /** Message names, in the order of the protocol's README. */
@@ -61,11 +66,12 @@ export async function receiveBody(
   layout: Layout,
   block: number,
   body: Uint8Array,
-  receive: () => Promise<Uint8Array>,
+  receive: (bytesMax: number) => Promise<Uint8Array>,
 ): Promise<void> {
   const frames = frameCount(layout, block);
   for (let frame = 0; frame < frames; frame++) {
-    parseFrame(layout, block, frame, await receive(), body);
+    const message = await receive(frameBytes(layout, block, frame));
+    parseFrame(layout, block, frame, message, body);
   }
 }
 
