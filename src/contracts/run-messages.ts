@@ -13,7 +13,7 @@ import {
 } from './descriptor.ts';
 import { SignedReceiptSchema } from './receipt.ts';
 import { SignedRequestSchema } from './request.ts';
-import { SignedSpendSchema } from './spend.ts';
+import { type SignedSpend, SignedSpendSchema, SpendSchema } from './spend.ts';
 
 /** Names of the link's requests. */
 export const RUN_METHODS = {
@@ -51,9 +51,33 @@ export const StartSchema = z.strictObject({
 });
 export type Start = z.infer<typeof StartSchema>;
 
-/** A run's receipt to countersign, with the spend statements it names, for the peers to witness. */
+const WithoutParties = SpendSchema.omit({ parties: true });
+
+/**
+ * A run's receipt to countersign, with the spend statements it names, for the peers to witness: each
+ * without the run's parties, which are those of the receipt. Named in every statement they would make
+ * the message grow with the square of the holders, beyond what the link carries.
+ */
 export const CountersignSchema = z.strictObject({
   receipt: SignedReceiptSchema,
-  spends: z.array(SignedSpendSchema).max(HOLDERS_MAX),
+  spends: z.array(SignedSpendSchema.extend({ spend: WithoutParties })).max(HOLDERS_MAX),
 });
 export type Countersign = z.infer<typeof CountersignSchema>;
+
+/** @param spends - of the receipt's very run: of its parties, in its order. */
+export function encodeCountersign(
+  receipt: Countersign['receipt'],
+  spends: readonly SignedSpend[],
+): Countersign {
+  const without = spends.map(({ spend, jws }) => ({
+    spend: WithoutParties.strip().parse(spend),
+    jws,
+  }));
+  return { receipt, spends: without };
+}
+
+/** The statements as their domains signed them, where they are of the receipt's run. */
+export function spendsOf({ receipt, spends }: Countersign): readonly SignedSpend[] {
+  const { parties } = receipt.receipt;
+  return spends.map(({ spend, jws }) => ({ spend: { ...spend, parties }, jws }));
+}

@@ -8,7 +8,7 @@ import {
   countersignReceipt,
   type SignedReceipt,
 } from '../contracts/receipt.ts';
-import { CountersignSchema } from '../contracts/run-messages.ts';
+import { CountersignSchema, spendsOf } from '../contracts/run-messages.ts';
 import { type SignedSpend, spendHash } from '../contracts/spend.ts';
 import { IdentityError, InputError, StateError } from '../errors.ts';
 import { encodeBase64url } from '../system/base64url.ts';
@@ -32,7 +32,8 @@ export function countersigner(
   return async (body) => {
     const parsed = CountersignSchema.safeParse(body);
     if (!parsed.success) throw new InputError('malformed-message', 'This is no receipt.');
-    const { receipt: signed, spends } = parsed.data;
+    const { receipt: signed } = parsed.data;
+    const spends = spendsOf(parsed.data);
     const own = await ownSpend(state, signed, config.party);
     const { audit } = signed.receipt;
     const answer = countersignReceipt(

@@ -13,7 +13,7 @@ import {
   verifyCountersignature,
 } from '../contracts/receipt.ts';
 import { sealedResultHash } from '../contracts/sealed-result.ts';
-import { type Countersign, RUN_METHODS } from '../contracts/run-messages.ts';
+import { type Countersign, encodeCountersign, RUN_METHODS } from '../contracts/run-messages.ts';
 import { spendHash } from '../contracts/spend.ts';
 import { assertInvariant, StateError, WeirError } from '../errors.ts';
 import { readRecordOfRun } from '../ledger/ledger-reads.ts';
@@ -147,7 +147,7 @@ export class ReceiptIssuer {
       .filter((party) => !has.has(party) && deps.transport.isConnected(party));
     if (missing.length === 0) return signed;
     const { contract } = await contracts.find(run.contractId, deps.clock.now());
-    const body = { receipt: signed, spends: [...run.spends] };
+    const body = encodeCountersign(signed, run.spends);
     const answers = await Promise.all(missing.map((party) => this.#ask(party, body, contract)));
     const fresh = answers.filter((answer) => answer !== undefined);
     if (fresh.length === 0) return signed;

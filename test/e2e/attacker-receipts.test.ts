@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Descriptor } from '../../src/contracts/descriptor.ts';
 import { type Receipt, SignedReceiptSchema, signReceipt } from '../../src/contracts/receipt.ts';
-import { RUN_METHODS } from '../../src/contracts/run-messages.ts';
+import { encodeCountersign, RUN_METHODS } from '../../src/contracts/run-messages.ts';
 import { contractHash, descriptorHash, requestHash } from '../../src/contracts/signed-documents.ts';
 import { type SignedSpend, spendHash } from '../../src/contracts/spend.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
@@ -69,7 +69,7 @@ it('asks to countersign a false receipt', async () => {
     by = attacker.keys,
     shown: readonly SignedSpend[] = spends,
   ): Promise<string> => {
-    const body = { receipt: signReceipt(receipt, by), spends: [...shown] };
+    const body = encodeCountersign(signReceipt(receipt, by), shown);
     return codeOf(attacker.request(A, RUN_METHODS.countersign, body));
   };
   const otherSpend = { party: A, seq: truth.spends[0]!.seq, hash: digest() };
@@ -98,7 +98,7 @@ it('asks to countersign a false receipt', async () => {
   const { jws } = signReceipt({ ...truth, gatewayKey }, other);
   const forged = SignedReceiptSchema.parse({ receipt: truth, jws, countersignatures: [] });
   expect(
-    await codeOf(attacker.request(A, RUN_METHODS.countersign, { receipt: forged, spends })),
+    await codeOf(attacker.request(A, RUN_METHODS.countersign, encodeCountersign(forged, spends))),
   ).toBe('signature-invalid');
   // Another domain's count is its own signed word, or nobody's.
   const [ofA, ofB, ofC] = spends as [SignedSpend, SignedSpend, SignedSpend];

@@ -4,6 +4,7 @@ import type { Receipt } from '../../src/contracts/receipt.ts';
 import { openSpendWitness, SPEND_WITNESS_MIGRATIONS } from '../../src/contracts/spend-witness.ts';
 import { signSpend, spendHash } from '../../src/contracts/spend.ts';
 import type { SignedSpend, Spend } from '../../src/contracts/spend.ts';
+import { encodeCountersign } from '../../src/contracts/run-messages.ts';
 import { countersigner } from '../../src/domain/countersign.ts';
 import { openPins } from '../../src/domain/pins.ts';
 import type { Pins } from '../../src/domain/pins.ts';
@@ -91,9 +92,10 @@ function receiptOf(spends: readonly SignedSpend[]): Receipt {
 }
 
 const countersign = (
-  run: { receipt: Receipt; spends: readonly SignedSpend[] },
-  vouch = (): Promise<void> => Promise.resolve(),
-): Promise<string> =>
+  { receipt, spends }: { receipt: Receipt; spends: readonly SignedSpend[] },
+  vouch?: () => Promise<void>,
+): Promise<string> => answerTo(encodeCountersign(signReceipt(receipt, gateway), spends), vouch);
+const answerTo = (body: unknown, vouch = (): Promise<void> => Promise.resolve()): Promise<string> =>
   codeOf(() =>
     countersigner(
       {
@@ -104,7 +106,7 @@ const countersign = (
       },
       { party: SELF, gateway: { publicKey: gatewayKey } },
       vouch,
-    )({ receipt: signReceipt(run.receipt, gateway), spends: run.spends }),
+    )(body),
   );
 const resigned = (signed: SignedSpend, changes: Partial<Spend>): SignedSpend =>
   signSpend({ ...signed.spend, ...changes }, cast.keyOf(signed.spend.party));
@@ -121,9 +123,19 @@ describe('a domain that countersigns', () => {
     expect(await countersign({ ...run, spends: run.spends.with(1, other) })).toBe(
       'descriptor-mismatch',
     );
-    expect(
-      await countersign({ receipt: run.receipt, spends: [null as unknown as SignedSpend] }),
-    ).toBe('malformed-message');
+    expect(await answerTo({ receipt: signReceipt(run.receipt, gateway), spends: [null] })).toBe(
+      'malformed-message',
+    );
+  });
+
+  it('refuses a statement that was signed for other parties than the receipt has', async () => {
+    const run = await makeRun();
+    const fewer = resigned(run.spends[1]!, { parties: HOLDERS.slice(0, 2) });
+    const spends = run.spends.with(1, fewer);
+    const named = { ...run.receipt, spends: receiptOf(spends).spends };
+    // The receipt names the very statement, but what it says of its parties is not what was signed.
+    expect(await countersign({ receipt: named, spends })).toBe('descriptor-mismatch');
+    expect(await countersign(run)).toBe('accepted');
   });
 
   it('refuses a statement of another run, by another key, or of a peer that is not pinned', async () => {

@@ -3,14 +3,22 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CATALOG_MIGRATIONS, CatalogBook } from '../../src/catalog/catalog-book.ts';
 import type { SignedPublishedDataset } from '../../src/catalog/published.ts';
 import { checkContract } from '../../src/contracts/check-contract.ts';
-import { type Contract, CONTRACT_BYTES_MAX } from '../../src/contracts/contract.ts';
+import { type Contract, CONTRACT_BYTES_MAX, HOLDERS_MAX } from '../../src/contracts/contract.ts';
+import { type SignedReceipt, signReceipt } from '../../src/contracts/receipt.ts';
+import {
+  CountersignSchema,
+  encodeCountersign,
+  spendsOf,
+} from '../../src/contracts/run-messages.ts';
+import { type SignedSpend, signSpend, spendHash } from '../../src/contracts/spend.ts';
 import { signRequest } from '../../src/contracts/signed-documents.ts';
 import { publishDatasets } from '../../src/domain/publish.ts';
 import type { RegisteredDataset } from '../../src/domain/dataset-registry.ts';
 import { InputError } from '../../src/errors.ts';
 import { encodeFrame } from '../../src/link/frame-codec.ts';
 import { BODY_BYTES_MAX } from '../../src/link/limits.ts';
-import { PartyIdSchema } from '../../src/system/ids.ts';
+import { encodeBase64url } from '../../src/system/base64url.ts';
+import { HashSchema, type PartyId, PartyIdSchema, RunIdSchema } from '../../src/system/ids.ts';
 import { createLog } from '../../src/system/log.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import { eddsaSuite } from '../../src/system/signature-suite.ts';
@@ -27,6 +35,11 @@ import { postgresKind, sqliteKind, type TestStore } from '../support/test-stores
 
 const holders = Array.from({ length: 256 }, (_, at) => PartyIdSchema.parse(`holder-${at}`));
 const cast = makeCast(holders);
+/** The most holders that a contract may have, by the longest names. */
+const wide = Array.from({ length: HOLDERS_MAX }, (_, at) =>
+  PartyIdSchema.parse(`holder-${String(at).padStart(56, '0')}`),
+);
+const wideCast = makeCast(wide);
 const sizeOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 
 /** A contract whose labels, all of which a request may choose, fill about `bytes` of it twice. */
@@ -75,6 +88,80 @@ describe('a contract', () => {
     expect(() => checkContract(contractWith(count + 5))).toThrow(
       expect.objectContaining({ code: 'set-too-large' }) as InputError,
     );
+  });
+});
+
+describe('a receipt to countersign', () => {
+  const run = (parties: readonly PartyId[]): readonly [SignedReceipt, readonly SignedSpend[]] => {
+    const contract = makeContract(cast, {}, holders);
+    const hash = HashSchema.parse('a'.repeat(64));
+    const number = Number.MAX_SAFE_INTEGER;
+    const spends = parties.map((party) =>
+      signSpend(
+        {
+          format: 'weir-spend/1',
+          party,
+          seq: number,
+          previous: hash,
+          contractHash: hash,
+          requestHash: hash,
+          nonce: encodeBase64url(new Uint8Array(32)),
+          runId: RunIdSchema.parse(contract.id),
+          attempt: 1,
+          descriptorHash: hash,
+          parties: [...parties],
+          runs: 1,
+          counted: {
+            total: number,
+            day: { key: '2026-06-15', runs: number },
+            month: { key: '2026-06', runs: number },
+          },
+          at: new Date(NOW_MS).toISOString(),
+        },
+        wideCast.keyOf(party),
+      ),
+    );
+    const gateway = eddsaSuite.generate(systemRandom);
+    const receipt = signReceipt(
+      {
+        format: 'weir-receipt/1',
+        gatewayKey: encodeBase64url(gateway.publicKey),
+        runId: RunIdSchema.parse(contract.id),
+        attempt: 1,
+        contractId: contract.id,
+        contractHash: hash,
+        requestHash: hash,
+        descriptorHash: hash,
+        parties: [...parties],
+        spends: spends.map(({ spend }) => ({
+          party: spend.party,
+          seq: spend.seq,
+          hash: spendHash(spend),
+        })),
+        outcome: 'posted',
+        code: null,
+        units: { runs: '1' },
+        chargeMicros: '9'.repeat(39),
+        currency: 'CNY',
+        record: { seq: '1', hash },
+        audit: { size: '1', hash },
+        resultHash: hash,
+        at: new Date(NOW_MS).toISOString(),
+      },
+      gateway,
+    );
+    const countersignatures = parties.map((party) => ({ party, jws: spends[0]!.jws }));
+    return [{ ...receipt, countersignatures }, spends];
+  };
+
+  it('travels whatever its holders are, however many a contract may have', () => {
+    const [receipt, spends] = run(wide);
+    const message = encodeCountersign(receipt, spends);
+    expect(encodeFrame(message).length).toBeLessThan(BODY_BYTES_MAX);
+    const heard = CountersignSchema.parse(JSON.parse(JSON.stringify(message)));
+    expect(spendsOf(heard)).toEqual(spends);
+    // The control: with the parties in every statement it would not.
+    expect(encodeFrame({ receipt, spends }).length).toBeGreaterThan(BODY_BYTES_MAX);
   });
 });
 
