@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { planRefusals } from '../../src/catalog/check-plan.ts';
+import type { PublishedDataset } from '../../src/catalog/published.ts';
 import { checkContract } from '../../src/contracts/check-contract.ts';
 import { checkAnalystKey, ownSetItems } from '../../src/contracts/check-own-set.ts';
 import { ContractSchema, type Contract } from '../../src/contracts/contract.ts';
@@ -18,6 +20,7 @@ import {
   OWN_SET_PLAN,
   ownSetContract,
 } from '../fixtures/own-set-contract.ts';
+import { publishFlights } from '../support/published-flights.ts';
 
 const codeOf = (work: () => unknown): string => {
   try {
@@ -70,6 +73,28 @@ describe('a contract over an analyst’s own set', () => {
     expect(codeOf(() => checkContract(alone))).toBe('malformed-message');
     const named = { ...match, protocol: { name: 'psi-own-set' } } as Contract;
     expect(codeOf(() => checkContract(named))).toBe('malformed-message');
+  });
+});
+
+describe('the published dataset of an own-set contract', () => {
+  const codes = (unit: string | undefined): unknown[] => {
+    const { privacyUnit: _, partitions: __, columns: ___, ...base } = publishFlights(CLINIC);
+    const column = (name: string): object => ({ name, type: 'text', usage: ['join'] });
+    const dataset = {
+      ...base,
+      name: 'patients',
+      rowsMax: 1024,
+      columns: [column('person'), column('visit')],
+      partitions: [],
+      ...(unit === undefined ? {} : { privacyUnit: unit }),
+    } as unknown as PublishedDataset;
+    return planRefusals(ownSetContract(), [dataset]).map(({ code }) => code);
+  };
+
+  it('has persons in the column that is matched: noise for one id must hide one person', () => {
+    expect(codes('person')).toEqual([]);
+    expect(codes('visit')).toEqual(['noise-required']);
+    expect(codes(undefined)).toContain('noise-required');
   });
 });
 
