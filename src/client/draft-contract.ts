@@ -6,7 +6,8 @@ import type { DatasetBody } from '../contracts/api.ts';
 import { type Contract, ContractSchema, type Party } from '../contracts/contract.ts';
 import {
   DEFAULT_LIMITS,
-  DEFAULT_NOISE,
+  defaultContributors,
+  defaultNoise,
   DEFAULT_NOISED_RUNS,
   DEFAULT_PRICE,
   DEFAULT_TIME_ZONE,
@@ -131,14 +132,11 @@ function disclosureOf(
   isMeasuring: boolean,
 ): Contract['disclosure'] {
   const isImportant = datasets.some((dataset) => dataset.grade === 'important');
-  // With fewer than three, one contributor could subtract itself and read the other.
   // Never more than may take part: such a run would be charged and release nothing.
   const parties = terms.minimumParties ?? datasets.length;
-  const smallestContributors = Math.min(3, parties);
+  const smallestContributors = defaultContributors(parties);
   const rules = { smallestCell: isImportant ? 10 : 3, smallestContributors };
-  // Besides a domain that is curious itself, of as few as may take part.
-  const honestDomains = Math.max(1, Math.min(2, parties - 1));
-  const noise = terms.noise ?? (isImportant ? { ...DEFAULT_NOISE, honestDomains } : undefined);
+  const noise = terms.noise ?? (isImportant ? defaultNoise(parties) : undefined);
   const rounding = terms.rounding === undefined ? {} : { rounding: terms.rounding };
   if (noise !== undefined) return { ...rules, noise, ...rounding };
   const dominance = isMeasuring ? strictestDominance([...datasets, terms]) : {};

@@ -31,6 +31,16 @@ export const DEFAULT_NOISE = {
   honestDomains: 2,
 } as const satisfies NoiseTerms;
 
+/** Noise of a sum among so many holders: those besides one that is curious itself, two at most, keep theirs. */
+export function defaultNoise(parties: number): NoiseTerms {
+  return { ...DEFAULT_NOISE, honestDomains: Math.max(1, Math.min(2, parties - 1)) };
+}
+
+/** With fewer than three, one contributor could subtract itself and read the other. */
+export function defaultContributors(parties: number): number {
+  return Math.min(3, parties);
+}
+
 /** In a match a key is a unit and counts once, and each holder knows its own noise. */
 export const DEFAULT_MATCH_NOISE = {
   ...DEFAULT_NOISE,

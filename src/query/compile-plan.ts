@@ -6,7 +6,7 @@
  */
 import { planRefusals, SMALLEST_CELL } from '../catalog/check-plan.ts';
 import type { PlanDraft } from '../catalog/plan-draft.ts';
-import { DEFAULT_NOISE } from '../contracts/default-terms.ts';
+import { defaultContributors, defaultNoise } from '../contracts/default-terms.ts';
 import { strictestDominance } from '../contracts/dominance-terms.ts';
 import type { PublishedColumn } from '../catalog/dataset.ts';
 import type { PublishedDataset } from '../catalog/published.ts';
@@ -339,9 +339,9 @@ function draftOf(
     })),
     disclosure: {
       smallestCell: Math.max(3, ...smallest),
-      smallestContributors: 1,
+      smallestContributors: defaultContributors(datasets.length),
       ...(datasets.some(({ grade }) => grade === 'important')
-        ? { noise: { ...DEFAULT_NOISE, honestDomains: 1 } }
+        ? { noise: defaultNoise(datasets.length) }
         : {
             complementary: true as const,
             ...(measured.length > 0 ? strictestDominance(datasets) : {}),

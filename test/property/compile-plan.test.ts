@@ -59,6 +59,23 @@ describe('SQL to plan', () => {
   });
 
   it.each([
+    [1, 1, 1],
+    [2, 2, 1],
+    [3, 3, 2],
+  ])('shows the terms that a draft among %i has', async (among, smallestContributors, honest) => {
+    const important = published
+      .slice(0, among)
+      .map((dataset) => ({ ...dataset, grade: 'important' as const, privacyUnit: 'origin' }));
+    const sql = 'SELECT hour, count(*) FROM departures GROUP BY hour';
+    const { draft } = await compileQuery(parser, sql, important);
+    expect(draft.disclosure).toMatchObject({
+      smallestCell: 10,
+      smallestContributors,
+      noise: { honestDomains: honest },
+    });
+  });
+
+  it.each([
     'SELECT hour, count(*) FROM departures GROUP BY hour',
     'select hour, count(*) from departures group by 1',
     'FROM departures SELECT hour, count(*) GROUP BY ALL',
