@@ -180,6 +180,27 @@ describe.each(['sender', 'receiver'] as const)('a bad point of the %s ends the r
   }
 });
 
+describe('an answer that comes in the place of another', () => {
+  it('ends the run where it makes one of the receiver’s dummies a shared item', async () => {
+    const params = { ...PARAMS, mode: 'intersection', chunkItems: 64 } as const;
+    const items = ITEMS.slice(0, 20);
+    // All items are shared: one place on, the answer to one of them meets a dummy.
+    const rotated = edit((payload) => {
+      const records = payload.slice(HEAD);
+      payload.set(records.subarray(-16), HEAD);
+      payload.set(records.subarray(0, -16), HEAD + 16);
+      return payload;
+    });
+    const tap = change('sender', 'psi.evaluated', 0, rotated);
+    await expect(runPsi(params, ITEMS, items, { tap })).rejects.toMatchObject({
+      code: 'message-malformed',
+      message: expect.stringContaining('a dummy matched'),
+    });
+    const { outcome } = await runPsi(params, ITEMS, items);
+    expect([...(outcome.rows ?? [])]).toEqual(items.map((_, row) => row));
+  });
+});
+
 describe('greetings', () => {
   it.each([
     ['version', 0],

@@ -306,6 +306,24 @@ describe('whoever changes a message of an unbalanced match', () => {
     await expect(runOprf(OPRF, filter, ITEMS)).resolves.toMatchObject({ rows: numbered(20, 30) });
   });
 
+  it('by an answer in the place of another, ends it where that makes a dummy a shared item', async () => {
+    const filter = await filterOf({ ...LARGE, chunkItems: 64 }, numbered(0, 60));
+    const params = { ...OPRF, chunkItems: 64 };
+    const items = numbered(0, 20);
+    // All items are shared: one place on, the answer to one of them meets one of the 12 dummies.
+    const tap = change('sender', 'oprf.evaluated', 0, (payload) => {
+      const records = payload.slice(8);
+      payload.set(records.subarray(-32), 8);
+      payload.set(records.subarray(0, -32), 40);
+      return [payload];
+    });
+    await expect(runOprf(params, filter, items, { tap })).rejects.toMatchObject({
+      code: 'message-malformed',
+      message: expect.stringContaining('a dummy matched'),
+    });
+    await expect(runOprf(params, filter, items)).resolves.toMatchObject({ rows: items });
+  });
+
   it('or a kept filter on the disk, is found out before anything is revealed', async () => {
     const filter = await filterOf(LARGE, numbered(20, 60));
     const kept = memoryKept();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../protocols/common/protocol-error.ts';
-import { lpn, runVole, texts, type VoleOptions } from '../fixtures/psi-vole.ts';
+import { lpn, runVole, seededBytes, texts, type VoleOptions } from '../fixtures/psi-vole.ts';
 import type { PsiFrame, Tap } from '../fixtures/psi.ts';
 
 /** Chunks of 8192: two of the vector, two of outputs. */
@@ -144,6 +144,23 @@ describe('what both sides have', () => {
       return [{ ...frame, payload }];
     };
     await expect(run(tap)).rejects.toMatchObject({ code: 'transcript-mismatch' });
+  });
+
+  it('is no dummy: a sender that has the receiver’s ends the run', async () => {
+    // Parts are filled up: with the same dummies where both draw the same bytes each time.
+    const randomBytes = (count: number): Uint8Array => seededBytes('same')(count);
+    const options = { params: { partItemsMax: 16 } };
+    const [sender, receiver] = [texts(0, 60), texts(30, 90)];
+    const same = { senderMachine: { randomBytes }, receiverMachine: { randomBytes } };
+    await expect(runVole(sender, receiver, { ...options, ...same })).rejects.toMatchObject({
+      code: 'transcript-mismatch',
+      message: 'a dummy matched',
+    });
+    const { shared } = await runVole(sender, receiver, {
+      ...options,
+      receiverMachine: { randomBytes },
+    });
+    expect(shared).toEqual(texts(30, 60));
   });
 
   it.each([

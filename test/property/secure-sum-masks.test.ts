@@ -13,7 +13,12 @@ import {
   PARTIES_MAX,
   sections,
 } from '../../protocols/secure-sum/params.ts';
-import { maskCounts, maskMeasures, openCounts } from '../../protocols/secure-sum/party.ts';
+import {
+  maskCounts,
+  maskMeasures,
+  openCounts,
+  type OpenedCounts,
+} from '../../protocols/secure-sum/party.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
 import { KINDS } from '../../src/computations/secure-sum/wire.ts';
 import { FIXED_CASE, prepare, runAll, seededRandom, testPool } from '../support/secure-sum-run.ts';
@@ -241,6 +246,41 @@ describe('masks cancel', () => {
       ),
       { numRuns: 20 },
     );
+  });
+});
+
+describe('opened counts', () => {
+  it('have no more contributors than rows, whatever a holder brought', () => {
+    const layout = countsLayout(1, 1);
+    const sessions = partiesOf(3, 9).map((party) =>
+      sessionKeys(noblePrimitives, party, layout, measuresLayout(1, [])),
+    );
+    const p = 2n ** 61n - 1n;
+    /** Opens where holders count 2, 0 and 0 rows, and one adds `more` rows of nobody, with their tag. */
+    const open = (more: bigint) => (): readonly OpenedCounts[] => {
+      const [total, ...others] = sessions.map((keys, index) => {
+        const lanes = new Uint8Array(new BigUint64Array([index === 0 ? 2n : 0n]).buffer);
+        const task = { layout, block: 0, keys: keys.counts };
+        return maskCounts(noblePrimitives, task, [lanes], keys.factors);
+      });
+      addBodies(noblePrimitives, layout, 0, total!, others);
+      const keys = sessions[0]!;
+      const factor = new DataView(keys.factors[0]!.buffer, keys.factors[0]!.byteOffset);
+      const tag = (factor.getBigUint64(0, true) * ((more + p) % p)) % p;
+      const added = new Uint8Array(bodyBytes(layout, 0));
+      const [counts, , tags] = sections(layout, 0);
+      new DataView(added.buffer).setBigUint64(counts!.offset, (more + p) % p, true);
+      new DataView(added.buffer).setBigUint64(tags!.offset, tag, true);
+      addBodies(noblePrimitives, layout, 0, total!, [added]);
+      const task = { layout, block: 0, keys: keys.open };
+      return openCounts(noblePrimitives, task, total!, keys.factors, 1000, 3);
+    };
+    for (const more of [0n, -1n]) {
+      const [opened] = open(more)();
+      expect([...opened!.counts]).toEqual([2 + Number(more)]);
+      expect([...opened!.contributors]).toEqual([1]);
+    }
+    expect(open(-2n)).toThrow(expect.objectContaining({ code: 'value-out-of-range' }));
   });
 });
 
