@@ -30,8 +30,14 @@ export interface EarlierReleases {
   forget(): void;
 }
 
-/** @param store - holds `RELEASE_MIGRATIONS`. */
-export function earlierReleases(store: Store): EarlierReleases {
+/**
+ * @param store - holds `RELEASE_MIGRATIONS`.
+ * @param keptBytesMax - what is kept in memory, whatever is stored and however it is asked for.
+ */
+export function earlierReleases(
+  store: Store,
+  keptBytesMax: number = KEPT_BYTES_MAX,
+): EarlierReleases {
   const kept = new Map<string, EarlierCell[]>();
   let keptBytes = 0;
   const nameOf = (partition: string, kind: string): string => `${partition}\0${kind}`;
@@ -51,11 +57,11 @@ export function earlierReleases(store: Store): EarlierReleases {
     await readAll(store, partition, kind, (earlier) => {
       take(earlier);
       readBytes += sizeOf(earlier);
-      if (readBytes > KEPT_BYTES_MAX) read = undefined;
+      if (readBytes > keptBytesMax) read = undefined;
       else read?.push(earlier);
     });
     if (read === undefined) return;
-    if (keptBytes + readBytes > KEPT_BYTES_MAX) forget();
+    if (keptBytes + readBytes > keptBytesMax) forget();
     kept.set(name, read);
     keptBytes += readBytes;
   };
@@ -68,7 +74,7 @@ export function earlierReleases(store: Store): EarlierReleases {
         [WARMED_TABLES_MAX],
       );
       for (const row of tables) {
-        const fits = keptBytes + Number(row['size_bytes']) <= KEPT_BYTES_MAX;
+        const fits = keptBytes + Number(row['size_bytes']) <= keptBytesMax;
         if (fits) await each(String(row['partition_id']), String(row['kind']), () => undefined);
       }
     },
@@ -79,7 +85,7 @@ export function earlierReleases(store: Store): EarlierReleases {
         known.push(earlier);
         keptBytes += sizeOf(earlier);
       }
-      if (keptBytes > KEPT_BYTES_MAX) forget();
+      if (keptBytes > keptBytesMax) forget();
     },
     forget,
   };

@@ -96,6 +96,7 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciliati
         counts.records + 1n,
       );
       counts.records += 1n;
+      await requireOnce(options.store, record);
       // A run that posted has a receipt; one that was signed for another outcome is compared too.
       if (receipt === undefined) continue;
       const facts = receipt.done === true ? undefined : sound(receipt.value);
@@ -154,10 +155,11 @@ function boundRecord({ entry, index }: StoredEntry): { seq: bigint; hash: Hash }
   const content = parseJson(entry, 'entry', index);
   if (content['record'] === undefined) return undefined;
   const record = content['record'] as Readonly<Record<string, unknown>> | null;
-  if (typeof record?.['seq'] !== 'string' || typeof record['hash'] !== 'string') {
+  const [seq, hash] = [record?.['seq'], record?.['hash']];
+  if (typeof seq !== 'string' || !/^\d{1,19}$/.test(seq) || typeof hash !== 'string') {
     throw new Disagreement('entry', index, `entry ${index} does not say which record it is of`);
   }
-  return { seq: BigInt(record['seq']), hash: record['hash'] as Hash };
+  return { seq: BigInt(seq), hash: hash as Hash };
 }
 
 function matchRecord(
@@ -172,10 +174,8 @@ function matchRecord(
     throw wrong(`record ${seq} is not the one its audit entry is of`);
   }
   parseJson(document, 'record', seq);
-  const record = parseRecord(document);
-  if (record.seq !== seq || encodeRecord(record) !== document) {
-    throw wrong(`record ${seq} is not in its canonical form`);
-  }
+  const record = canonicalRecord(document);
+  if (record?.seq !== seq) throw wrong(`record ${seq} is not in its canonical form`);
   const columns = columnsOf(record);
   for (const name of ['id', 'supersedes', ...RECORD_COLUMNS]) {
     if ((row[name] ?? null) !== columns[name]) {
@@ -183,6 +183,17 @@ function matchRecord(
     }
   }
   return record;
+}
+
+/** A record in its one form, or undefined: two texts of one record would have two hashes. */
+function canonicalRecord(document: string): MeteringRecord | undefined {
+  try {
+    const record = parseRecord(document);
+    return encodeRecord(record) === document ? record : undefined;
+  } catch {
+    // A member is missing, or of another type.
+    return undefined;
+  }
 }
 
 function columnsOf(record: MeteringRecord): Readonly<Record<string, Row[string]>> {
@@ -276,6 +287,22 @@ function isYoung({ atMs }: MeteringRecord, nowMs: number | undefined): boolean {
 async function corrects(store: Store, record: MeteringRecord): Promise<boolean> {
   if (record.supersedes === undefined) return false;
   return (await readRecord(store, record.supersedes))?.outcome === 'posted';
+}
+
+/** Were a record superseded twice, every bill would take its charge off twice. */
+async function requireOnce(store: Store, { seq, supersedes }: MeteringRecord): Promise<void> {
+  if (supersedes === undefined) return;
+  const [row] = await store.query(
+    'SELECT min(seq) AS first FROM ledger_record WHERE supersedes = ?',
+    [supersedes],
+  );
+  const first = row?.['first'];
+  if (first === seq) return;
+  throw new Disagreement(
+    'record',
+    seq,
+    `record ${seq} takes the place of record ${supersedes}, as record ${String(first)} does already`,
+  );
 }
 
 async function nothingLeft(

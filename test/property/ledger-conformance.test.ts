@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyStoredChain } from '../../src/audit/chain-table.ts';
 import type { Dimension } from '../../src/contracts/units.ts';
 import { encodeRecord, recordHash as hashOf } from '../../src/ledger/record.ts';
-import type { SettleOutcome } from '../../src/ledger/ledger-store.ts';
+import type { Recorded, SettleOutcome } from '../../src/ledger/ledger-store.ts';
 import { InvariantError } from '../../src/errors.ts';
 import type { MigrationList } from '../../src/store/migrations.ts';
 import { StoreConflict } from '../../src/store/store.ts';
@@ -297,6 +297,28 @@ describe.each([sqliteKind, postgres])('ledger on $name', (kind) => {
       await expect(ledger.correct(wrong)).rejects.toMatchObject({ code: 'parameter-invalid' });
     }
     expect(await ledger.correct({ ...other, supersedes: seq })).toMatchObject({ seq: seq + 1n });
+  });
+
+  it('takes one of two corrections of a record, asked for at once', async () => {
+    const { ledger } = opened;
+    const runId = runIdOf(950_000_000);
+    await ledger.reserve(reserveCommand('both', runId, [[account('both', 'runs', 9), 1]]));
+    const posted = await ledger.settle(settleCommand(runId, 'posted', { runs: 1 }));
+    const correct = (id: string): Promise<Recorded> => {
+      const record = { ...draft(id, 'posted', runId, { runs: units(1) }), chargeMicros: 7n };
+      const audit = { kind: 'run.corrected', atMs: 9, facts: { runId } };
+      return ledger.correct({ supersedes: seqOf(posted), record, audit });
+    };
+    const beside = draft('beside', 'denied', undefined);
+    const [one, two, denial] = await Promise.allSettled([
+      correct('one'),
+      correct('two'),
+      ledger.recordDenied(beside, { kind: 'run.denied', atMs: 1, facts: {} }),
+    ]);
+    const refused = [one, two].filter(({ status }) => status === 'rejected');
+    expect(refused).toMatchObject([{ reason: { code: 'already-exists' } }]);
+    // Whatever was asked for beside them stands.
+    expect(denial.status).toBe('fulfilled');
   });
 
   it('appends other audit entries to the same chain', async () => {

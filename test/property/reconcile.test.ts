@@ -1,7 +1,10 @@
 /** Records, audit entries and receipts are broken one way at a time; the first that is wrong is named. */
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readEntries } from '../../src/audit/chain-table.ts';
+import { GENESIS_HASH, leafHash } from '../../src/audit/hash-chain.ts';
 import { reconcile, RECEIPT_DUE_MS, type ReceiptFacts } from '../../src/ledger/reconcile.ts';
 import type { LedgerStore, Recorded } from '../../src/ledger/ledger-store.ts';
+import { recordHash } from '../../src/ledger/record.ts';
 import type { SqlValue } from '../../src/store/store.ts';
 import type { Hash } from '../../src/system/ids.ts';
 import {
@@ -126,6 +129,94 @@ describe.each([sqliteKind, postgres])('reconcile on $name', (kind) => {
   ] as const)('names %s', async (_, sql, wrong, at) => {
     await tamper(sql);
     expect(await run()).toMatchObject({ ok: false, kind: wrong, at });
+  });
+
+  /** Changes the last record, and what is bound to it, as whoever has the whole database can. */
+  async function rewriteLast(change: (document: string) => string): Promise<void> {
+    const [record] = await opened.store.query('SELECT document FROM ledger_record WHERE seq = 9');
+    const before = String(record?.['document']);
+    const document = change(before);
+    await tamper('UPDATE ledger_record SET document = ? WHERE seq = 9', [document]);
+    await rewriteChain((entry) => entry.replace(recordHash(before), recordHash(document)));
+  }
+
+  async function rewriteChain(change: (entry: string) => string): Promise<void> {
+    let previous = GENESIS_HASH;
+    for await (const { index, entry } of readEntries(opened.store)) {
+      const next = change(entry);
+      previous = leafHash(previous, index, next);
+      await tamper('UPDATE audit_entry SET entry = ?, hash = ? WHERE position = ?', [
+        next,
+        previous,
+        index,
+      ]);
+    }
+  }
+
+  it('names a record that is not in its canonical form, though chain and columns agree', async () => {
+    const [row] = await opened.store.query('SELECT document FROM ledger_record WHERE seq = 9');
+    const sound = String(row?.['document']);
+    const without = (name: string): string => {
+      const { [name]: _, ...rest } = JSON.parse(sound) as Record<string, unknown>;
+      return JSON.stringify(rest);
+    };
+    const documents = [
+      sound.replace('{', '{ '),
+      sound.replace('"seq":"9"', '"seq":"09"'),
+      sound.replace('"seq":"9"', '"seq":"8"'),
+      sound.replace('"chargeMicros":"5"', '"chargeMicros":"five"'),
+      sound.replace('"chargeMicros":"5"', '"chargeMicros":5'),
+      sound.replace('{', '{"a":1,'),
+      without('currency'),
+      without('units'),
+      without('datasets'),
+    ];
+    for (const document of documents) {
+      expect(document).not.toBe(sound);
+      await rewriteLast(() => document);
+      expect(await run(), document).toMatchObject({
+        ok: false,
+        kind: 'record',
+        at: 9n,
+        reason: 'record 9 is not in its canonical form',
+      });
+    }
+    // The control: what rewrites it leaves nothing else to be found.
+    await rewriteLast(() => sound);
+    expect(await run()).toMatchObject({ ok: true });
+  });
+
+  it('names an entry that does not say which record it is of', async () => {
+    for (const seq of ['"nine"', '9', '"-9"', 'null']) {
+      await rewriteChain((entry) => entry.replace(/"seq":("9"|"nine"|9|"-9")/, `"seq":${seq}`));
+      expect(await run(), seq).toMatchObject({ ok: false, kind: 'entry', at: 8n });
+    }
+  });
+
+  it('takes a correction of a correction, and names a record that is corrected twice', async () => {
+    const correction = async (id: string, supersedes: bigint): Promise<Recorded> =>
+      opened.ledger.correct({
+        supersedes,
+        record: { ...draft(id, 'posted', runIdOf(1), { runs: units(1) }), chargeMicros: 4n },
+        audit: { kind: 'run.corrected', atMs: 1, facts: {} },
+      });
+    await correction('again', 9n);
+    expect(await run()).toMatchObject({ ok: true, records: 10n, receipts: 6n });
+    await expect(correction('twice', 1n)).rejects.toMatchObject({ code: 'already-exists' });
+    // As whoever has the whole database can.
+    await opened.store.execute([{ sql: 'DROP INDEX ledger_record_superseded', params: [] }]);
+    await tamper('UPDATE ledger_record SET supersedes = 1 WHERE seq = 10');
+    const [row] = await opened.store.query('SELECT document FROM ledger_record WHERE seq = 10');
+    const before = String(row?.['document']);
+    const document = before.replace('"supersedes":"9"', '"supersedes":"1"');
+    await tamper('UPDATE ledger_record SET document = ? WHERE seq = 10', [document]);
+    await rewriteChain((entry) => entry.replace(recordHash(before), recordHash(document)));
+    expect(await run()).toMatchObject({
+      ok: false,
+      kind: 'record',
+      at: 10n,
+      reason: 'record 10 takes the place of record 1, as record 9 does already',
+    });
   });
 
   it('names a record that has no audit entry', async () => {

@@ -1,4 +1,4 @@
-/** Statements over records that were posted, refused, corrected within the month and after it. */
+/** Statements over records that were posted, refused, corrected within the month, again, and after it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/errors.ts';
 import { monthlyStatement } from '../../src/ledger/statement.ts';
@@ -35,13 +35,13 @@ async function correct(
   run: number,
   atMs: number,
   chargeMicros: bigint,
-): Promise<void> {
+): Promise<bigint> {
   const record = {
     ...draft(`fix-${supersedes}`, 'posted', runIdOf(run), { runs: units(1) }),
     atMs,
     chargeMicros,
   };
-  await opened.ledger.correct({ supersedes, record, audit });
+  return (await opened.ledger.correct({ supersedes, record, audit })).seq;
 }
 
 const statement = (month: string, nowMs = at('2027-01-01T00:00:00Z')) =>
@@ -56,8 +56,9 @@ beforeAll(async () => {
     { ...draft('no', 'denied', undefined), atMs: at('2026-11-11T00:00:00Z') },
     audit,
   );
-  await correct(second, 2, at('2026-11-12T00:00:00Z'), 150n);
+  const fixed = await correct(second, 2, at('2026-11-12T00:00:00Z'), 150n);
   await correct(first, 1, at('2026-11-13T00:00:00Z'), 0n);
+  await correct(fixed, 2, at('2026-11-14T00:00:00Z'), 130n);
 });
 afterAll(() => opened.remove());
 
@@ -70,9 +71,9 @@ describe('a monthly statement', () => {
 
   it('counts corrections as differences, those of earlier months apart', async () => {
     const november = await statement('2026-11');
-    expect(november.totalMicros).toEqual({ CNY: 200n + 300n - 50n - 100n });
+    expect(november.totalMicros).toEqual({ CNY: 200n + 300n - 50n - 20n - 100n });
     expect(november.lines).toMatchObject([
-      { records: 2n, corrections: 2n, earlierMonthsMicros: -100n, units: { runs: 2n } },
+      { records: 2n, corrections: 3n, earlierMonthsMicros: -100n, units: { runs: 2n } },
     ]);
   });
 
@@ -81,7 +82,7 @@ describe('a monthly statement', () => {
       ['2026-10', '2026-11', '2026-12'].map((each) => statement(each)),
     );
     const total = months.reduce((sum, each) => sum + (each.totalMicros['CNY'] ?? 0n), 0n);
-    expect(total).toBe(0n + 150n + 300n);
+    expect(total).toBe(0n + 130n + 300n);
   });
 
   it('is the same whenever it is drawn, and says whether the month is over', async () => {
