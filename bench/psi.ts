@@ -10,10 +10,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
+import type { CurvePrimitive } from '../protocols/common/primitives.ts';
 import { blindElements, blindingSecret, evaluatePoints } from '../protocols/psi/blind.ts';
 import { ELEMENT_BYTES } from '../protocols/psi/element.ts';
 import { CHUNK_ITEMS, POINT_BYTES } from '../protocols/psi/params.ts';
-import { nativeCurve } from '../workers/native-curve.ts';
+import { loadSodium, nativeCurve, openCurve } from '../workers/native-curve.ts';
 import { runPeer } from './peer.ts';
 import { groupCosts } from './psi-groups.ts';
 import type { PartyReport } from './psi-party.ts';
@@ -53,6 +54,22 @@ export const psiSuite: BenchSuite = {
 
 /** One item: hashed and blinded by its party, checked and blinded again by the other. */
 function steps(context: BenchContext, name: string): void {
+  const { blindS, evaluateS } = stepCosts(nativeCurve);
+  context.report(name, 'items_per_s_core', 1 / (blindS + evaluateS), '1/s');
+  context.report(name, 'hash_blind_us', blindS * 1e6, 'us');
+  context.report(name, 'check_reblind_us', evaluateS * 1e6, 'us');
+  // What machines without the vector kernel have.
+  const plain = stepCosts(openCurve(loadSodium()));
+  context.report(
+    name,
+    'items_per_s_core without vectors',
+    1 / (plain.blindS + plain.evaluateS),
+    '1/s',
+  );
+}
+
+/** CPU seconds an item. */
+function stepCosts(curve: CurvePrimitive): { blindS: number; evaluateS: number } {
   const elements = new Uint8Array(randomBytes(STEP_ITEMS * ELEMENT_BYTES));
   const [own, peer] = [randomBytes(32), randomBytes(32)].map((bytes) => blindingSecret(bytes));
   if (own === undefined || peer === undefined) throw new Error('unreachable');
@@ -61,9 +78,9 @@ function steps(context: BenchContext, name: string): void {
     for (let first = 0; first < STEP_ITEMS; first += CHUNK_ITEMS) {
       const part = elements.subarray(first * ELEMENT_BYTES, (first + CHUNK_ITEMS) * ELEMENT_BYTES);
       const start = cpuSeconds();
-      const points = blindElements(nativeCurve, part, own);
+      const points = blindElements(curve, part, own);
       const middle = cpuSeconds();
-      evaluatePoints(nativeCurve, points.subarray(0, CHUNK_ITEMS * POINT_BYTES), peer);
+      evaluatePoints(curve, points.subarray(0, CHUNK_ITEMS * POINT_BYTES), peer);
       blindS += middle - start;
       evaluateS += cpuSeconds() - middle;
     }
@@ -71,11 +88,10 @@ function steps(context: BenchContext, name: string): void {
   };
   once();
   const all = Array.from({ length: STEP_REPETITIONS }, once);
-  const blindS = median(all.map((each) => each.blindS)) / STEP_ITEMS;
-  const evaluateS = median(all.map((each) => each.evaluateS)) / STEP_ITEMS;
-  context.report(name, 'items_per_s_core', 1 / (blindS + evaluateS), '1/s');
-  context.report(name, 'hash_blind_us', blindS * 1e6, 'us');
-  context.report(name, 'check_reblind_us', evaluateS * 1e6, 'us');
+  return {
+    blindS: median(all.map((each) => each.blindS)) / STEP_ITEMS,
+    evaluateS: median(all.map((each) => each.evaluateS)) / STEP_ITEMS,
+  };
 }
 
 function cpuSeconds(): number {

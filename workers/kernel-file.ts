@@ -28,16 +28,22 @@ export function readKernel(
 ): Uint8Array<ArrayBuffer> {
   const file = new URL(`${name}.wasm`, built);
   if (!existsSync(file)) throw new Error(`The kernel ${name}.wasm is not built: npm run build.`);
-  if (sources !== undefined && newestMs(name, sources) > statSync(file).mtimeMs) {
+  if (sources !== undefined && newestOf(name, sources) > statSync(file).mtimeMs) {
     throw new Error(`The kernel ${name}.wasm is older than its sources: npm run build.`);
   }
   return new Uint8Array(readFileSync(file));
 }
 
-function newestMs(name: KernelName, sources: URL): number {
+function newestOf(name: KernelName, sources: URL): number {
   const folder = new URL(`${name}/`, sources);
-  const parts = existsSync(folder) ? readdirSync(folder).map((part) => new URL(part, folder)) : [];
   const entry = new URL(`${name}.ts`, sources);
-  if (existsSync(entry)) parts.push(entry);
-  return Math.max(...parts.map((part) => statSync(part).mtimeMs));
+  return Math.max(
+    existsSync(folder) ? newestMs(folder) : 0,
+    existsSync(entry) ? statSync(entry).mtimeMs : 0,
+  );
+}
+
+/** When the newest file of a folder changed. @param folder - with a slash at the end. */
+export function newestMs(folder: URL): number {
+  return Math.max(...readdirSync(folder).map((part) => statSync(new URL(part, folder)).mtimeMs));
 }

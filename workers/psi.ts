@@ -39,7 +39,7 @@ export function digestTask({ context, keys, ends }: DigestArgument): unknown {
   );
 }
 
-/** What multiplies points on this machine, for the log: `sodium`, or `openssl` where it is missing. */
+/** What multiplies points on this machine, for the log. @see CurvePrimitive */
 export function engineTask(): string {
   return nativePrimitives.curve.engine;
 }

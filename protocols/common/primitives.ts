@@ -90,7 +90,7 @@ export interface LanePrimitive {
  * behind the other.
  */
 export interface CurvePrimitive {
-  /** What multiplies, for the log at start: `sodium`, `openssl` or `noble`. */
+  /** What multiplies, for the log at start: `avx512ifma`, `sodium`, `openssl` or `noble`. */
   readonly engine: string;
   /**
    * `curve25519_XMD:SHA-512_ELL2_RO_` of each message, its u-coordinate, cofactor cleared.

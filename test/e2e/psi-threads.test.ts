@@ -11,6 +11,7 @@ import { poolEngine } from '../../src/computations/psi/pool-engine.ts';
 import { openPool } from '../../src/pool/piscina-pool.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { systemRandom } from '../../src/system/random.ts';
+import { nativeCurve } from '../../workers/native-curve.ts';
 import { blindTask, evaluateTask } from '../../workers/psi.ts';
 import { PARAMS, digestsOf, runPsi } from '../fixtures/psi.ts';
 
@@ -55,13 +56,13 @@ describe('PSI on real threads', () => {
   });
 });
 
-describe('a machine without the native library', () => {
-  /** Makes its import fail, in the main thread and in the pool's. */
+describe('a machine without native parts', () => {
+  /** Makes the import of what `HIDDEN` fits fail, in the main thread and in the pool's. */
   const HIDING = `
     const Module = require('node:module');
     const resolve = Module._resolveFilename;
     Module._resolveFilename = (name, ...more) => {
-      if (name === 'sodium-native') throw new Error('hidden');
+      if (new RegExp(process.env.HIDDEN).test(name)) throw new Error('hidden');
       return resolve(name, ...more);
     };`;
   const ASKING = `
@@ -74,18 +75,24 @@ describe('a machine without the native library', () => {
     console.log(JSON.stringify([...await Promise.all(engines), Buffer.from(points).toString('hex')]));
     await pool.close();`;
 
-  it('chooses the portable engine, and blinds alike', async () => {
+  it('chooses the next best engine, and blinds alike', async () => {
     const hiding = join(directory, 'hiding.cjs');
     await writeFile(hiding, HIDING);
     const pooled = fileURLToPath(new URL('../../dist/src/pool/piscina-pool.js', import.meta.url));
-    const asked = async (options: readonly string[]): Promise<string[]> => {
-      const args = [...options, '--input-type=module', '--eval', ASKING, pooled];
-      const { stdout } = await promisify(execFile)(process.execPath, args);
+    const asked = async (hidden: string): Promise<string[]> => {
+      const args = ['--require', hiding, '--input-type=module', '--eval', ASKING, pooled];
+      const env = { ...process.env, HIDDEN: hidden };
+      const { stdout } = await promisify(execFile)(process.execPath, args, { env });
       return JSON.parse(stdout) as string[];
     };
-    const [usual, without] = await Promise.all([asked([]), asked(['--require', hiding])]);
-    expect(usual.slice(0, 2)).toEqual(['sodium', 'sodium']);
-    expect(without).toEqual(['openssl', 'openssl', usual[2]]);
+    const vector = 'curve25519.node$';
+    const [usual, plain, bare] = await Promise.all(
+      ['^$', vector, `^sodium-native$|${vector}`].map(asked),
+    );
+    const { engine } = nativeCurve;
+    expect(usual?.slice(0, 2)).toEqual([engine, engine]);
+    expect(plain).toEqual(['sodium', 'sodium', usual?.[2]]);
+    expect(bare).toEqual(['openssl', 'openssl', usual?.[2]]);
   });
 });
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { ed25519_hasher } from '@noble/curves/ed25519.js';
 import { describe, expect, it } from 'vitest';
 import { nobleCurve } from '../../protocols/common/noble-curve.ts';
-import { nativeCurve, openCurve } from '../../workers/native-curve.ts';
+import { curvesHere } from '../support/curves.ts';
 
 interface HashVectors {
   readonly suites: readonly {
@@ -29,9 +29,7 @@ const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 
-const curves = [nobleCurve, nativeCurve, openCurve(undefined)];
-
-describe.each(curves)('curve25519 by $engine', (curve) => {
+describe.each([nobleCurve, ...curvesHere])('curve25519 by $engine', (curve) => {
   const suite = hash.suites.find(({ suite: name }) => name.startsWith('curve25519'));
 
   it.each(suite?.vectors ?? [])('hashes to the point of RFC 9380 J.4.1 ($msg)', ({ msg, x }) => {

@@ -15,7 +15,7 @@ import {
   evaluateBlinded,
   finalizeOutputs,
 } from '../../protocols/psi/unbalanced/oprf.ts';
-import { nativeCurve, openCurve } from '../../workers/native-curve.ts';
+import { curvesHere } from '../support/curves.ts';
 import { nativePrimitives } from '../../workers/native-primitives.ts';
 
 type Name = 'element' | 'key' | 'blind' | 'mask' | 'inverse' | 'blinded' | 'evaluated' | 'output';
@@ -25,7 +25,7 @@ const { vectors } = JSON.parse(readFileSync(new URL('psi-oprf.json', import.meta
 const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-describe.each([nobleCurve, nativeCurve, openCurve(undefined)])('by $engine', (curve) => {
+describe.each([nobleCurve, ...curvesHere])('by $engine', (curve) => {
   const primitives = { curve, hash: nativePrimitives.hash };
 
   it.each(vectors)('blinds, evaluates and finalizes to the known answer ($output)', (vector) => {

@@ -12,7 +12,7 @@ import {
 } from './curve25519/field';
 import { setPoint, stringsOf } from './curve25519/elligator-strings';
 import { CURVE_A, double, initElligator2, mapAndAdd, mapEach } from './curve25519/elligator2';
-import { MESSAGE_BYTES_MAX, hashToFields, reduceWide, setTag } from './curve25519/expand-message';
+import { hashToFields, reduceWide, setTag } from './curve25519/expand-message';
 import {
   PAIR_BYTES,
   QUARTER_MINUS_ONE,
@@ -27,7 +27,7 @@ import {
 const BATCH: usize = 256;
 const PAIRS: usize = BATCH / 2;
 
-const INPUT: usize = memory.data(262144, 16); // BATCH · MESSAGE_BYTES_MAX
+const INPUT: usize = memory.data(262144, 16); // BATCH messages of at most 1024 bytes
 const OUTPUT: usize = memory.data(8192, 16); // BATCH · 32
 const TAG_INPUT: usize = memory.data(256, 16);
 const XS: usize = memory.data(24576, 16); // PAIRS · ELEMENT_BYTES
@@ -49,10 +49,6 @@ const GROUP_STRINGS: usize = memory.data(128, 16);
 
 export function batchMax(): usize {
   return BATCH;
-}
-
-export function messageBytesMax(): usize {
-  return MESSAGE_BYTES_MAX;
 }
 
 export function inputOffset(): usize {
