@@ -103,14 +103,16 @@ describe('earlier releases', () => {
   });
 
   it('are read at a start as far as they fit, the latest first', async () => {
-    await fill('oldest', 3, 0, 1);
-    await fill('large', 8, 0, 2);
-    await fill('latest', 6, 0, 3);
+    await fill('oldest', 5, 0, 1);
+    await fill('small', 3, 0, 2);
+    await fill('large', 8, 0, 3);
+    await fill('latest', 6, 0, 4);
     const releases = earlierReleases(looking, BOUND_BYTES);
     await releases.warm();
     expect(await isRead(releases, 'latest', 6)).toBe(false);
-    expect(await isRead(releases, 'oldest', 3)).toBe(false);
+    expect(await isRead(releases, 'small', 3)).toBe(false);
     expect(await isRead(releases, 'large', 8)).toBe(true);
+    expect(await isRead(releases, 'oldest', 5)).toBe(true);
   });
 
   it('are forgotten where what is written since outgrows the bound, and read anew in full', async () => {
