@@ -2,7 +2,8 @@
  * Results that wait for officers: this domain's last messages of each run in a file, and what its
  * officer is shown and decided in the database. The file is whole and synced before the row exists,
  * and goes after the row says that the run is over: a crash between leaves a file without a row,
- * which the next start removes.
+ * which the next start removes. The row says how many messages the file has: one that lost its end
+ * since is never sent as a whole one.
  *
  * What is in the file is masked, or sealed, as it would have left; keys of the run are wiped before.
  */
@@ -31,6 +32,11 @@ export const HELD_MIGRATIONS: MigrationList = {
   run_id TEXT NOT NULL PRIMARY KEY, contract_hash TEXT NOT NULL, descriptor_hash TEXT NOT NULL,
   document TEXT NOT NULL, held_ms BIGINT NOT NULL, until_ms BIGINT NOT NULL,
   decision TEXT, is_told BIGINT NOT NULL, ended_ms BIGINT)`,
+    },
+    {
+      number: 2,
+      // Null where an earlier version kept the file.
+      sql: 'ALTER TABLE held_result ADD COLUMN message_count BIGINT',
     },
   ],
 };
@@ -67,6 +73,11 @@ export interface HeldResult {
   readonly decision: SignedReleaseDecision | undefined;
 }
 
+export interface HeldMessage {
+  readonly kind: string;
+  readonly payload: Uint8Array;
+}
+
 /** The last messages of one run, in their order. */
 export interface HeldWriter {
   append(kind: string, payload: Uint8Array): Promise<void>;
@@ -89,7 +100,11 @@ export interface HeldBook {
   decide(runId: RunId, signed: SignedReleaseDecision): Promise<void>;
   untold(): Promise<readonly SignedReleaseDecision[]>;
   told(runId: RunId): Promise<void>;
-  messages(runId: RunId): AsyncGenerator<{ readonly kind: string; readonly payload: Uint8Array }>;
+  /**
+   * Each message as it is read, so what is damaged may show after some of them.
+   * @throws AbortError `domain-failed` for a file that is not as it was kept; StateError `run-unknown`
+   */
+  messages(runId: RunId): AsyncGenerator<HeldMessage>;
   /** The run is over, however it ended: the decision stays as evidence, nothing else. */
   end(runId: RunId, nowMs: number): Promise<void>;
   endContract(contractHash: Hash, nowMs: number): Promise<void>;
@@ -157,7 +172,7 @@ export async function openHeldBook(directory: string, store: Store): Promise<Hel
       store.execute([
         { sql: 'UPDATE held_result SET is_told = 1 WHERE run_id = ?', params: [runId] },
       ]),
-    messages: (runId) => readMessages(fileOf(runId)),
+    messages: (runId) => keptMessages(store, runId, fileOf(runId)),
     end,
     endContract: async (hash, nowMs) => endAll(await select('contract_hash = ?', hash), nowMs),
     endOverdue: async (untilMs, nowMs) => endAll(await select('until_ms < ?', untilMs), nowMs),
@@ -166,6 +181,7 @@ export async function openHeldBook(directory: string, store: Store): Promise<Hel
 
 function heldWriter(runId: RunId, path: string, directory: string, store: Store): HeldWriter {
   let file: FileHandle | undefined;
+  let count = 0;
   // Run ids are the gateway's choice: the descriptor's hash tells this run's row from another's.
   let keptHash: Hash | undefined;
   const guarded = async (work: () => Promise<void>): Promise<void> => {
@@ -184,6 +200,7 @@ function heldWriter(runId: RunId, path: string, directory: string, store: Store)
         header.writeUInt32LE(name.length, 0);
         header.writeUInt32LE(payload.length, 4);
         await file.writeFile(Buffer.concat([header, name, payload]));
+        count += 1;
       }),
     keep: (held) =>
       guarded(async () => {
@@ -203,8 +220,8 @@ function heldWriter(runId: RunId, path: string, directory: string, store: Store)
         await store.execute([
           {
             sql: `INSERT INTO held_result (run_id, contract_hash, descriptor_hash, document, held_ms,
-                    until_ms, is_told) VALUES (?, ?, ?, ?, ?, ?, 0)`,
-            params: [runId, contractHash, descriptorHash, document, heldMs, untilMs],
+                    until_ms, is_told, message_count) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`,
+            params: [runId, contractHash, descriptorHash, document, heldMs, untilMs, count],
           },
         ]);
       }),
@@ -220,9 +237,27 @@ function heldWriter(runId: RunId, path: string, directory: string, store: Store)
   };
 }
 
-async function* readMessages(
+/** As many as were kept: a file that ends between two messages looks whole by itself. */
+async function* keptMessages(
+  store: Store,
+  runId: RunId,
   path: string,
-): AsyncGenerator<{ readonly kind: string; readonly payload: Uint8Array }> {
+): AsyncGenerator<HeldMessage> {
+  const [row] = await store.query(
+    'SELECT message_count FROM held_result WHERE run_id = ? AND ended_ms IS NULL',
+    [runId],
+  );
+  if (row === undefined) throw overHere();
+  const due = row['message_count'];
+  let count = 0;
+  for await (const message of readMessages(path)) {
+    yield message;
+    count += 1;
+  }
+  if (due !== null && Number(due) !== count) throw damaged();
+}
+
+async function* readMessages(path: string): AsyncGenerator<HeldMessage> {
   const file = await open(path, 'r');
   try {
     for (;;) {
@@ -282,7 +317,10 @@ function decidedBefore(rule: string): StateError {
 }
 
 function damaged(): AbortError {
-  return new AbortError('domain-failed', 'A held result cannot be read.');
+  return new AbortError('domain-failed', 'A held result is not as it was kept: it is damaged.', {
+    rule: 'every message of the run, whole',
+    remedy: 'Look after the disk of the domain’s directory, and run again.',
+  });
 }
 
 function asHeldError(error: unknown): unknown {

@@ -2,7 +2,7 @@
  * Results that officers must release, over real processes: nothing to open before the last of them
  * approved, nothing after one refused, and nothing lost where gateway or domain die in between.
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { asSealed, loadSealingKey, makeSealingKey, openedRun } from '../../src/cli/sealing.ts';
@@ -174,6 +174,17 @@ it('survives a gateway and a domain that die while it waits, and approvals made 
   await decided('hospital', runId, 'approved');
   expect((await endOf(weir, runId)).state).toBe('posted');
   expect(await chargeOf(runId)).toBe('1');
+});
+
+it('ends without a result where what a domain kept was cut off meanwhile', async () => {
+  const runId = await started(await agreed());
+  const [file = ''] = heldFiles('clinic').filter((name) => name.startsWith(runId));
+  // Between two messages: the file holds none any more.
+  truncateSync(join(weir.directory, 'clinic', 'state', 'held', file), 0);
+  for (const party of PARTIES) await decided(party, runId, 'approved');
+  const run = await endOf(weir, runId);
+  expect([run.state, run.code]).toEqual(['voided', 'domain-failed']);
+  expect(await chargeOf(runId)).toBeUndefined();
 });
 
 it('is fetched again where the gateway dies with the parts in hand', async () => {

@@ -165,7 +165,10 @@ describe('what is kept', () => {
     const whole = readFileSync(path);
     const [, , last] = MESSAGES;
     const bodyBytes = last!.kind.length + last!.payload.length;
-    for (const cutBytes of [1, bodyBytes - 1, bodyBytes, bodyBytes + 1]) {
+    const messageBytes = 8 + bodyBytes;
+    // Also between two messages, where each that is left is whole, and before the first.
+    const cuts = [1, bodyBytes - 1, bodyBytes, bodyBytes + 1, messageBytes, whole.length];
+    for (const cutBytes of cuts) {
       writeFileSync(path, whole.subarray(0, whole.length - cutBytes));
       await expect(messagesOf(held)).rejects.toMatchObject({ code: 'domain-failed' });
     }
@@ -180,9 +183,19 @@ describe('what is kept', () => {
       truncateSync(path, header.length + nameBytes + payloadBytes);
       await expect(messagesOf(held)).rejects.toMatchObject({ code: 'domain-failed' });
     }
+    writeFileSync(path, Buffer.concat([whole, whole.subarray(-messageBytes)]));
+    await expect(messagesOf(held)).rejects.toMatchObject({ code: 'domain-failed' });
     // The control: as it was written it is read.
     writeFileSync(path, whole);
     expect(await messagesOf(held)).toEqual(MESSAGES);
+  });
+
+  it('by an earlier version, which did not count, is sent as it is', async () => {
+    await keep();
+    await store.execute([{ sql: 'UPDATE held_result SET message_count = NULL', params: [] }]);
+    expect(await messagesOf(held)).toEqual(MESSAGES);
+    await held.end(RUN, NOW_MS);
+    await expect(messagesOf(held)).rejects.toMatchObject({ code: 'run-unknown' });
   });
 
   it('is of so many runs at most, and of none that ended otherwise', async () => {
