@@ -10,6 +10,15 @@ import { InputError } from '../errors.ts';
 const ALL_MEASURES = 'weight';
 const LINES_MAX = 100_000;
 
+/** A group column in the file. */
+interface Group {
+  readonly column: string;
+  /** Place in a line. */
+  readonly at: number;
+  readonly radix: number;
+  readonly digits: ReadonlyMap<string, number>;
+}
+
 /**
  * The weights in units of 10^−scale, output by output over all cells. Exact: a weight with more
  * decimals than agreed is refused, not rounded.
@@ -19,9 +28,15 @@ const LINES_MAX = 100_000;
  */
 export function parseWeights(text: string, shape: WeightedShape): BigInt64Array<ArrayBuffer> {
   const [header = [], ...lines] = parseCsv(text);
-  const groups = shape.base.groups.map(({ column }) => columnOf(header, column));
+  const groups = shape.base.groups.map(({ column, labels }, index) => ({
+    column,
+    at: columnOf(header, column),
+    radix: shape.base.radices[index] ?? 1,
+    // A list would be searched anew for each line.
+    digits: new Map([...labels, OTHER_LABEL].map((label, digit) => [label, digit])),
+  }));
   const measures = shape.outputs.map(({ as }) => measureColumn(header, as));
-  const known = new Set([...groups, ...measures]);
+  const known = new Set([...groups.map(({ at }) => at), ...measures]);
   const idle = header.find((_, at) => !known.has(at));
   if (idle !== undefined) throw refused(1, `the plan has no column ${idle}`);
   const { cells } = shape.base;
@@ -30,7 +45,7 @@ export function parseWeights(text: string, shape: WeightedShape): BigInt64Array<
   for (const [index, line] of lines.entries()) {
     const number = index + 2;
     if (line.length !== header.length) throw refused(number, `it has ${line.length} fields`);
-    const cell = cellOf(shape, line, groups, number);
+    const cell = cellOf(groups, line, number);
     if (seen.has(cell)) throw refused(number, 'its cell has a weight already');
     seen.add(cell);
     for (const [output, at] of measures.entries()) {
@@ -70,18 +85,12 @@ function measureColumn(header: readonly string[], as: string): number {
   return columnOf(header, header.includes(as) ? as : ALL_MEASURES);
 }
 
-function cellOf(
-  { base }: WeightedShape,
-  line: readonly string[],
-  groups: readonly number[],
-  number: number,
-): number {
+function cellOf(groups: readonly Group[], line: readonly string[], number: number): number {
   let cell = 0;
-  for (const [index, { column, labels }] of base.groups.entries()) {
-    const label = line[groups[index] ?? 0] ?? '';
-    const digit = label === OTHER_LABEL ? labels.length : labels.indexOf(label);
-    if (digit === -1) throw refused(number, `${column} has no such label`);
-    cell = cell * (base.radices[index] ?? 1) + digit;
+  for (const { column, at, radix, digits } of groups) {
+    const digit = digits.get(line[at] ?? '');
+    if (digit === undefined) throw refused(number, `${column} has no such label`);
+    cell = cell * radix + digit;
   }
   return cell;
 }

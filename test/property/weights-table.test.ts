@@ -48,6 +48,27 @@ describe('a file of weights', () => {
     expect([weights[0], weights[9]]).toEqual([200n, 200n]);
   });
 
+  it('is read in the time of its lines and labels, not of their product', () => {
+    const labels = Array.from({ length: 2000 }, (_, index) => `label ${index}`);
+    let looks = 0;
+    const counted = new Proxy(labels, {
+      get(target, name, receiver) {
+        if (typeof name === 'string' && /^\d+$/.test(name)) looks += 1;
+        return Reflect.get(target, name, receiver) as unknown;
+      },
+    });
+    const base = {
+      ...shape.base,
+      groups: [{ column: 'g0', labels: counted }],
+      radices: [labels.length + 1],
+      cells: labels.length + 1,
+    };
+    const lines = labels.toReversed().map((label) => `${label},1`);
+    const weights = parseWeights(`g0,weight\n${lines.join('\n')}`, { ...shape, base });
+    expect(weights.subarray(0, labels.length)).toEqual(new BigInt64Array(labels.length).fill(100n));
+    expect(looks).toBeLessThan(4 * labels.length);
+  });
+
   it('is written as a template with every cell, which reads back as nothing', () => {
     const template = weightsTemplate(shape);
     expect(template.split('\n').slice(0, 4)).toEqual([
