@@ -10,6 +10,9 @@ export const WAITING_CHARS_MAX = 4 * 1024 * 1024;
 /** A pipe whose reader is slow is tried again after this time. */
 const BUSY_RETRY_MS = 50;
 
+/** Of each output with lines on their way: what still waits at the process's exit. */
+const rests = new Set<() => void>();
+
 export interface LineOutput {
   write(line: string): void;
 }
@@ -26,9 +29,13 @@ export function lineOutput(fd: number): LineOutput {
     waitingChars = 0;
     return Buffer.from(text);
   };
+  const writeRest = (): void => {
+    if (waiting.length > 0) writeSync(fd, take());
+  };
   const next = (): void => {
     isWriting = waiting.length > 0;
     if (isWriting) put(take());
+    else settled(writeRest);
   };
   const put = (bytes: Buffer): void => {
     write(fd, bytes, (error, written) => {
@@ -37,21 +44,37 @@ export function lineOutput(fd: number): LineOutput {
       else next();
     });
   };
-  process.once('exit', () => {
-    try {
-      if (waiting.length > 0) writeSync(fd, take());
-    } catch {
-      // Nobody is left to be told.
-    }
-  });
   return {
     write: (line) => {
       if (waitingChars + line.length > WAITING_CHARS_MAX) return;
       waiting.push(line);
       waitingChars += line.length;
-      if (!isWriting) next();
+      if (isWriting) return;
+      unsettled(writeRest);
+      next();
     },
   };
+}
+
+/** One listener for all outputs: a process has one exit, and a bound on who may listen for it. */
+function unsettled(writeRest: () => void): void {
+  if (rests.size === 0) process.once('exit', writeRests);
+  rests.add(writeRest);
+}
+
+function settled(writeRest: () => void): void {
+  rests.delete(writeRest);
+  if (rests.size === 0) process.off('exit', writeRests);
+}
+
+function writeRests(): void {
+  for (const writeRest of rests) {
+    try {
+      writeRest();
+    } catch {
+      // Nobody is left to be told.
+    }
+  }
 }
 
 function isBusy(error: NodeJS.ErrnoException | null): boolean {
