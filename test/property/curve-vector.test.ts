@@ -110,21 +110,29 @@ describe('a file of a vector kernel', () => {
     );
   });
 
-  it('is refused where it computes something else', () => {
-    const kernel = (name: string): URL =>
-      put(
-        name,
-        `exports.hashToCurve = (...args) => globalThis.weirHash(...args);
-         exports.multiply = (scalar, points, out) => (out.fill(1), -1);
-         exports.firstBadPoint = () => -1;`,
-      );
-    const answers = globalThis as { weirHash?: (...args: never[]) => number };
-    answers.weirHash = (dst: Uint8Array, all: Uint8Array, size: number, out: Uint8Array) => {
-      out.set(nobleCurve.hashToCurve(dst, all, size, out.length / 32));
-      return -1;
+  it('is refused where it computes something else, and taken where it does not', () => {
+    const answers = globalThis as { weirKernel?: object };
+    const right = {
+      hashToCurve: (dst: Uint8Array, all: Uint8Array, size: number, out: Uint8Array) => {
+        out.set(nobleCurve.hashToCurve(dst, all, size, out.length / 32));
+        return -1;
+      },
+      multiply: (scalar: Uint8Array, points: Uint8Array, out: Uint8Array) => {
+        out.set(nobleCurve.multiply(scalar, points));
+        return -1;
+      },
+      firstBadPoint: () => -1,
     };
-    expect(() => openVectorCurve(kernel('wrong.cjs'))).toThrow(/computes something else/);
-    delete answers.weirHash;
+    const opened = (name: string, kernel: object): unknown => {
+      answers.weirKernel = kernel;
+      return openVectorCurve(put(`${name}.cjs`, 'module.exports = globalThis.weirKernel;'));
+    };
+    expect(opened('right', right)).toMatchObject({ engine: 'avx512ifma' });
+    const wrong = /computes something else/;
+    expect(() => opened('products', { ...right, multiply: () => -1 })).toThrow(wrong);
+    expect(() => opened('hashes', { ...right, hashToCurve: () => -1 })).toThrow(wrong);
+    expect(() => opened('checks', { ...right, firstBadPoint: () => 3 })).toThrow(wrong);
+    delete answers.weirKernel;
   });
 });
 

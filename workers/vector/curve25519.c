@@ -26,7 +26,10 @@ INLINE void swap(__mmask8 mask, fe *a, fe *b) {
   *a = left;
 }
 
-/* The Montgomery ladder, the names of RFC 7748 section 5. */
+/*
+ * The Montgomery ladder, the names of RFC 7748 section 5. What is only added and subtracted next stays
+ * wide: a carry of the sum does for both.
+ */
 static void ladder(const uint8_t scalar[BYTES], fe x1, fe *x, fe *z) {
   fe x2 = fe_small(1), z2 = fe_small(0), x3 = x1, z3 = fe_small(1);
   unsigned swapped = 0;
@@ -38,16 +41,16 @@ static void ladder(const uint8_t scalar[BYTES], fe x1, fe *x, fe *z) {
     swap(mask, &z2, &z3);
     fe a = fe_add(x2, z2), b = fe_sub(x2, z2);
     fe aa = fe_square(a), bb = fe_square(b);
-    fe da = fe_mul(fe_sub(x3, z3), a), cb = fe_mul(fe_add(x3, z3), b);
+    fe da = fe_mul_wide(fe_sub(x3, z3), a), cb = fe_mul_wide(fe_add(x3, z3), b);
     fe e = fe_sub(aa, bb);
-    x3 = fe_square(fe_add(da, cb));
-    z3 = fe_mul(x1, fe_square(fe_sub(da, cb)));
-    x2 = fe_mul(aa, bb);
-    z2 = fe_mul(e, fe_add_times(aa, e, (CURVE_A - 2) / 4));
+    x3 = fe_square_wide(fe_add(da, cb));
+    z3 = fe_mul_wide(x1, fe_square(fe_sub(da, cb)));
+    x2 = fe_mul_wide(aa, bb);
+    z2 = fe_mul_wide(e, fe_add_times(aa, e, (CURVE_A - 2) / 4));
   }
   __mmask8 mask = (__mmask8)(0u - swapped);
-  *x = fe_select(mask, x3, x2);
-  *z = fe_select(mask, z3, z2);
+  *x = fe_carry(fe_select(mask, x3, x2));
+  *z = fe_carry(fe_select(mask, z3, z2));
 }
 
 /* The position of the first of `count` strings that is all zero, or -1. */
@@ -71,7 +74,7 @@ int64_t curve_multiply(const uint8_t *scalar, const uint8_t *points, size_t coun
     for (size_t i = 0; i < size; i += LANES) {
       lanes word[4];
       load_words(word, points + (first + i) * BYTES, size - i);
-      ladder(clamped, fe_carry(fe_of_words(word)), &all.x[i / LANES], &all.z[i / LANES]);
+      ladder(clamped, fe_of_words(word), &all.x[i / LANES], &all.z[i / LANES]);
     }
     divide_all(&all, size, out + first * BYTES);
   }

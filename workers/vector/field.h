@@ -3,8 +3,9 @@
  * Products by AVX-512 IFMA, which multiplies 52-bit lanes and adds the low or the high 52 bits of the
  * product to 64-bit sums. No branch and no address depends on a value.
  *
- * "Carried": every limb below 2^51 + 2^15, what all but fe_add_wide give. Products take limbs below
- * 2^52; higher bits would be cut off without a word.
+ * "Carried": every limb below 2^51 + 2^16, what all calls give but those named wide, whose limbs are
+ * below 2^61. Products take carried elements: bits from 2^52 on would be cut off without a word. Sums,
+ * differences, fe_select and fe_carry take both.
  */
 #ifndef WEIR_FIELD_H
 #define WEIR_FIELD_H
@@ -33,7 +34,7 @@ INLINE lanes low51(lanes a) { return and_(a, splat((1ULL << 51) - 1)); }
 /* a + 19 * b for b below 2^47. */
 INLINE lanes plus_times19(lanes a, lanes b) { return _mm512_madd52lo_epu64(a, b, splat(19)); }
 
-/* Limbs below 2^61 to carried ones: all carries at once, none runs on. */
+/* Limbs below 2^63 to carried ones: all carries at once, none runs on. */
 INLINE fe fe_carry(fe a) {
   fe r;
   lanes top = _mm512_srli_epi64(a.limb[4], 51);
@@ -49,20 +50,17 @@ INLINE fe fe_small(uint64_t value) {
   return r;
 }
 
-/* Not carried: below 2^53 where both were. */
-INLINE fe fe_add_wide(fe a, fe b) {
+INLINE fe fe_add(fe a, fe b) {
   fe r;
   UNROLL for (int k = 0; k < LIMBS; k++) r.limb[k] = plus(a.limb[k], b.limb[k]);
-  return r;
+  return fe_carry(r);
 }
 
-INLINE fe fe_add(fe a, fe b) { return fe_carry(fe_add_wide(a, b)); }
-
-/* Four times the modulus on top keeps each limb positive: `b` below 2^53 - 76. */
+/* 2^10 times the modulus on top keeps each limb positive. */
 INLINE fe fe_sub(fe a, fe b) {
   fe r;
   UNROLL for (int k = 0; k < LIMBS; k++) {
-    lanes bias = splat(k == 0 ? (1ULL << 53) - 76 : (1ULL << 53) - 4);
+    lanes bias = splat((1ULL << 61) - ((k == 0 ? 19ULL : 1ULL) << 10));
     r.limb[k] = _mm512_sub_epi64(plus(a.limb[k], bias), b.limb[k]);
   }
   return fe_carry(r);
@@ -72,7 +70,7 @@ INLINE fe fe_neg(fe a) { return fe_sub(fe_small(0), a); }
 
 /*
  * Columns of a product: the high half of limbs i and j stands at 2^52, twice the weight of column
- * i + j + 1. Each column is below 15 * 2^52, with what comes back nineteenfold below 2^61.
+ * i + j + 1. Each column is below 15 * 2^52, with what comes back nineteenfold below 2^60 + 2^58. Wide.
  */
 INLINE fe fe_fold(const lanes low[9], const lanes high[9]) {
   lanes column[10];
@@ -83,10 +81,10 @@ INLINE fe fe_fold(const lanes low[9], const lanes high[9]) {
   UNROLL for (int k = 0; k < LIMBS; k++) {
     r.limb[k] = plus(column[k], _mm512_mullo_epi64(column[k + LIMBS], splat(19)));
   }
-  return fe_carry(r);
+  return r;
 }
 
-INLINE fe fe_mul(fe a, fe b) {
+INLINE fe fe_mul_wide(fe a, fe b) {
   lanes low[9], high[9];
   UNROLL for (int k = 0; k < 9; k++) low[k] = high[k] = splat(0);
   UNROLL for (int i = 0; i < LIMBS; i++) {
@@ -98,8 +96,10 @@ INLINE fe fe_mul(fe a, fe b) {
   return fe_fold(low, high);
 }
 
+INLINE fe fe_mul(fe a, fe b) { return fe_carry(fe_mul_wide(a, b)); }
+
 /* Each product of two different limbs once, doubled as a sum: doubled limbs would not fit 52 bits. */
-INLINE fe fe_square(fe a) {
+INLINE fe fe_square_wide(fe a) {
   lanes low[9], high[9];
   UNROLL for (int k = 0; k < 9; k++) low[k] = high[k] = splat(0);
   UNROLL for (int i = 0; i < LIMBS; i++) {
@@ -119,7 +119,9 @@ INLINE fe fe_square(fe a) {
   return fe_fold(low, high);
 }
 
-/* base + factor * a, for a factor below 2^20. */
+INLINE fe fe_square(fe a) { return fe_carry(fe_square_wide(a)); }
+
+/* base + factor * a, of carried ones, for a factor below 2^20. */
 INLINE fe fe_add_times(fe base, fe a, uint64_t factor) {
   fe r = base;
   lanes by = splat(factor), zero = splat(0);
