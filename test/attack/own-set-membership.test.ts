@@ -5,12 +5,10 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ContractBody } from '../../src/contracts/api.ts';
-import { contractHash } from '../../src/contracts/signed-documents.ts';
-import { PartyIdSchema } from '../../src/system/ids.ts';
-import { startWeir, type Holder, type TestWeir } from '../e2e/support/weir.ts';
+import { agreeOwnSet, clinicHolders, sharedOf, startMatch } from '../e2e/support/clinic.ts';
+import { startWeir, type TestWeir } from '../e2e/support/weir.ts';
 import { runOwnSet } from '../fixtures/own-set.ts';
 
-const CLINIC = PartyIdSchema.parse('clinic');
 const VICTIM = 'the victim';
 const OUTSIDER = 'an outsider';
 const KNOWN = Array.from({ length: 30 }, (_, i) => `patient ${i}`);
@@ -18,59 +16,18 @@ const PATIENTS = [VICTIM, ...KNOWN, ...Array.from({ length: 9 }, (_, i) => `anot
 /** What each run costs by the draft's own terms, and what the holder lets go in all. */
 const MICRO_RHO = 10_000;
 const RUNS = 16;
-const holders = [
-  {
-    party: CLINIC,
-    tables: [
-      {
-        registration: {
-          format: 'weir-dataset/1',
-          name: 'patients',
-          title: { zh: '患者', en: 'Patients' },
-          grade: 'general',
-          personalInformation: 'none',
-          legalBasis: 'Test data',
-          privacyUnit: 'person',
-          partitions: [],
-          columns: [{ name: 'person', type: 'text', usage: ['join'] }],
-        },
-        format: 'csv',
-        csv: ['person', ...PATIENTS].join('\n'),
-      },
-    ],
-  },
-] as unknown as readonly Holder[];
 
 let weir: TestWeir;
 beforeAll(async () => {
   const domain = { noiseBudgetMicroRho: RUNS * MICRO_RHO };
-  weir = await startWeir({ holders, config: { domain } });
+  weir = await startWeir({ holders: clinicHolders(PATIENTS), config: { domain } });
 }, 120_000);
 afterAll(() => weir?.close());
 
-async function agree(): Promise<ContractBody> {
-  const drafted = await weir.analyst.draftOwnSet(
-    {
-      kind: 'own-set',
-      key: { as: 'person', type: 'text', column: 'person' },
-      setSizeMax: 64,
-    },
-    new Map([[CLINIC, 'patients']]),
-    { title: { zh: '测试', en: 'Test' } },
-  );
-  await weir.analyst.propose(drafted);
-  await weir.officer(CLINIC).sign(drafted.id, { hash: contractHash(drafted) });
-  return weir.analyst.untilActive(drafted.id, () => undefined);
-}
+const agree = (): Promise<ContractBody> => agreeOwnSet(weir, 64);
 
-async function numberOf(contract: ContractBody, ids: readonly string[]): Promise<number> {
-  const read = async function* (): AsyncGenerator<readonly string[]> {
-    yield ids;
-  };
-  const nothing = (): undefined => undefined;
-  const run = await weir.analyst.match(contract, { count: ids.length, read }, nothing, nothing);
-  return Number(run.result.release.rows[0]?.[0]);
-}
+const numberOf = async (contract: ContractBody, ids: readonly string[]): Promise<number> =>
+  sharedOf(await startMatch(weir.analyst, contract, ids).run);
 
 const paddedWith = (target: string): string[] => [...KNOWN, target];
 const saysMember = (number: number): boolean => number > KNOWN.length + 0.5;

@@ -5,41 +5,22 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Analyst } from '../../src/cli/analyst.ts';
-import type { FinishedOwnSet } from '../../src/client/own-set.ts';
 import type { ContractBody } from '../../src/contracts/api.ts';
-import { contractHash } from '../../src/contracts/signed-documents.ts';
-import { PartyIdSchema, type RunId } from '../../src/system/ids.ts';
+import type { RunId } from '../../src/system/ids.ts';
 import { findServer } from '../support/test-stores.ts';
 import { type Balancer, startBalancer } from './support/balancer.ts';
 import { endOf, faultsIn, readBooks } from './support/books.ts';
+import {
+  agreeOwnSet,
+  clinicHolders,
+  sharedOf,
+  type StartedMatch,
+  startMatch,
+} from './support/clinic.ts';
 import { type Pair, startPair } from './support/pair.ts';
-import type { Holder } from './support/weir.ts';
 
-const CLINIC = PartyIdSchema.parse('clinic');
 const PATIENTS = Array.from({ length: 300 }, (_, i) => `patient ${i}`);
 const OWN = PATIENTS.slice(100, 250);
-const holders = [
-  {
-    party: CLINIC,
-    tables: [
-      {
-        registration: {
-          format: 'weir-dataset/1',
-          name: 'patients',
-          title: { zh: '患者', en: 'Patients' },
-          grade: 'general',
-          personalInformation: 'none',
-          legalBasis: 'Test data',
-          privacyUnit: 'person',
-          partitions: [],
-          columns: [{ name: 'person', type: 'text', usage: ['join'] }],
-        },
-        format: 'csv',
-        csv: ['person', ...PATIENTS].join('\n'),
-      },
-    ],
-  },
-] as unknown as readonly Holder[];
 const found = await findServer();
 
 describe.skipIf(found === undefined)('an own set before two processes of the gateway', () => {
@@ -49,16 +30,9 @@ describe.skipIf(found === undefined)('an own set before two processes of the gat
   let analyst: Analyst;
   const runIds = new Set<RunId>();
   beforeAll(async () => {
-    pair = await startPair(found?.url ?? '', { holders });
+    pair = await startPair(found?.url ?? '', { holders: clinicHolders(PATIENTS) });
     const { weir } = pair;
-    const drafted = await weir.analyst.draftOwnSet(
-      { kind: 'own-set', key: { as: 'person', type: 'text', column: 'person' }, setSizeMax: 256 },
-      new Map([[CLINIC, 'patients']]),
-      { title: { zh: '测试', en: 'Test' } },
-    );
-    await weir.analyst.propose(drafted);
-    await weir.officer(CLINIC).sign(drafted.id, { hash: contractHash(drafted) });
-    contract = await weir.analyst.untilActive(drafted.id, () => undefined);
+    contract = await agreeOwnSet(weir, 256);
     balancer = await startBalancer([weir.url, pair.secondUrl]);
     analyst = new Analyst(join(weir.directory, 'analyst'), balancer.url);
   }, 120_000);
@@ -69,24 +43,10 @@ describe.skipIf(found === undefined)('an own set before two processes of the gat
     await found?.server?.stop();
   });
 
-  function match(): { readonly run: Promise<FinishedOwnSet>; readonly runId: Promise<RunId> } {
-    const started = Promise.withResolvers<RunId>();
-    const read = async function* (): AsyncGenerator<readonly string[]> {
-      yield OWN;
-    };
-    const run = analyst.match(
-      contract,
-      { count: OWN.length, read },
-      ({ runId }) => {
-        runIds.add(runId);
-        started.resolve(runId);
-      },
-      () => undefined,
-    );
-    run.catch(() => undefined);
-    return { run, runId: started.promise };
-  }
-
+  const match = (): StartedMatch =>
+    startMatch(analyst, contract, OWN, ({ runId }) => {
+      runIds.add(runId);
+    });
   const framesAt = (target: string): number =>
     balancer.passed.filter((one) => one.target === target && one.call.endsWith('/frames')).length;
   const checkBooks = async (): Promise<void> => {
@@ -94,10 +54,10 @@ describe.skipIf(found === undefined)('an own set before two processes of the gat
   };
 
   it('is matched whichever process each call reaches', async () => {
-    for (let run = 0; run < 2; run += 1) {
-      const { result, verified } = await match().run;
-      expect(Math.abs(Number(result.release.rows[0]?.[0]) - OWN.length)).toBeLessThan(80);
-      expect(verified.missing).toEqual([]);
+    for (let time = 0; time < 2; time += 1) {
+      const run = await match().run;
+      expect(Math.abs(sharedOf(run) - OWN.length)).toBeLessThan(80);
+      expect(run.verified.missing).toEqual([]);
     }
     expect(framesAt(pair.weir.url)).toBeGreaterThan(0);
     expect(framesAt(pair.secondUrl)).toBeGreaterThan(0);

@@ -10,18 +10,23 @@ import type { FinishedOwnSet } from '../../src/client/own-set.ts';
 import type { ContractBody, RunEventBody } from '../../src/contracts/api.ts';
 import { type Contract, ContractSchema } from '../../src/contracts/contract.ts';
 import type { NoiseTerms } from '../../src/contracts/noise.ts';
-import type { OwnSetPlan } from '../../src/contracts/plan.ts';
-import { contractHash } from '../../src/contracts/signed-documents.ts';
-import { PartyIdSchema, type RunId } from '../../src/system/ids.ts';
+import type { RunId } from '../../src/system/ids.ts';
 import { endOf, faultsIn, readBooks } from './support/books.ts';
 import { findCanaries } from './support/canary.ts';
+import {
+  agreeOwnSet,
+  CLINIC,
+  clinicHolders,
+  ownSetPlan,
+  sharedOf,
+  startMatch,
+  TITLE,
+} from './support/clinic.ts';
 import { weir as command } from './support/command.ts';
 import { startByHand } from './support/guest.ts';
 import { recordingProxy, type Recording } from './support/recording-proxy.ts';
-import { startWeir, type Holder, type TestWeir } from './support/weir.ts';
+import { startWeir, type TestWeir } from './support/weir.ts';
 
-const CLINIC = PartyIdSchema.parse('clinic');
-const TITLE = { zh: '测试', en: 'Test' };
 const SILENCE_S = 3;
 const MARKS = ['patient-7c1f9e', 'outsider-a05b3d'];
 const PATIENTS = [...MARKS.slice(0, 1), ...Array.from({ length: 199 }, (_, i) => `patient ${i}`)];
@@ -31,37 +36,19 @@ const OWN = [
   ...MARKS.slice(1),
   ...Array.from({ length: 39 }, (_, i) => `outsider ${i}`),
 ];
-const holders = [
+const holders = clinicHolders(
+  PATIENTS,
   {
-    party: CLINIC,
-    tables: [
-      {
-        registration: {
-          format: 'weir-dataset/1',
-          name: 'patients',
-          title: { zh: '患者', en: 'Patients' },
-          grade: 'important',
-          personalInformation: 'none',
-          legalBasis: 'Test data',
-          privacyUnit: 'person',
-          partitions: [],
-          columns: [
-            { name: 'person', type: 'text', usage: ['join'] },
-            { name: 'ward', type: 'text', usage: ['join'] },
-          ],
-        },
-        format: 'csv',
-        csv: ['person,ward', ...PATIENTS.flatMap((id) => [`${id},a`, `${id},b`])].join('\n'),
-      },
+    grade: 'important',
+    columns: [
+      { name: 'person', type: 'text', usage: ['join'] },
+      { name: 'ward', type: 'text', usage: ['join'] },
     ],
   },
-] as unknown as readonly Holder[];
+  ['person,ward', ...PATIENTS.flatMap((id) => [`${id},a`, `${id},b`])].join('\n'),
+);
 
-const PLAN: OwnSetPlan = {
-  kind: 'own-set',
-  key: { as: 'person', type: 'text', column: 'person' },
-  setSizeMax: 256,
-};
+const SET_SIZE_MAX = 256;
 /** A deviation of three: an answer is within 40 of the truth but once in 10^35 runs. */
 const NOISE: NoiseTerms = {
   mechanism: 'discrete-gaussian',
@@ -96,37 +83,20 @@ afterAll(async () => {
   await recording?.close();
 });
 
-async function agree(noise: NoiseTerms, changes: Partial<Contract> = {}): Promise<ContractBody> {
+function agree(noise: NoiseTerms, changes: Partial<Contract> = {}): Promise<ContractBody> {
   const limits = { runsTotal: 40, runsPerDay: 40, runsPerMonth: 40 };
-  const tables = new Map([[CLINIC, 'patients']]);
-  const terms = { title: TITLE, noise, limits };
-  const drafted = { ...(await weir.analyst.draftOwnSet(PLAN, tables, terms)), ...changes };
-  await weir.analyst.propose(drafted);
-  await weir.officer(CLINIC).sign(drafted.id, { hash: contractHash(drafted) });
-  return weir.analyst.untilActive(drafted.id, () => undefined);
+  return agreeOwnSet(weir, SET_SIZE_MAX, { noise, limits }, changes);
 }
 
 async function match(
   ids: readonly string[],
   of = contract,
-  onEvent: (event: RunEventBody) => void = () => undefined,
+  onEvent?: (event: RunEventBody) => void,
 ): Promise<FinishedOwnSet> {
-  const run = await weir.analyst.match(
-    of,
-    {
-      count: ids.length,
-      read: async function* () {
-        yield ids;
-      },
-    },
-    onEvent,
-    () => undefined,
-  );
+  const run = await startMatch(weir.analyst, of, ids, onEvent).run;
   if (of === contract) runIds.add(run.runId);
   return run;
 }
-
-const sharedOf = (run: FinishedOwnSet): number => Number(run.result.release.rows[0]?.[0]);
 
 /** Nothing of a protocol is left, in the domain's directory or the analyst's. */
 function leftovers(): string[] {
@@ -229,7 +199,11 @@ describe('a set of the analyst’s own', () => {
     const file = join(weir.directory, 'ids.csv');
     writeFileSync(
       draft,
-      JSON.stringify({ title: TITLE, datasets: { [CLINIC]: 'patients' }, plan: PLAN }),
+      JSON.stringify({
+        title: TITLE,
+        datasets: { [CLINIC]: 'patients' },
+        plan: ownSetPlan(SET_SIZE_MAX),
+      }),
     );
     const common = ['--dir', join(weir.directory, 'analyst'), '--url', weir.url];
     const drafting = command(['contract', 'draft', ...common, draft]);
