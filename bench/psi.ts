@@ -21,7 +21,7 @@ import type { PartyReport } from './psi-party.ts';
 import { ownSetCase } from './psi-own-set.ts';
 import { okvsFailures, voleCases } from './psi-vole.ts';
 import { unbalancedCase } from './psi-unbalanced.ts';
-import { gatewayVole } from './psi-vole-gateway.ts';
+import { gatewayMatches } from './psi-match-gateway.ts';
 import type { BenchContext, BenchSuite } from './suite.ts';
 
 const STEP_ITEMS = 2 ** 14;
@@ -42,7 +42,7 @@ export const psiSuite: BenchSuite = {
     okvsFailures(context);
     await groupCosts(context);
     await voleCases(context);
-    await gatewayVole(context);
+    await gatewayMatches(context);
     await unbalancedCase(context);
     await ownSetCase(context);
     if (context.wants('flat')) await flat(context, 'flat');

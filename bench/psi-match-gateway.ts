@@ -1,7 +1,7 @@
 /**
- * An intersection by VOLE as an analyst sees it: two domains as processes, frames sealed and relayed,
- * the run metered, the result verified and opened. Reading is apart: each domain reads its keys
- * before the protocol, and the receiver's reads the shared ones once more behind it.
+ * Matches as an analyst sees them, an intersection by VOLE and a number by ECDH: two domains as
+ * processes, frames sealed and relayed, the run metered, the result verified and opened. Of VOLE
+ * reading is apart: each domain reads its keys before the protocol. By ECDH it is under way with it.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,8 @@ import type { MatchPlan } from '../src/contracts/plan.ts';
 import { PartyIdSchema } from '../src/system/ids.ts';
 import type { BenchContext } from './suite.ts';
 
-const CASE = 'gateway vole 2^20';
+const VOLE_CASE = 'gateway vole 2^20';
+const ECDH_CASE = 'gateway ecdh 2^20';
 const ITEMS = 2 ** 20;
 /** As many as one run may reveal, nearly. */
 const SHARED = 65_536;
@@ -22,7 +23,7 @@ const TABLE = 'people';
 const EAST = PartyIdSchema.parse('east');
 const WEST = PartyIdSchema.parse('west');
 
-const PLAN: MatchPlan = {
+const INTERSECTION: MatchPlan = {
   kind: 'match',
   ask: 'intersection',
   engine: 'vole',
@@ -40,8 +41,9 @@ const PLAN: MatchPlan = {
   duplicates: 'distinct',
 };
 
-export async function gatewayVole(context: BenchContext): Promise<void> {
-  if (!context.wants(CASE)) return;
+export async function gatewayMatches(context: BenchContext): Promise<void> {
+  const cases = [VOLE_CASE, ECDH_CASE].filter((name) => context.wants(name));
+  if (cases.length === 0) return;
   const directory = mkdtempSync(join(tmpdir(), 'weir-bench-match-'));
   let weir: LocalWeir | undefined;
   try {
@@ -54,7 +56,7 @@ export async function gatewayVole(context: BenchContext): Promise<void> {
     });
     const analyst = new Analyst(weir.analystDirectory, weir.url);
     try {
-      await measure(context, weir, analyst, directory);
+      for (const name of cases) await measure(context, name, weir, analyst, directory);
     } finally {
       analyst.close();
     }
@@ -66,13 +68,16 @@ export async function gatewayVole(context: BenchContext): Promise<void> {
 
 async function measure(
   context: BenchContext,
+  name: string,
   weir: LocalWeir,
   analyst: Analyst,
   directory: string,
 ): Promise<void> {
+  const plan: MatchPlan =
+    name === VOLE_CASE ? INTERSECTION : { ...INTERSECTION, ask: 'cardinality', engine: 'ecdh' };
   const tables = new Map([EAST, WEST].map((party) => [party, TABLE]));
   const title = { zh: '基准', en: 'Benchmark' };
-  const draft = await analyst.draftMatch(PLAN, tables, { title });
+  const draft = await analyst.draftMatch(plan, tables, { title });
   const { hash } = await analyst.propose(draft);
   for (const { officer } of weir.domains.values()) await officer.sign(draft.id, { hash });
   const contract = await analyst.untilActive(draft.id, () => undefined);
@@ -85,16 +90,19 @@ async function measure(
       throw new Error('no sealing key is needed');
     });
     const { rows } = result.release;
-    if (rows.length !== SHARED) throw new Error(`${rows.length} keys are said to be shared`);
-    runs.push({ wallMs, ...timesOf(directory, run.runId) });
+    const shared = name === VOLE_CASE ? rows.length : rows[0]?.[0];
+    if (shared !== SHARED) throw new Error(`${String(shared)} keys are said to be shared`);
+    const times = name === VOLE_CASE ? timesOf(directory, run.runId) : NOT_TOLD;
+    runs.push({ wallMs, ...times });
   }
   // The run least disturbed by what else the machine does.
   const [best] = runs.toSorted((a, b) => protocolMs(a) - protocolMs(b));
   if (best === undefined) throw new Error('unreachable');
-  context.report(CASE, 'wall_s', best.wallMs / 1000, 's');
-  context.report(CASE, 'reading_s', (best.readMs + best.revealMs) / 1000, 's');
-  context.report(CASE, 'wall_without_reading_s', protocolMs(best) / 1000, 's');
-  context.report(CASE, 'match_s', best.matchMs / 1000, 's');
+  context.report(name, 'wall_s', best.wallMs / 1000, 's');
+  if (name === ECDH_CASE) return;
+  context.report(name, 'reading_s', (best.readMs + best.revealMs) / 1000, 's');
+  context.report(name, 'wall_without_reading_s', protocolMs(best) / 1000, 's');
+  context.report(name, 'match_s', best.matchMs / 1000, 's');
 }
 
 interface Timed {
@@ -104,6 +112,8 @@ interface Timed {
   readonly revealMs: number;
   readonly matchMs: number;
 }
+
+const NOT_TOLD = { readMs: 0, revealMs: 0, matchMs: 0 };
 
 function protocolMs({ wallMs, readMs, revealMs }: Timed): number {
   return wallMs - readMs - revealMs;
