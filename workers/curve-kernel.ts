@@ -22,8 +22,10 @@ interface Kernel {
 const TAG_BYTES_MAX = 255;
 const MESSAGE_BYTES_MAX = 1024;
 
+type Multiplying = 'engine' | 'multiply' | 'multiplyOne';
+
 /** All but the multiplication; by @noble, slowly, where this machine has no relaxed SIMD. */
-export function openCurveKernel(): Omit<CurvePrimitive, 'engine' | 'multiply'> & {
+export function openCurveKernel(): Omit<CurvePrimitive, Multiplying> & {
   readonly isNoble: boolean;
 } {
   const bytes = kernelBytes('curve25519');
@@ -32,7 +34,7 @@ export function openCurveKernel(): Omit<CurvePrimitive, 'engine' | 'multiply'> &
   return { isNoble: false, ...withKernel(exports as unknown as Kernel) };
 }
 
-function withKernel(kernel: Kernel): Omit<CurvePrimitive, 'engine' | 'multiply'> {
+function withKernel(kernel: Kernel): Omit<CurvePrimitive, Multiplying> {
   const memory = new Uint8Array(kernel.memory.buffer);
   const [input, output] = [kernel.inputOffset(), kernel.outputOffset()];
   const batchMax = kernel.batchMax();

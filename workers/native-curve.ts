@@ -5,7 +5,7 @@
  */
 import { createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { POINT_BYTES } from '../protocols/common/noble-curve.ts';
+import { POINT_BYTES, oneByOne } from '../protocols/common/noble-curve.ts';
 import type { CurvePrimitive } from '../protocols/common/primitives.ts';
 import { ProtocolError } from '../protocols/common/protocol-error.ts';
 import { openCurveKernel } from './curve-kernel.ts';
@@ -29,7 +29,8 @@ export function openCurve(sodium?: Sodium, vector?: VectorCurve): CurvePrimitive
   const multiply = sodium === undefined ? multiplyByOpenssl : multiplyBySodium(sodium);
   const engine = sodium === undefined ? 'openssl' : 'sodium';
   const { isNoble, ...kernel } = openCurveKernel();
-  const plain = { ...kernel, multiply, engine: isNoble ? `noble+${engine}` : engine };
+  const multiplyOne = oneByOne(multiply);
+  const plain = { ...kernel, multiply, multiplyOne, engine: isNoble ? `noble+${engine}` : engine };
   return vector === undefined ? plain : { ...plain, ...vector };
 }
 

@@ -45,6 +45,7 @@ export const nobleCurve: CurvePrimitive = {
     }
     return out;
   },
+  multiplyOne: oneByOne((scalar, point) => nobleCurve.multiply(scalar, point)),
   requirePoints(points) {
     for (let at = 0; at < points.length; at += POINT_BYTES) {
       const u = littleEndian(points.subarray(at, at + POINT_BYTES));
@@ -56,6 +57,17 @@ export const nobleCurve: CurvePrimitive = {
   fromRepresentatives,
   toRepresentatives,
 };
+
+/** `multiplyOne` by a `multiply`. */
+export function oneByOne(multiply: CurvePrimitive['multiply']): CurvePrimitive['multiplyOne'] {
+  return (scalars, point) => {
+    const out = new Uint8Array(scalars.length);
+    for (let at = 0; at < scalars.length; at += POINT_BYTES) {
+      out.set(multiply(scalars.subarray(at, at + POINT_BYTES), point), at);
+    }
+    return out;
+  };
+}
 
 /**
  * The edwards25519 suite with another tag differs from the curve25519 suite by the birational map

@@ -113,6 +113,12 @@ export interface CurvePrimitive {
    */
   multiply(scalar: Uint8Array, points: Uint8Array): Uint8Array;
   /**
+   * X25519 of one point with each of many secret scalars (32 bytes each, clamped as RFC 7748 says).
+   *
+   * Constant time in scalars and point. @throws ProtocolError `point-invalid` on a low-order point.
+   */
+  multiplyOne(scalars: Uint8Array, point: Uint8Array): Uint8Array;
+  /**
    * Passes points that are canonical (top bit clear, below p), on the curve and not on its twist,
    * and not of low order; X25519 itself checks none of that.
    * @throws ProtocolError `point-invalid` naming the position of the first that is not.

@@ -53,12 +53,14 @@ export function probePoints(
     throw new ProtocolError('length-wrong', 'a probe’s base or seed does not have its length');
   }
   curve.requirePoints(base);
-  const out = new Uint8Array(count * POINT_BYTES);
+  const scalars = new Uint8Array(count * SECRET_BYTES);
   const index = new Uint8Array(4);
   for (let i = 0; i < count; i++) {
     new DataView(index.buffer).setUint32(0, first + i);
-    const scalar = hash.sha512(lengthPrefixed(['weir/psi/probe/v1', seed, index]));
-    out.set(curve.multiply(scalar.subarray(0, SECRET_BYTES), base), i * POINT_BYTES);
+    const digest = hash.sha512(lengthPrefixed(['weir/psi/probe/v1', seed, index]));
+    scalars.set(digest.subarray(0, SECRET_BYTES), i * SECRET_BYTES);
   }
-  return out;
+  const probes = curve.multiplyOne(scalars, base);
+  scalars.fill(0);
+  return probes;
 }

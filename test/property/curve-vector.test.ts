@@ -117,8 +117,9 @@ describe('a file of a vector kernel', () => {
         out.set(nobleCurve.hashToCurve(dst, all, size, out.length / 32));
         return -1;
       },
-      multiply: (scalar: Uint8Array, points: Uint8Array, out: Uint8Array) => {
-        out.set(nobleCurve.multiply(scalar, points));
+      multiply: (scalars: Uint8Array, points: Uint8Array, out: Uint8Array) => {
+        const isOne = points.length === 32;
+        out.set(nobleCurve[isOne ? 'multiplyOne' : 'multiply'](scalars, points));
         return -1;
       },
       firstBadPoint: () => -1,
@@ -150,11 +151,14 @@ describe.runIf(isSupported && existsSync(BUILT))('the addon of the vector kernel
       [of(31), of(32), of(32)],
       [of(32), of(33), of(33)],
       [of(32), of(64), of(32)],
+      [of(64), of(32), of(96)],
       [of(32), [0], of(32)],
       [of(32), new Float64Array(4), of(32)],
       [of(32), new ArrayBuffer(32), of(32)],
     ]) {
-      expect(() => addon.multiply(...args)).toThrow(/32 bytes, points, and room for as many/);
+      expect(() => addon.multiply(...args)).toThrow(
+        /one scalar or many, one point or many, and room/,
+      );
     }
     for (const args of [
       [of(1), of(4), 4],

@@ -102,6 +102,22 @@ describe.each(curvesHere)('multiplication by $engine', (curve) => {
     );
   });
 
+  it('of one point with many scalars is each of them alone', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(bytes32, edges), { minLength: 0, maxLength: 40 }),
+        fc.nat(65535),
+        (scalars, seed) => {
+          const point = somePoint(seed);
+          const alone = scalars.map((scalar) => nobleCurve.multiply(scalar, point));
+          expect(curve.multiplyOne(concatBytes(scalars), point)).toEqual(concatBytes(alone));
+        },
+      ),
+      { numRuns: 15 },
+    );
+    expect(() => curve.multiplyOne(new Uint8Array(64).fill(9), encode(1n))).toThrow(/low order/);
+  });
+
   it('ends on a low-order point and names it, wherever in a batch', () => {
     const points = concatBytes(Array.from({ length: 300 }, (_, i) => somePoint(i)));
     const secret = new Uint8Array(32).fill(7);

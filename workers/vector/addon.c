@@ -37,18 +37,26 @@ static napi_value position(napi_env env, int64_t value) {
   return out;
 }
 
-/* multiply(scalar, points, out) */
+/* One string for all of `out`, or one for each of it; false where it is neither. */
+static int strings_of(bytes given, bytes out, strings *all) {
+  all->first = given.data;
+  all->stride = given.length == POINT_BYTES ? 0 : POINT_BYTES;
+  return given.length == POINT_BYTES || given.length == out.length;
+}
+
+/* multiply(scalars, points, out) */
 static napi_value multiply(napi_env env, napi_callback_info info) {
   napi_value values[3];
-  bytes scalar, points, out;
-  if (!arguments(env, info, 3, values) || !bytes_of(env, values[0], &scalar) ||
-      !bytes_of(env, values[1], &points) || !bytes_of(env, values[2], &out) ||
-      scalar.length != POINT_BYTES || points.length % POINT_BYTES != 0 ||
-      out.length != points.length) {
-    return refuse(env, "multiply(scalar, points, out) takes 32 bytes, points, and room for as many");
+  bytes given[2], out;
+  strings scalars, points;
+  if (!arguments(env, info, 3, values) || !bytes_of(env, values[0], &given[0]) ||
+      !bytes_of(env, values[1], &given[1]) || !bytes_of(env, values[2], &out) ||
+      out.length % POINT_BYTES != 0 || !strings_of(given[0], out, &scalars) ||
+      !strings_of(given[1], out, &points)) {
+    return refuse(env, "multiply(scalars, points, out) takes one scalar or many, one point or many, "
+                       "and room for as many");
   }
-  return position(
-      env, curve_multiply(scalar.data, points.data, points.length / POINT_BYTES, out.data));
+  return position(env, curve_multiply(scalars, points, out.length / POINT_BYTES, out.data));
 }
 
 /* hashToCurve(tag, messages, messageBytes, out) */

@@ -10,11 +10,11 @@
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Eight strings as words; what is missing of `count` is filled up with the last. */
-static void load_words(lanes word[4], const uint8_t *points, size_t count) {
+/* Eight strings from `at` on as words; what is missing of `count` is filled up with the last. */
+static void load_words(lanes word[4], strings from, size_t at, size_t count) {
   uint64_t padded[LANES * 4];
   for (size_t i = 0; i < LANES; i++) {
-    memcpy(padded + 4 * i, points + smaller(i, count - 1) * BYTES, BYTES);
+    memcpy(padded + 4 * i, from.first + smaller(at + i, count - 1) * from.stride, BYTES);
   }
   for (int i = 0; i < 4; i++) word[i] = gather(padded, 4, i);
   wipe(padded, sizeof padded);
@@ -30,12 +30,12 @@ INLINE void swap(__mmask8 mask, fe *a, fe *b) {
  * The Montgomery ladder, the names of RFC 7748 section 5. What is only added and subtracted next stays
  * wide: a carry of the sum does for both.
  */
-static void ladder(const uint8_t scalar[BYTES], fe x1, fe *x, fe *z) {
+static void ladder(const lanes scalar[4], fe x1, fe *x, fe *z) {
   fe x2 = fe_small(1), z2 = fe_small(0), x3 = x1, z3 = fe_small(1);
-  unsigned swapped = 0;
+  __mmask8 swapped = 0;
   for (int t = 254; t >= 0; t--) {
-    unsigned bit = (scalar[t >> 3] >> (t & 7)) & 1;
-    __mmask8 mask = (__mmask8)(0u - (swapped ^ bit));
+    __mmask8 bit = _mm512_test_epi64_mask(scalar[t >> 6], splat(1ULL << (t & 63)));
+    __mmask8 mask = swapped ^ bit;
     swapped = bit;
     swap(mask, &x2, &x3);
     swap(mask, &z2, &z3);
@@ -48,9 +48,8 @@ static void ladder(const uint8_t scalar[BYTES], fe x1, fe *x, fe *z) {
     x2 = fe_mul_wide(aa, bb);
     z2 = fe_mul_wide(e, fe_add_times(aa, e, (CURVE_A - 2) / 4));
   }
-  __mmask8 mask = (__mmask8)(0u - swapped);
-  *x = fe_carry(fe_select(mask, x3, x2));
-  *z = fe_carry(fe_select(mask, z3, z2));
+  *x = fe_carry(fe_select(swapped, x3, x2));
+  *z = fe_carry(fe_select(swapped, z3, z2));
 }
 
 /* The position of the first of `count` strings that is all zero, or -1. */
@@ -63,22 +62,21 @@ static int64_t first_zero(const uint8_t *points, size_t count) {
   return -1;
 }
 
-int64_t curve_multiply(const uint8_t *scalar, const uint8_t *points, size_t count, uint8_t *out) {
+int64_t curve_multiply(strings scalars, strings points, size_t count, uint8_t *out) {
   fractions all;
-  uint8_t clamped[BYTES];
-  memcpy(clamped, scalar, BYTES);
-  clamped[0] &= 248;
-  clamped[31] = (clamped[31] & 127) | 64;
+  lanes scalar[4], point[4];
   for (size_t first = 0; first < count; first += BATCH) {
     size_t size = smaller(count - first, BATCH);
     for (size_t i = 0; i < size; i += LANES) {
-      lanes word[4];
-      load_words(word, points + (first + i) * BYTES, size - i);
-      ladder(clamped, fe_of_words(word), &all.x[i / LANES], &all.z[i / LANES]);
+      load_words(scalar, scalars, first + i, count);
+      scalar[0] = and_(scalar[0], splat(~7ULL));
+      scalar[3] = _mm512_or_si512(and_(scalar[3], splat(~0ULL >> 1)), splat(1ULL << 62));
+      load_words(point, points, first + i, count);
+      ladder(scalar, fe_of_words(point), &all.x[i / LANES], &all.z[i / LANES]);
     }
     divide_all(&all, size, out + first * BYTES);
   }
-  wipe(clamped, sizeof clamped);
+  wipe(scalar, sizeof scalar);
   return first_zero(out, count);
 }
 
@@ -142,7 +140,7 @@ static __mmask8 is_on_curve(fe u) {
 int64_t curve_first_bad(const uint8_t *points, size_t count) {
   for (size_t i = 0; i < count; i += LANES) {
     lanes word[4];
-    load_words(word, points + i * BYTES, count - i);
+    load_words(word, (strings){points, BYTES}, i, count);
     __mmask8 good = is_canonical(word) & ~is_low_order(word) & is_on_curve(fe_of_words(word));
     unsigned bad = (unsigned)(__mmask8)~good;
     if (bad != 0) return (int64_t)(i + (size_t)__builtin_ctz(bad));

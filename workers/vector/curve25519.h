@@ -12,11 +12,17 @@
 #define MESSAGE_BYTES_MAX 1024
 #define TAG_BYTES_MAX 255
 
+/* Strings of 32 bytes: as many as are asked for, `stride` bytes apart; 0 where all are the same one. */
+typedef struct {
+  const uint8_t *first;
+  size_t stride;
+} strings;
+
 /*
- * X25519 (RFC 7748 section 5) of `count` points with one scalar, to `out`.
+ * X25519 (RFC 7748 section 5) of `count` scalars and points, to `out`.
  * Returns the position of the first whose product is zero, of low order, or -1.
  */
-int64_t curve_multiply(const uint8_t *scalar, const uint8_t *points, size_t count, uint8_t *out);
+int64_t curve_multiply(strings scalars, strings points, size_t count, uint8_t *out);
 
 /*
  * curve25519_XMD:SHA-512_ELL2_RO_ (RFC 9380 section 8.5) of `count` messages of `size` bytes, one
