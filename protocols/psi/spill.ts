@@ -14,11 +14,12 @@ export interface Spill {
 export type OpenSpill = () => Promise<Spill>;
 
 /**
- * A spill that is opened when first needed. Closing it also closes one that is being opened just
- * then: a run that breaks off must leave no file behind.
+ * A spill that is opened when first needed. Closing it waits for one that is being opened just then,
+ * and closes it: what is closed leaves no file behind, and makes none after.
  */
 export class LazySpill {
   readonly #openSpill: OpenSpill;
+  #opening: Promise<Spill> | undefined;
   #spill: Spill | undefined;
   #isClosed = false;
 
@@ -29,9 +30,10 @@ export class LazySpill {
   /** @throws ProtocolError `message-unexpected` once closed. */
   async opened(): Promise<Spill> {
     if (!this.#isClosed && this.#spill === undefined) {
-      const spill = await this.#openSpill();
-      if (this.#isClosed) await spill.close();
-      else this.#spill = spill;
+      this.#opening ??= this.#openSpill();
+      const spill = await this.#opening;
+      // Else `close` has it.
+      if (!this.#isClosed) this.#spill = spill;
     }
     if (this.#spill !== undefined) return this.#spill;
     throw new ProtocolError('message-unexpected', 'a list was used after it was closed');
@@ -45,8 +47,11 @@ export class LazySpill {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    const spill = this.#spill;
+    const opening = this.#opening;
+    this.#opening = undefined;
     this.#spill = undefined;
+    // One that could not be opened is no matter of closing.
+    const spill = await opening?.catch(() => undefined);
     await spill?.close();
   }
 }

@@ -1,6 +1,7 @@
 import { createDecipheriv } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -14,16 +15,20 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
-/** What is on the disk of the open, nameless files of this directory. */
-function onDisk(): Buffer {
-  const files = readdirSync('/proc/self/fd').filter((fd) => {
+/** The numbers of the files of this directory that are open. */
+function openFiles(): readonly string[] {
+  return readdirSync('/proc/self/fd').filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
     } catch {
       return false;
     }
   });
-  return Buffer.concat(files.map((fd) => readFileSync(`/proc/self/fd/${fd}`)));
+}
+
+/** What is on the disk of the open, nameless ones. */
+function onDisk(): Buffer {
+  return Buffer.concat(openFiles().map((fd) => readFileSync(`/proc/self/fd/${fd}`)));
 }
 
 describe('a spill in a file', () => {
@@ -62,6 +67,21 @@ describe('a spill in a file', () => {
     await spill.append(new Uint8Array(100));
     expect(await readdir(directory)).toEqual([]);
     await spill.close();
+  });
+
+  it.skipIf(process.platform !== 'linux')('is not left open where it cannot be made', async () => {
+    const files = createRequire(import.meta.url)('node:fs/promises') as { unlink: unknown };
+    const { unlink } = files;
+    files.unlink = () => Promise.reject(new Error('no such file'));
+    syncBuiltinESMExports();
+    try {
+      const opening = fileSpills(directory, systemRandom)();
+      await expect(opening).rejects.toThrow('no such file');
+      expect(openFiles()).toEqual([]);
+    } finally {
+      files.unlink = unlink;
+      syncBuiltinESMExports();
+    }
   });
 
   it.skipIf(process.platform !== 'linux')('shows nothing of it on the disk', async () => {

@@ -121,15 +121,22 @@ describe('what is closed while it spills', () => {
     const list = new SortedList({ recordBytes: 1, keyBytes: 1 }, openSpill);
     const adding = list.add(new Uint8Array(BUFFER_RECORDS + 1));
     await asked.promise;
-    await list.close();
+    let isClosed = false;
+    const closing = list.close().then(() => (isClosed = true));
+    await setImmediate();
+    // Who removes its directory after this finds no file in it, and none that comes later.
+    expect(isClosed).toBe(false);
     goOn();
+    await closing;
+    expect(open).toBe(0);
     await expect(adding).rejects.toMatchObject({ code: 'message-unexpected' });
     await expect(list.add(new Uint8Array(1))).rejects.toMatchObject({ code: 'message-unexpected' });
     const log = new PieceLog(openSpill);
     const logging = log.add(new Uint8Array(1));
     await setImmediate();
-    await log.close();
+    const closingLog = log.close();
     goOn();
+    await closingLog;
     await expect(logging).rejects.toMatchObject({ code: 'message-unexpected' });
     expect(open).toBe(0);
   });

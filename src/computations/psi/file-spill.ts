@@ -26,7 +26,13 @@ export function fileSpills(directory: string, random: Random): OpenSpill {
     const name = Buffer.from(random.bytes(NAME_BYTES)).toString('hex');
     const path = join(directory, `psi-${name}.spill`);
     const file = await open(path, 'wx+', OWNER_ONLY);
-    await unlink(path);
+    try {
+      await unlink(path);
+    } catch (error) {
+      // A file that nobody closes ends the process when the collector comes upon it.
+      await file.close();
+      throw error;
+    }
     const key = random.bytes(KEY_BYTES);
     let sizeBytes = 0;
     return {
