@@ -33,7 +33,10 @@ function wordsOf(error: unknown): string {
   const stated = statedError(error);
   if (stated !== undefined) {
     const { remedy } = stated.facts;
-    return remedy === undefined ? stated.message : `${stated.message} ${remedy}`;
+    // A bug is opaque to callers over the network; who started the program sees what it was.
+    const cause = stated.family === 'invariant' ? stated.cause : undefined;
+    const further = cause instanceof Error ? cause.message : remedy;
+    return further === undefined ? stated.message : `${stated.message} ${further}`;
   }
   const code = systemCodeOf(error);
   const known = code === undefined ? undefined : SYSTEM_SENTENCES[code];

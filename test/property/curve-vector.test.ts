@@ -73,6 +73,12 @@ describe('the build of the vector kernel', () => {
     expect(build('made', 'no-such-compiler')).toBe('');
   });
 
+  it.runIf(existsSync(BUILT))('takes options with the compiler, and an empty name for none', () => {
+    expect(build('empty', '')).toBe('');
+    expect(build('options', 'cc -m64')).toBe('');
+    expect(build('unknown', 'cc --no-such-option')).toContain('no-such-option');
+  });
+
   it.runIf(isSupported && existsSync(BUILT))('gives one that this processor has', () => {
     expect(loadVectorCurve()?.engine).toBe('avx512ifma');
   });

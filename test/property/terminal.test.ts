@@ -8,7 +8,7 @@ import { planText } from '../../src/cli/show-plan.ts';
 import { ProgressLine, table } from '../../src/cli/terminal.ts';
 import { WeirProblem } from '../../src/client/problem.ts';
 import { quoted, visible } from '../../src/contracts/plain-text.ts';
-import { InputError } from '../../src/errors.ts';
+import { InputError, InvariantError } from '../../src/errors.ts';
 import { GatewayConfigSchema } from '../../src/gateway/config.ts';
 
 const CLEAR_SCREEN = '\u001b[2J';
@@ -76,6 +76,13 @@ describe('a value that is refused', () => {
     if (parsed.success) throw new Error('accepted');
     expect(sentenceOf(parsed.error)).toMatch(/^party is not accepted: [^\n]+\.$/);
     expect(exitCodeOf(parsed.error)).toBe(65);
+  });
+
+  it('says what was wrong with a program that cannot go on, also where callers are not told', () => {
+    const cause = new Error('The kernel lanes.wasm is not built: npm run build.');
+    const failed = new InvariantError('internal', 'A worker thread failed.', {}, { cause });
+    expect(sentenceOf(failed)).toBe(`A worker thread failed. ${cause.message}`);
+    expect(exitCodeOf(failed)).toBe(70);
   });
 
   it('is an argument that is there twice: neither is dropped unseen', () => {

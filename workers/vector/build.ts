@@ -24,10 +24,11 @@ function headersFolder(): string | undefined {
 }
 
 function compile(headers: string): void {
-  const compiler = process.env['CC'] ?? 'cc';
+  // As make takes it: `gcc -m64`, `ccache gcc`; empty as if it were not there.
+  const [compiler = '', ...own] = (process.env['CC']?.trim() || 'cc').split(/\s+/);
   const source = (name: string): string => fileURLToPath(new URL(name, SOURCES));
   const run = (...args: string[]): unknown =>
-    execFileSync(compiler, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync(compiler, [...own, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   const [points, glue, made] = ['points.o', 'addon.o', 'made.node'].map((name) =>
     join(TARGET, `${process.pid}-${name}`),
   ) as [string, string, string];

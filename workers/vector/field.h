@@ -34,7 +34,7 @@ INLINE lanes low51(lanes a) { return and_(a, splat((1ULL << 51) - 1)); }
 /* a + 19 * b for b below 2^47. */
 INLINE lanes plus_times19(lanes a, lanes b) { return _mm512_madd52lo_epu64(a, b, splat(19)); }
 
-/* Limbs below 2^63 to carried ones: all carries at once, none runs on. */
+/* Limbs below 2^62 to carried ones: all carries at once, none runs on. */
 INLINE fe fe_carry(fe a) {
   fe r;
   lanes top = _mm512_srli_epi64(a.limb[4], 51);
