@@ -104,6 +104,8 @@ export interface ErrorFacts {
   readonly receipt?: string;
   /** True where the decision depended on rows: then it is charged in full. */
   readonly dependedOnRows?: boolean;
+  /** True where it ended the run that was asked about: the same call will give the same answer. */
+  readonly runIsOver?: boolean;
 }
 
 /** An expected failure with a code of the closed union; `message` is one sentence fit for users. */

@@ -42,7 +42,8 @@ export async function withRetry<Answer>(
 /** True where the same call may succeed a little later. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof GatewayUnreachable) return true;
-  return error instanceof WeirProblem && PASSING.has(error.code);
+  // The code alone would not tell a gateway that is full from a run that ended because one was.
+  return error instanceof WeirProblem && PASSING.has(error.code) && error.document.retryable;
 }
 
 /** The gateway's own wish, else doubling with jitter, so that many clients do not return at once. */

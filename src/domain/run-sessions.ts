@@ -364,9 +364,9 @@ export class RunSessions {
       throw new StateError('request-replayed', 'This attempt of the run was prepared before.');
     }
     if (older === undefined && this.#sessions.size >= SESSIONS_MAX) {
-      throw new CapacityError('queue-full', 'Too many runs are open in this domain.', {
-        retryAfterS: 2,
-      });
+      const { self: party } = this.#parts;
+      const busy = `${party} has ${SESSIONS_MAX} runs at work, as many as it takes at once.`;
+      throw new CapacityError('queue-full', busy, { party, retryAfterS: 2 });
     }
   }
 

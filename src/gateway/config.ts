@@ -40,7 +40,10 @@ export const GatewayConfigSchema = z.strictObject({
   quotaTimeZone: z.string().max(64).default('Asia/Shanghai'),
   runs: z
     .strictObject({
-      /** Runs at work at once; beyond that callers are told to come again. */
+      /**
+       * Runs at work at once; beyond that callers are told to come again. A holder takes 64 of a process's
+       * at once: of more under contracts with the same holder some are voided.
+       */
       concurrentMax: z.int().min(1).max(1024),
       /** A run that takes longer is voided. */
       timeoutS: z.int().min(1).max(86_400),

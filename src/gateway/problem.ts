@@ -71,8 +71,10 @@ export function problemOf(error: unknown, nowMs: number): Problem {
       status: row.status,
       code: known.code,
       detail: known.message.slice(0, FACT_CHARS_MAX),
-      // A spent quota comes back only where its window ends.
-      retryable: row.retryable || (row.status === 429 && waitS !== undefined),
+      // A spent quota comes back only where its window ends; a run that is over, never.
+      retryable:
+        known.facts.runIsOver !== true &&
+        (row.retryable || (row.status === 429 && waitS !== undefined)),
       ...membersOf(known.facts),
     },
   };
@@ -148,6 +150,7 @@ function documentOf(json: string | undefined): unknown {
 }
 
 function retryAfterS(error: WeirError, status: number, nowMs: number): number | undefined {
+  if (error.facts.runIsOver === true) return undefined;
   if (error.facts.retryAfterS !== undefined) return Math.max(1, Math.ceil(error.facts.retryAfterS));
   if (error.facts.resetsAt !== undefined) {
     const resetsAtMs = Date.parse(error.facts.resetsAt);

@@ -77,6 +77,11 @@ export class Connection {
     return this.#socket.bufferedAmount;
   }
 
+  /** So much is unsent that senders wait. */
+  get isCongested(): boolean {
+    return this.#end === undefined && this.#socket.bufferedAmount > SEND_BUFFER_BYTES_HIGH;
+  }
+
   /** Numbers, encodes and queues a frame; nothing happens on a closed connection. */
   send(body: FrameBody): void {
     if (this.#end !== undefined) return;
@@ -88,7 +93,7 @@ export class Connection {
 
   /** Resolves when a sender may go on: the buffer has drained, or the connection is closed. */
   async drained(): Promise<void> {
-    while (this.#end === undefined && this.#socket.bufferedAmount > SEND_BUFFER_BYTES_HIGH) {
+    while (this.isCongested) {
       await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
     }
   }

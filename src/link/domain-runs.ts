@@ -8,7 +8,7 @@ import { GATEWAY, type PartyId } from '../system/ids.ts';
 import { LinkViolation } from './close-reason.ts';
 import type { Connection } from './connection.ts';
 import type { FrameOf, RunFrame } from './frames.ts';
-import { type LinkLimits, RUNS_AT_DOMAIN_MAX, RUNS_REMEMBERED_MAX } from './limits.ts';
+import { type LinkLimits, RUNS_AT_DOMAIN_MAX, RUNS_REMEMBERED_MAX, windowBytes } from './limits.ts';
 import { RecentKeys } from './recent-keys.ts';
 import { RunEnd, type RunChannelHandle, type RunSpec } from './run-channel.ts';
 import { runKey } from './run-relay.ts';
@@ -62,7 +62,7 @@ export class DomainRuns {
       throw endedBefore();
     }
     if (this.#claims.size >= RUNS_AT_DOMAIN_MAX) {
-      throw new CapacityError('queue-full', 'Too many runs wait for the gateway.');
+      throw crowded(this.#self);
     }
     const claim: Claim = { spec, opened: Promise.withResolvers() };
     this.#claims.set(key, claim);
@@ -138,18 +138,21 @@ export class DomainRuns {
     const isSet = new Set(frame.parties).size === frame.parties.length;
     const isMember = frame.parties.includes(this.#self) && !frame.parties.includes(GATEWAY);
     if (!isSet || !isMember) throw new LinkViolation('not-in-run');
+    // What lies unread here is this domain's memory: the gateway may ask for less of it, not for more.
+    if (frame.window > windowBytes(frame.parties.length))
+      throw new LinkViolation('credit-exceeded');
     this.#seen.add(key);
     const ofRun = { run: frame.run, attempt: frame.attempt };
     const tell = (reason: WeirError): void =>
       connection.send({ t: 'abort', ...ofRun, error: encodeError(reason) });
     if (this.#isFull()) {
-      const full = new CapacityError('queue-full', `Too many runs are open at ${this.#self}.`);
+      const full = crowded(this.#self);
       tell(full);
       this.#claims.get(key)?.opened.reject(full);
       return;
     }
     const spec = { runId: frame.run, attempt: frame.attempt, parties: frame.parties };
-    const end = new RunEnd(spec, this.#self, {
+    const end = new RunEnd(spec, this.#self, frame.window, {
       // Everything goes through the gateway, whoever it is for.
       transmit: async (_to, body) => {
         connection.send(body);
@@ -212,6 +215,14 @@ export class DomainRuns {
   #isFull(): boolean {
     return [...this.#runs.values()].filter(({ isOver }) => !isOver).length >= RUNS_AT_DOMAIN_MAX;
   }
+}
+
+function crowded(self: PartyId): CapacityError {
+  return new CapacityError(
+    'queue-full',
+    `${self} has ${RUNS_AT_DOMAIN_MAX} runs at work, as many as it takes at once.`,
+    { party: self, remedy: 'Run again when some of them have ended.', retryAfterS: 2 },
+  );
 }
 
 function isClaimed(run: OpenedRun): boolean {

@@ -3,7 +3,12 @@ import { z } from 'zod';
 import { HOLDERS_MAX } from '../contracts/contract.ts';
 import { ATTEMPTS_MAX } from '../contracts/descriptor.ts';
 import { PartyIdSchema, RunIdSchema } from '../system/ids.ts';
-import { CHUNK_BYTES_MAX, RUN_INBOX_BYTES_MAX } from './limits.ts';
+import {
+  CHUNK_BYTES_MAX,
+  CROWDED_WINDOW_BYTES_MIN,
+  RUN_INBOX_BYTES_MAX,
+  WINDOW_BYTES_MAX,
+} from './limits.ts';
 import { WireErrorSchema } from './wire-error.ts';
 
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
@@ -39,12 +44,13 @@ const FailureSchema = z.strictObject({
 });
 const CancelSchema = z.strictObject({ t: z.literal('cancel'), n: Counter, id: Counter });
 
-/** The gateway opens a run; `parties` are its domains. */
+/** The gateway opens a run; `parties` are its domains, `window` the bytes of each direction's. */
 const OpenSchema = z.strictObject({
   t: z.literal('open'),
   n: Counter,
   ...ofRun,
   parties: z.array(PartyIdSchema).min(1).max(HOLDERS_MAX),
+  window: z.int().min(CROWDED_WINDOW_BYTES_MIN).max(WINDOW_BYTES_MAX),
 });
 /** A piece of a message; `count` numbers the pieces from one party to another in one run. */
 const DataSchema = z.strictObject({

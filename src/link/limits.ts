@@ -13,7 +13,15 @@ export const FRAME_COST_BYTES = 256;
 /** What a party holds unread in one run, shared among the senders. */
 export const RUN_INBOX_BYTES_MAX = 4_194_304;
 const WINDOW_BYTES_MIN = 32_768;
-const WINDOW_BYTES_MAX = 2_097_152;
+export const WINDOW_BYTES_MAX = 2_097_152;
+/**
+ * What may lie unread for one party over all its runs at a gateway. Each run takes one of so many shares of
+ * what is free then, so that the first has as much as it can use and the last has some.
+ */
+export const PARTY_INBOX_BYTES_MAX = 50_331_648;
+export const PARTY_INBOX_SHARES = 12;
+/** The window of a run that opens when a party's room is nearly taken. */
+export const CROWDED_WINDOW_BYTES_MIN = 4_096;
 /** Calls of `send` (or `receive`) that may wait at a time for one peer of a run. */
 export const CALLS_WAITING_MAX = 64;
 /** Values in one frame, and how deep they nest. */
@@ -69,8 +77,8 @@ export const LINK_LIMITS: LinkLimits = {
 };
 
 /**
- * What one party may send to another in a run before the other has read: its share of
- * RUN_INBOX_BYTES_MAX. Both ends and the relay compute it alike from the number of domains.
+ * What one party may send to another in a run before the other has read, at most: its share of
+ * RUN_INBOX_BYTES_MAX. The gateway opens a run with less where a party has many.
  */
 export function windowBytes(domains: number): number {
   const share = Math.floor(RUN_INBOX_BYTES_MAX / Math.max(1, domains));

@@ -81,7 +81,7 @@ export class Rpc {
     }
     if (options.signal?.aborted) throw cancelReason(options.signal);
     if (this.#waiting.size >= REQUESTS_IN_FLIGHT_MAX) {
-      throw new CapacityError('queue-full', 'Too many requests are under way on this link.');
+      throw this.#busy();
     }
     if (!this.#connection.isOpen) throw this.#gone();
     const id = this.#asked;
@@ -146,7 +146,10 @@ export class Rpc {
       this.#answering.size >= REQUESTS_IN_FLIGHT_MAX ||
       this.#answeringBytes + sizeBytes > REQUEST_BYTES_IN_FLIGHT_MAX;
     if (full) {
-      const error = new CapacityError('queue-full', 'Too many requests are under way here.');
+      const error = new CapacityError('queue-full', 'Too many requests are under way here.', {
+        rule: `${REQUESTS_IN_FLIGHT_MAX} requests of ${REQUEST_BYTES_IN_FLIGHT_MAX} bytes in all`,
+        retryAfterS: 1,
+      });
       this.#connection.send({ t: 'failure', id, error: encodeError(error) });
       return;
     }
@@ -179,6 +182,15 @@ export class Rpc {
   #gone(): AbortError {
     const party = this.#connection.peer;
     return new AbortError('domain-left', `The link to ${party} was lost.`, { party });
+  }
+
+  #busy(): CapacityError {
+    const party = this.#connection.peer;
+    return new CapacityError(
+      'queue-full',
+      `${party} has ${REQUESTS_IN_FLIGHT_MAX} requests to answer first, as many as it takes at once.`,
+      { party, remedy: 'Ask again when it has answered some.', retryAfterS: 1 },
+    );
   }
 
   #late(method: string): AbortError {

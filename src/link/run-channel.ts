@@ -5,7 +5,6 @@ import type { RunChannel } from './channel.ts';
 import { LinkViolation } from './close-reason.ts';
 import { Inflow, Outflow } from './flow.ts';
 import { type FrameBody, type FrameOf, KindSchema } from './frames.ts';
-import { windowBytes } from './limits.ts';
 
 /** Which run's frames, and among whom. */
 export interface RunSpec {
@@ -59,13 +58,13 @@ export class RunEnd implements RunChannelHandle {
   readonly #controller = new AbortController();
   #isClosed = false;
 
-  constructor(spec: RunSpec, self: PartyId, wires: RunWires) {
+  /** @param window - bytes of each direction of the run, alike at all its ends. */
+  constructor(spec: RunSpec, self: PartyId, window: number, wires: RunWires) {
     this.runId = spec.runId;
     this.attempt = spec.attempt;
     this.parties = [...spec.parties];
     this.self = self;
     this.#wires = wires;
-    const window = windowBytes(spec.parties.length);
     for (const peer of [...spec.parties, GATEWAY]) {
       if (peer !== self) this.#peers.set(peer, this.#peerOf(peer, window));
     }

@@ -1,7 +1,9 @@
 /**
  * The gateway's end of runs: its own channel in each, and the relay between the run's domains.
  * It passes frames on only between members of the run, each in its own name and within the
- * window its receiver granted, so what the relay holds of a run is bounded by the windows.
+ * window its receiver granted. A grant passes once the receiver's socket has drained, whatever the
+ * receiver says that it has read: so what the relay holds of a run is bounded by the windows, and what
+ * it holds for a party by the room that its runs took together.
  */
 import {
   AbortError,
@@ -15,7 +17,8 @@ import { LinkViolation } from './close-reason.ts';
 import type { Connection } from './connection.ts';
 import { costBytes } from './flow.ts';
 import type { FrameBody, FrameOf, RunFrame } from './frames.ts';
-import { RUNS_AT_GATEWAY_MAX, RUNS_REMEMBERED_MAX, windowBytes } from './limits.ts';
+import { InboxRoom, type Share } from './inbox-room.ts';
+import { RUNS_AT_GATEWAY_MAX, RUNS_REMEMBERED_MAX } from './limits.ts';
 import { RecentKeys } from './recent-keys.ts';
 import { RunEnd, type RunChannelHandle, type RunSpec } from './run-channel.ts';
 import { decodeError, encodeError } from './wire-error.ts';
@@ -30,13 +33,15 @@ interface RelayedRun {
   readonly spec: RunSpec;
   readonly members: ReadonlyMap<PartyId, Member>;
   readonly end: RunEnd;
+  readonly share: Share;
   /** By `from>to`. */
   readonly directions: Map<string, Direction>;
 }
 
-/** What `from` may still send to `to`, and how many pieces it sent. */
+/** What `from` may still send to `to`, what `to` granted besides and was not passed on yet, and how many pieces came. */
 interface Direction {
   creditBytes: number;
+  heldBytes: number;
   count: number;
 }
 
@@ -48,6 +53,7 @@ export function runKey(run: string, attempt: number): string {
 export class RunRelay {
   readonly #runs = new Map<string, RelayedRun>();
   readonly #ended = new RecentKeys(RUNS_REMEMBERED_MAX);
+  readonly #room = new InboxRoom();
 
   get openRuns(): number {
     return this.#runs.size;
@@ -55,7 +61,8 @@ export class RunRelay {
 
   /**
    * Opens a run over the given connections, one per party of `spec`.
-   * @throws StateError `already-exists` for a run and attempt opened before, CapacityError `queue-full`.
+   * @throws StateError `already-exists` for a run and attempt opened before; CapacityError `queue-full`
+   *   where the gateway, or one of the parties, has as many as it takes.
    */
   open(spec: RunSpec, connections: readonly Connection[]): RunChannelHandle {
     const key = runKey(spec.runId, spec.attempt);
@@ -63,15 +70,21 @@ export class RunRelay {
       throw new StateError('already-exists', 'This attempt of the run was opened before.');
     }
     if (this.#runs.size >= RUNS_AT_GATEWAY_MAX) {
-      throw new CapacityError('queue-full', 'Too many runs are open at this gateway.');
+      throw new CapacityError('queue-full', 'Too many runs are open at this gateway.', {
+        rule: `${RUNS_AT_GATEWAY_MAX} runs at once`,
+        remedy: 'Run again when some of them have ended.',
+        retryAfterS: 2,
+      });
     }
     const members = new Map<PartyId, Member>(
       connections.map((connection) => [connection.peer, { connection, isDone: false }]),
     );
     assertInvariant(members.size === spec.parties.length, 'a run has one link per party');
+    const share = this.#room.take(spec.parties);
+    const window = share.windowBytes;
     const ofRun = { run: spec.runId, attempt: spec.attempt };
     const send = (to: PartyId, frame: FrameBody): void => members.get(to)?.connection.send(frame);
-    const end = new RunEnd(spec, GATEWAY, {
+    const end = new RunEnd(spec, GATEWAY, window, {
       transmit: async (to, frame) => {
         send(to, frame);
         await members.get(to)?.connection.drained();
@@ -83,8 +96,9 @@ export class RunRelay {
         for (const to of spec.parties) send(to, { t: 'done', ...ofRun, party: GATEWAY });
       },
     });
-    this.#runs.set(key, { spec, members, end, directions: new Map() });
-    for (const to of spec.parties) send(to, { t: 'open', ...ofRun, parties: [...spec.parties] });
+    this.#runs.set(key, { spec, members, end, share, directions: new Map() });
+    const parties = [...spec.parties];
+    for (const to of parties) send(to, { t: 'open', ...ofRun, parties, window });
     return end;
   }
 
@@ -137,19 +151,39 @@ export class RunRelay {
     }
     const receiver = run.members.get(to);
     if (receiver === undefined) throw new LinkViolation('not-in-run');
+    if (frame.t === 'credit') return this.#grant(run, frame, receiver);
     // Checked here, so that no domain can make another break off its link to the gateway.
-    if (frame.t === 'data') {
-      const direction = directionOf(run, from, to);
-      if (frame.count !== direction.count) throw new LinkViolation('sequence-broken');
-      direction.count += 1;
-      direction.creditBytes -= costBytes(frame);
-      if (direction.creditBytes < 0) throw new LinkViolation('credit-exceeded');
-    } else {
-      const direction = directionOf(run, to, from);
-      direction.creditBytes += frame.bytes;
-      if (direction.creditBytes > windowOf(run)) throw new LinkViolation('credit-exceeded');
-    }
+    const direction = directionOf(run, from, to);
+    if (frame.count !== direction.count) throw new LinkViolation('sequence-broken');
+    direction.count += 1;
+    direction.creditBytes -= costBytes(frame);
+    if (direction.creditBytes < 0) throw new LinkViolation('credit-exceeded');
     if (!receiver.isDone) receiver.connection.send(frame);
+  }
+
+  /** Passes a grant on, once the socket of the party that read has drained: only then it can have. */
+  #grant(run: RelayedRun, frame: FrameOf<'credit'>, sender: Member): void {
+    const { from: reader, to } = frame;
+    const direction = directionOf(run, to, reader);
+    const isWaiting = direction.heldBytes > 0;
+    direction.heldBytes += frame.bytes;
+    if (direction.creditBytes + direction.heldBytes > run.share.windowBytes)
+      throw new LinkViolation('credit-exceeded');
+    const pass = (): void => {
+      const bytes = direction.heldBytes;
+      direction.heldBytes = 0;
+      direction.creditBytes += bytes;
+      if (sender.isDone || !this.#isOpen(run)) return;
+      const ofRun = { run: run.spec.runId, attempt: run.spec.attempt };
+      sender.connection.send({ t: 'credit', ...ofRun, from: reader, to, bytes });
+    };
+    const socket = run.members.get(reader)?.connection;
+    if (socket?.isCongested !== true) return pass();
+    if (!isWaiting) void socket.drained().then(pass);
+  }
+
+  #isOpen(run: RelayedRun): boolean {
+    return this.#runs.get(runKey(run.spec.runId, run.spec.attempt)) === run;
   }
 
   /** Ends the run at the gateway and tells every member but the one that knows. */
@@ -164,21 +198,23 @@ export class RunRelay {
     }
   }
 
+  /** The room it took is given back as its parties' sockets drain. */
   #forget(key: string): void {
+    const run = this.#runs.get(key);
     this.#runs.delete(key);
     this.#ended.add(key);
+    if (run === undefined) return;
+    run.share.end();
+    for (const [party, { connection }] of run.members)
+      void connection.drained().then(() => run.share.drained(party));
   }
-}
-
-function windowOf(run: RelayedRun): number {
-  return windowBytes(run.spec.parties.length);
 }
 
 function directionOf(run: RelayedRun, from: PartyId, to: PartyId): Direction {
   const key = `${from}>${to}`;
   const known = run.directions.get(key);
   if (known !== undefined) return known;
-  const fresh = { creditBytes: windowOf(run), count: 0 };
+  const fresh = { creditBytes: run.share.windowBytes, heldBytes: 0, count: 0 };
   run.directions.set(key, fresh);
   return fresh;
 }

@@ -73,5 +73,11 @@ export function expiredResult(receipt: string | undefined): StateError {
 /** The error that ended the run, told again to whoever asks for its result. */
 export function endedWithout(run: RunRow): WeirError {
   const code = run.code ?? (run.state === 'expired' ? 'run-timed-out' : 'internal');
-  return errorOfCode(code, run.note) ?? new AbortError('domain-failed', run.note);
+  const facts: ErrorFacts = { runIsOver: true };
+  const known =
+    errorOfCode(code, run.note, facts) ?? new AbortError('domain-failed', run.note, facts);
+  if (known.family !== 'capacity') return known;
+  // What it was for want of may be there a moment later, but not for this run.
+  const remedy = 'The run is over and nothing was charged: run again a little later.';
+  return errorOfCode(code, run.note, { ...facts, remedy }) ?? known;
 }

@@ -230,6 +230,8 @@ describe('refusals', () => {
     const again = await clientOf().startRun(prepared.request, prepared.idempotencyKey);
     expect(again).toMatchObject({ runId, repeated: true });
     expect(gateway.runs.started.length).toBe(before + 1);
+    gateway.runs.failure = errorOfCode('queue-full', 'It ended so.', { runIsOver: true });
+    await expect(clientOf().run(runId)).rejects.toMatchObject({ code: 'queue-full' });
     gateway.runs.failure = errorOfCode('contract-revoked', 'Over.');
     await expect(clientOf().run(runId)).rejects.toMatchObject({ code: 'contract-revoked' });
     expect((await clientOf().run(runId)).runId).toBe(runId);

@@ -5,6 +5,8 @@ import {
   CHUNK_BYTES_MAX,
   FRAME_BYTES_MAX,
   FRAME_COST_BYTES,
+  RUNS_AT_DOMAIN_MAX,
+  CROWDED_WINDOW_BYTES_MIN,
   windowBytes,
 } from '../../src/link/limits.ts';
 import { GATEWAY } from '../../src/system/ids.ts';
@@ -12,6 +14,7 @@ import { systemRandom } from '../../src/system/random.ts';
 import { ALPHA, BETA, GAMMA, type World, newRun, openWorld } from './link-world.ts';
 import { type RawSocket, joinRaw, openRawGateway } from './raw-peer.ts';
 
+const WINDOW = windowBytes(2);
 let world: World;
 beforeEach(async () => {
   world = await openWorld();
@@ -211,7 +214,7 @@ describe('in a run the gateway relays', () => {
     attempt.alpha.send(attempt.data({ attempt: 2 }));
     await attempt.ends(ALPHA, 'run-unknown');
     const opening = await openRun();
-    opening.alpha.send({ t: 'open', ...opening.of, parties: [ALPHA] });
+    opening.alpha.send({ t: 'open', ...opening.of, parties: [ALPHA], window: windowBytes(1) });
     await opening.ends(ALPHA, 'frame-unexpected');
   });
 
@@ -249,7 +252,7 @@ describe('a domain ends its link to a gateway', () => {
     await domain.connected();
     const spec = newRun([ALPHA, BETA]);
     const of = { run: spec.runId, attempt: spec.attempt };
-    const open = { t: 'open', ...of, parties: [ALPHA, BETA] };
+    const open = { t: 'open', ...of, parties: [ALPHA, BETA], window: WINDOW };
     return { gateway, domain, raw, spec, of, open };
   }
 
@@ -269,27 +272,37 @@ describe('a domain ends its link to a gateway', () => {
 
   it('that opens a run without it, replays a frame, grants too much or speaks of unknown runs', async () => {
     const cases: [CloseReason, (of: object) => object[]][] = [
-      ['not-in-run', (of) => [{ t: 'open', ...of, parties: [BETA] }]],
-      ['not-in-run', (of) => [{ t: 'open', ...of, parties: [ALPHA, ALPHA] }]],
+      ['not-in-run', (of) => [{ t: 'open', ...of, parties: [BETA], window: WINDOW }]],
+      ['not-in-run', (of) => [{ t: 'open', ...of, parties: [ALPHA, ALPHA], window: WINDOW }]],
       ['run-unknown', (of) => [{ t: 'done', ...of, party: GATEWAY }]],
       [
         'credit-exceeded',
+        (of) => [{ t: 'open', ...of, parties: [ALPHA, BETA, GAMMA], window: WINDOW }],
+      ],
+      [
+        'frame-malformed',
         (of) => [
-          { t: 'open', ...of, parties: [ALPHA, BETA] },
+          { t: 'open', ...of, parties: [ALPHA, BETA], window: CROWDED_WINDOW_BYTES_MIN - 1 },
+        ],
+      ],
+      [
+        'credit-exceeded',
+        (of) => [
+          { t: 'open', ...of, parties: [ALPHA, BETA], window: WINDOW },
           { t: 'credit', ...of, from: BETA, to: ALPHA, bytes: 1 },
         ],
       ],
       [
         'not-in-run',
         (of) => [
-          { t: 'open', ...of, parties: [ALPHA, BETA] },
+          { t: 'open', ...of, parties: [ALPHA, BETA], window: WINDOW },
           { t: 'credit', ...of, from: BETA, to: GATEWAY, bytes: 1 },
         ],
       ],
       [
         'not-in-run',
         (of) => [
-          { t: 'open', ...of, parties: [ALPHA, BETA] },
+          { t: 'open', ...of, parties: [ALPHA, BETA], window: WINDOW },
           { t: 'done', ...of, party: GAMMA },
         ],
       ],
@@ -301,6 +314,25 @@ describe('a domain ends its link to a gateway', () => {
       await domain.close();
       await gateway.close();
     }
+  });
+
+  it('never for one run too many, which it refuses', async () => {
+    const { gateway, domain, raw } = await openGateway();
+    for (let at = 0; at <= RUNS_AT_DOMAIN_MAX; at += 1) {
+      const { runId: run, attempt } = newRun([ALPHA]);
+      raw.send({ t: 'open', run, attempt, parties: [ALPHA], window: WINDOW });
+    }
+    expect(await raw.nextFrame()).toMatchObject({
+      t: 'abort',
+      error: {
+        code: 'queue-full',
+        message: expect.stringMatching(/alpha has 64 runs at work/),
+        facts: { party: ALPHA, remedy: expect.any(String) },
+      },
+    });
+    expect(domain.link()).toBeDefined();
+    await domain.close();
+    await gateway.close();
   });
 
   it('never for a run among its parties; it refuses one opened among others than agreed', async () => {

@@ -14,6 +14,8 @@ import {
   type ErrorFamily,
 } from '../../src/errors.ts';
 import { problemOf, problemResponse } from '../../src/gateway/problem.ts';
+import { endedWithout } from '../../src/runs/run-errors.ts';
+import type { RunRow } from '../../src/runs/run-rows.ts';
 import { PROBLEM_TABLE } from '../../src/gateway/problem-table.ts';
 
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z');
@@ -117,6 +119,25 @@ describe('problem documents', () => {
     );
     expect(document.retryable).toBe(false);
     expect(headers['retry-after']).toBeUndefined();
+  });
+
+  it('say that a run which ended for want of room stays ended, and when another may begin', () => {
+    const busy = errorOf('capacity', 'queue-full', { retryAfterS: 2 });
+    const { document: before, headers: early } = problemOf(busy, NOW_MS);
+    expect([before.retryable, early['retry-after']]).toEqual([true, '2']);
+    const run = { code: 'queue-full', note: 'clinic has 64 runs at work.', state: 'voided' };
+    const { document, headers } = problemOf(endedWithout(run as RunRow), NOW_MS);
+    expect(document).toMatchObject({
+      code: 'queue-full',
+      detail: run.note,
+      retryable: false,
+      remedy: 'The run is over and nothing was charged: run again a little later.',
+    });
+    expect(headers['retry-after']).toBeUndefined();
+    // Of another kind the note says it all.
+    const left = { ...run, code: 'domain-unreachable' } as RunRow;
+    expect(problemOf(endedWithout(left), NOW_MS).document).toMatchObject({ retryable: false });
+    expect(problemOf(endedWithout(left), NOW_MS).document).not.toHaveProperty('remedy');
   });
 
   it('hide what a bug or a foreign error says', () => {

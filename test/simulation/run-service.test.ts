@@ -72,6 +72,21 @@ describe('a domain that answers badly', () => {
 });
 
 describe('ends that come while a run begins', () => {
+  it('has no room for the run: its analyst is told by whom, that it is over, and what would work', async () => {
+    world.bend = (party, method, honest) => {
+      if (party !== C || method !== RUN_METHODS.prepare) return honest();
+      throw new CapacityError('queue-full', `${C} has 64 runs at work.`, { party: C });
+    };
+    const runId = await ended();
+    await expect(world.runs.result(runId, ANALYST)).rejects.toMatchObject({
+      code: 'queue-full',
+      message: `${C} has 64 runs at work.`,
+      facts: { runIsOver: true, remedy: expect.stringMatching(/run again/) },
+    });
+    const [record] = await world.state.ledger.records(0n, 9);
+    expect(record).toMatchObject({ outcome: 'voided', chargeMicros: 0n });
+  });
+
   it('a revocation between the contract’s look-up and the launch ends the run', async () => {
     const reason = new PolicyError('contract-revoked', 'Revoked.', { party: A });
     const { ledger } = world.state;
