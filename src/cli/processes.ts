@@ -135,6 +135,8 @@ export function stopOnSignals(stop: () => Promise<void>): void {
   });
   process.on('SIGTERM', () => begin(false));
   process.on('disconnect', () => begin(true));
+  // A parent that ended while this program was still starting: its end was told before anyone listened.
+  if (process.send !== undefined && !process.connected) begin(true);
   const lifeline = process.env[LIFELINE];
   // Children of this program have a lifeline of their own: the message channel.
   delete process.env[LIFELINE];

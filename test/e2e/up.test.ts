@@ -7,10 +7,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { DEMO_STEPS } from '../../src/cli/demo/steps.ts';
 import { allGone, childrenOf, type Command, printed, weir } from './support/command.ts';
+import { eventually } from './support/weir.ts';
 
 /** Real flights are split on the first start. */
 const DEMO_MS_MAX = 120_000;
 const ORPHAN_MS_MAX = 2000;
+/** A child that was just forked has to start before it can see that its parent is gone. */
+const START_MS_MAX = 20_000;
 
 const SummarySchema = z.strictObject({
   ok: z.literal(true),
@@ -69,6 +72,17 @@ describe('the processes of weir up', () => {
     expect(await allGone(children, 0)).toBe(false);
     up.process.kill('SIGKILL');
     expect(await allGone(children, ORPHAN_MS_MAX)).toBe(true);
+  });
+
+  it('end with a parent that is stopped while they start', async () => {
+    const up = weir(['up', '--dir', directory, '--port', '0']);
+    started.push(up);
+    await printed(up, 'Starting the domain of');
+    await eventually('a domain starts', async () => childrenOf(up.pid).length === 2);
+    const children = childrenOf(up.pid);
+    up.process.kill('SIGINT');
+    expect(await up.ended).toBe(0);
+    expect(await allGone(children, START_MS_MAX)).toBe(true);
   });
 
   it('do not begin where the port is taken: one sentence says so', async () => {
