@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ownFilter } from '../../src/computations/psi/unbalanced/kept-filters.ts';
+import { ownFilter, peerFilter } from '../../src/computations/psi/unbalanced/kept-filters.ts';
 import { openFileArtifactStore } from '../../src/domain/file-artifact-store.ts';
 import type { ArtifactStore } from '../../src/domain/artifact-store.ts';
 import {
@@ -111,5 +111,31 @@ describe('what is kept', () => {
     expect(await readdir(join(directory, 'artifacts'))).toEqual([]);
     await expect(write()).rejects.toBe(revoked);
     expect(await readdir(join(directory, 'artifacts'))).toEqual([]);
+  });
+});
+
+describe('the copy of the peer’s filter', () => {
+  const PIECES = [1, 2, 3].map((byte) => new Uint8Array(8).fill(byte));
+  const DIGEST = new Uint8Array(32).fill(9);
+  const whole = async (kept: ReturnType<typeof peerFilter>): Promise<number[]> =>
+    (await Promise.all(PIECES.map((_, index) => kept.piece(index)))).map(([byte]) => byte ?? 0);
+
+  it('is not taken from under a run by another one of the contract that is sent it too', async () => {
+    const [first, second] = [peerFilter(opened(), VERSION), peerFilter(opened(), VERSION)];
+    expect([await first.digest(), await second.digest()]).toEqual([undefined, undefined]);
+    await first.begin();
+    await first.keep(0, PIECES[0]!);
+    await first.keep(1, PIECES[1]!);
+    await second.begin();
+    await first.keep(2, PIECES[2]!);
+    await first.complete(DIGEST);
+    expect(await whole(first)).toEqual([1, 2, 3]);
+    await second.keep(0, PIECES[0]!);
+    expect(await whole(first)).toEqual([1, 2, 3]);
+    // One that is begun again and cut short is none, until it is complete.
+    await second.begin();
+    expect(await second.digest()).toBeUndefined();
+    await second.complete(DIGEST);
+    expect(await second.digest()).toEqual(DIGEST);
   });
 });

@@ -113,16 +113,18 @@ function withPieces(
 
 /**
  * The receiver's copy. Its pieces are written before its digest, so a copy that a crash cut short is
- * none; should the sender have made another one of this version, that replaces it.
+ * none; should the sender have made another one of this version, that replaces it. Pieces are written
+ * over and not removed first: another run of the contract may be at work on the same ones.
  * @param version - of the peer's dataset, as its signed words for the run have it.
  */
 export function peerFilter(precomputed: Precomputed, version: Hash): KeptFilter {
   return {
     async digest() {
       await precomputed.keepOnly([version]);
-      return precomputed.read(version, PEER_DIGEST);
+      const digest = await precomputed.read(version, PEER_DIGEST);
+      return digest?.length === 0 ? undefined : digest;
     },
-    begin: () => precomputed.keepOnly([]),
+    begin: () => precomputed.write(version, PEER_DIGEST, new Uint8Array(0)),
     keep: (index, piece) => precomputed.write(version, peerPiece(index), piece),
     complete: (digest) => precomputed.write(version, PEER_DIGEST, digest),
     piece: async (index) =>
