@@ -6,7 +6,7 @@
  * @see workers/vector
  */
 import { createHash } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { POINT_BYTES, nobleCurve } from '../protocols/common/noble-curve.ts';
@@ -56,11 +56,26 @@ export function openVectorCurve(file: URL, sources?: URL): VectorCurve | undefin
 
 /** What the file exports: nothing on a processor, or for a system, that it was not made for. */
 function load(file: URL): Partial<Addon> {
+  if (isCutShort(readFileSync(file))) return {};
   try {
     return createRequire(import.meta.url)(fileURLToPath(file)) as Partial<Addon>;
   } catch {
     return {};
   }
+}
+
+const ELF_MAGIC = 0x7f454c46;
+const ELF_HEADER_BYTES = 64;
+
+/**
+ * A library that a full disk or a broken copy cut short: to load it would end the process by a signal.
+ * Linkers write the table of its sections last.
+ * @see elf(5)
+ */
+function isCutShort(library: Buffer): boolean {
+  if (library.length < ELF_HEADER_BYTES || library.readUInt32BE(0) !== ELF_MAGIC) return false;
+  const sections = library.readUInt16LE(58) * library.readUInt16LE(60);
+  return library.readBigUInt64LE(40) + BigInt(sections) > BigInt(library.length);
 }
 
 function vectorCurveOf(addon: Addon): VectorCurve {

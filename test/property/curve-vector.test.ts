@@ -103,6 +103,27 @@ describe('a file of a vector kernel', () => {
     expect(openVectorCurve(put('empty.cjs', 'module.exports = {};'))).toBeUndefined();
   });
 
+  it.runIf(existsSync(BUILT))('is not taken where it was cut short, at any place', () => {
+    const whole = readFileSync(BUILT);
+    const names = [0, 20, 64, 1000, 5000, 60_000, whole.length - 1].map((length) => {
+      writeFileSync(join(folder, `cut-${length}.node`), whole.subarray(0, length));
+      return `cut-${length}.node`;
+    });
+    writeFileSync(join(folder, 'whole.node'), whole);
+    // In a process of its own: what loads half a library is ended by a signal.
+    const module = new URL('../../workers/curve-vector.ts', import.meta.url).href;
+    const script = `import { openVectorCurve } from ${JSON.stringify(module)};
+      console.log(process.argv.slice(1).map((file) => openVectorCurve(new URL(file))?.engine));`;
+    const files = [...names, 'whole.node'].map((name) => url(name).href);
+    const told = execFileSync(
+      process.execPath,
+      ['--input-type=module', '-e', script, '--', ...files],
+      { encoding: 'utf8' },
+    );
+    expect(told.match(/undefined/g)).toHaveLength(names.length + (isSupported ? 0 : 1));
+    expect(told.includes('avx512ifma')).toBe(isSupported);
+  });
+
   it('is refused where its sources changed since', () => {
     mkdirSync(join(folder, 'sources'));
     const file = put('stale.cjs', 'module.exports = {};');
