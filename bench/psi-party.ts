@@ -3,7 +3,6 @@
  * the directory and sends a `PartyReport` to its parent; `both ITEMS` plays both roles in place and
  * prints what psi.js' runner prints.
  */
-import { createHash } from 'node:crypto';
 import { inPlaceEngine } from '../protocols/psi/blind.ts';
 import { prepareSet, type PsiMachine } from '../protocols/psi/blinded-set.ts';
 import type { PsiChannel } from '../protocols/psi/exchange.ts';
@@ -16,6 +15,7 @@ import { poolEngine } from '../src/computations/psi/pool-engine.ts';
 import { openPool } from '../src/pool/piscina-pool.ts';
 import { systemRandom } from '../src/system/random.ts';
 import { nativeCurve } from '../workers/native-curve.ts';
+import { nativePrimitives } from '../workers/native-primitives.ts';
 import { meet, socketChannel } from './psi-socket.ts';
 
 /** What a party tells its parent. */
@@ -29,6 +29,7 @@ export interface PartyReport {
 /** Two threads a party: both cores stay busy when one side waits for the other. */
 const THREADS = 2;
 const DIGESTS_A_PIECE = 4096;
+const NO_PREFIX = new Uint8Array(0);
 
 const PARAMS: PsiParams = {
   mode: 'cardinality',
@@ -41,19 +42,16 @@ const PARAMS: PsiParams = {
   setSizeMax: SET_SIZE_MAX,
 };
 
+/**
+ * The items `from`, `from + 1` …: their numbers' digests. A piece at a time, since a hash an item would
+ * fill more memory than the party that is measured.
+ */
 async function* digests(from: number, items: number): AsyncGenerator<Uint8Array> {
   for (let first = 0; first < items; first += DIGESTS_A_PIECE) {
     const count = Math.min(DIGESTS_A_PIECE, items - first);
-    const out = new Uint8Array(count * 32);
-    for (let i = 0; i < count; i++) {
-      out.set(
-        createHash('sha256')
-          .update(`item ${from + first + i}`)
-          .digest(),
-        i * 32,
-      );
-    }
-    yield out;
+    const numbers = Uint32Array.from({ length: count }, (_, i) => from + first + i);
+    const ends = Uint32Array.from({ length: count }, (_, i) => (i + 1) * numbers.BYTES_PER_ELEMENT);
+    yield nativePrimitives.hash.sha256Each(NO_PREFIX, new Uint8Array(numbers.buffer), ends);
   }
 }
 
@@ -82,7 +80,8 @@ function memoryChannels(): [PsiChannel, PsiChannel] {
   const end = (out: WritableStream<Uint8Array>, into: ReadableStream<Uint8Array>): PsiChannel => {
     const [writer, reader] = [out.getWriter(), into.getReader()];
     return {
-      send: (_kind, payload) => writer.write(payload),
+      // A copy: the bytes are the sender's again.
+      send: (_kind, payload) => writer.write(payload.slice()),
       receive: async () => {
         const { value } = await reader.read();
         if (value === undefined) throw new Error('the other role is gone');

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { releaseBytes } from '../protocols/common/bytes.ts';
 import type { PsiChannel } from '../protocols/psi/exchange.ts';
 
 const CONNECT_TRIES = 6000;
@@ -43,40 +44,48 @@ export function socketChannel(socket: Socket): PsiChannel {
       head.write(kind, HEAD_BYTES, 'latin1');
       socket.cork();
       socket.write(head);
-      const goesOn = socket.write(payload);
+      // Not before it is written: then the bytes are the caller's again.
+      const written = new Promise<void>((resolve, reject) => {
+        socket.write(payload, (error) => (error ? reject(error) : resolve()));
+      });
       socket.uncork();
-      if (!goesOn) await once(socket, 'drain');
+      await written;
     },
     async receive(kind) {
-      const head = await incoming.take(HEAD_BYTES);
-      const name = await incoming.take(head[4] ?? 0);
+      const head = Buffer.from((await incoming.take(HEAD_BYTES)).buffer);
+      const name = Buffer.from((await incoming.take(head[4] ?? 0)).buffer);
       if (name.toString('latin1') !== kind) throw new Error(`no ${kind} came`);
-      return new Uint8Array(await incoming.take(head.readUInt32LE()));
+      return incoming.take(head.readUInt32LE());
     },
   };
 }
 
-/** Takes exactly so many bytes at a time from a socket. */
+/** Takes exactly so many bytes at a time from a socket, in a buffer of their own. */
 class FrameReader {
   readonly #incoming: AsyncIterator<Buffer>;
-  #parts: Buffer[] = [];
-  #have = 0;
+  #part: Uint8Array = new Uint8Array(0);
 
   constructor(socket: Socket) {
     this.#incoming = (socket as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
   }
 
-  async take(count: number): Promise<Buffer> {
-    while (this.#have < count) {
-      const { value, done } = await this.#incoming.next();
-      if (done === true) throw new Error('the other party is gone');
-      this.#parts.push(value);
-      this.#have += value.length;
+  async take(count: number): Promise<Uint8Array<ArrayBuffer>> {
+    const out = new Uint8Array(count);
+    for (let filled = 0; filled < count; ) {
+      if (this.#part.length === 0) await this.#refill();
+      const taken = this.#part.subarray(0, count - filled);
+      out.set(taken, filled);
+      filled += taken.length;
+      this.#part = this.#part.subarray(taken.length);
     }
-    const all = this.#parts.length === 1 ? this.#parts[0] : Buffer.concat(this.#parts);
-    if (all === undefined) return Buffer.alloc(0);
-    this.#parts = all.length > count ? [all.subarray(count)] : [];
-    this.#have = all.length - count;
-    return all.subarray(0, count);
+    return out;
+  }
+
+  /** What a socket reads comes in a buffer each time; used ones are not left to the collector. */
+  async #refill(): Promise<void> {
+    releaseBytes(this.#part);
+    const { value, done } = await this.#incoming.next();
+    if (done === true) throw new Error('the other party is gone');
+    this.#part = value;
   }
 }

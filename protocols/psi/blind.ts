@@ -7,6 +7,7 @@ import { ProtocolError } from '../common/protocol-error.ts';
 import type { CurvePrimitive } from '../common/primitives.ts';
 import { ELEMENT_BYTES } from './element.ts';
 import { EVALUATED_BYTES, HASH_TAG, POINT_BYTES } from './params.ts';
+import { resizeRecords } from './records.ts';
 
 export const SECRET_BYTES = 32;
 
@@ -57,12 +58,7 @@ export function evaluatePoints(
 ): Uint8Array {
   curve.requirePoints(points);
   const blinded = curve.multiply(secret, points);
-  const count = blinded.length / POINT_BYTES;
-  const out = new Uint8Array(count * EVALUATED_BYTES);
-  for (let i = 0; i < count; i++) {
-    const at = i * POINT_BYTES;
-    out.set(blinded.subarray(at, at + EVALUATED_BYTES), i * EVALUATED_BYTES);
-  }
+  const out = resizeRecords(blinded, POINT_BYTES, EVALUATED_BYTES);
   releaseBytes(blinded);
   return out;
 }
@@ -73,7 +69,7 @@ export interface PsiEngine {
   readonly parallel: number;
   /** The elements may be used up. @see blindElements */
   blind(elements: Uint8Array, secret: Uint8Array): Promise<Uint8Array>;
-  /** @see evaluatePoints */
+  /** The points may be used up. @see evaluatePoints */
   evaluate(points: Uint8Array, secret: Uint8Array): Promise<Uint8Array>;
 }
 

@@ -14,6 +14,7 @@ import {
 } from './element.ts';
 import { inOrder, regroup } from './flow.ts';
 import { POINT_BYTES, requireParams, wireItems, type PsiParams } from './params.ts';
+import { copyBytes, resizeRecords } from './records.ts';
 import { SortedList, compareKeys } from './sorted-list.ts';
 import type { OpenSpill } from './spill.ts';
 
@@ -56,7 +57,8 @@ export interface BlindedSet {
  * Reads a set and prepares it.
  *
  * Secret: the digests and the drawn blinding secret.
- * @param digests - pieces of whole join-key digests (`DIGEST_BYTES` each), in the order of the rows.
+ * @param digests - pieces of whole join-key digests (`DIGEST_BYTES` each), in the order of the rows;
+ *   used up.
  * @param sharedDummies - of each group's noise slots, how many get a dummy that the peer can have
  *   too; one entry where there are no groups. Secret.
  * @param secret - clamped, drawn for this set alone, where the caller needs more of it than that.
@@ -170,11 +172,12 @@ async function collectKeys(
     if (!fits(keys.size + count)) {
       throw new ProtocolError('set-too-large', `the set has more than ${params.setSizeMax} items`);
     }
-    const records = new Uint8Array(count * (DIGEST_BYTES + ROW_BYTES));
+    const recordBytes = DIGEST_BYTES + ROW_BYTES;
+    const records = resizeRecords(piece, DIGEST_BYTES, recordBytes);
+    releaseBytes(piece);
+    const view = viewOf(records);
     for (let i = 0; i < count; i++) {
-      const at = i * (DIGEST_BYTES + ROW_BYTES);
-      records.set(piece.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES), at);
-      viewOf(records).setUint32(at + DIGEST_BYTES, keys.size + i, true);
+      view.setUint32(i * recordBytes + DIGEST_BYTES, keys.size + i, true);
     }
     await keys.add(records);
     releaseBytes(records);
@@ -207,12 +210,12 @@ export class Settled {
         occurrence = isFirst ? 0 : occurrence + 1;
         if (isFirst) {
           this.distinct += 1;
-          last.set(piece.subarray(at, at + DIGEST_BYTES));
+          copyBytes(piece, at, last, 0, DIGEST_BYTES);
         } else if (this.#params.duplicates === 'distinct') {
           continue;
         }
         writeElement(out, filled, last, occurrence);
-        out.set(piece.subarray(at + DIGEST_BYTES, at + keyRecord), filled + ELEMENT_BYTES);
+        copyBytes(piece, at + DIGEST_BYTES, out, filled + ELEMENT_BYTES, ROW_BYTES);
         filled += record;
       }
       releaseBytes(piece);
@@ -274,12 +277,10 @@ export function* randomFill(
 /** Elements of no row, each with the number behind it that says so. */
 function withTail(elements: Uint8Array, tail: number): Uint8Array {
   const record = ELEMENT_BYTES + ROW_BYTES;
-  const count = elements.length / ELEMENT_BYTES;
-  const out = new Uint8Array(count * record);
-  for (let i = 0; i < count; i++) {
-    out.set(elements.subarray(i * ELEMENT_BYTES, (i + 1) * ELEMENT_BYTES), i * record);
-    viewOf(out).setUint32(i * record + ELEMENT_BYTES, tail, true);
-  }
+  const out = resizeRecords(elements, ELEMENT_BYTES, record);
+  releaseBytes(elements);
+  const view = viewOf(out);
+  for (let at = ELEMENT_BYTES; at < out.length; at += record) view.setUint32(at, tail, true);
   return out;
 }
 
@@ -291,17 +292,12 @@ async function blindPiece(
 ): Promise<Uint8Array> {
   const from = ELEMENT_BYTES + ROW_BYTES;
   const to = POINT_BYTES + ROW_BYTES;
-  const count = piece.length / from;
-  const elements = new Uint8Array(count * ELEMENT_BYTES);
-  for (let i = 0; i < count; i++) {
-    elements.set(piece.subarray(i * from, i * from + ELEMENT_BYTES), i * ELEMENT_BYTES);
-  }
+  const elements = resizeRecords(piece, from, ELEMENT_BYTES);
   const points = await engine.blind(elements, secret);
   releaseBytes(elements);
-  const out = new Uint8Array(count * to);
-  for (let i = 0; i < count; i++) {
-    out.set(points.subarray(i * POINT_BYTES, (i + 1) * POINT_BYTES), i * to);
-    out.set(piece.subarray(i * from + ELEMENT_BYTES, (i + 1) * from), i * to + POINT_BYTES);
+  const out = resizeRecords(points, POINT_BYTES, to);
+  for (let i = 0; i < piece.length / from; i++) {
+    copyBytes(piece, i * from + ELEMENT_BYTES, out, i * to + POINT_BYTES, ROW_BYTES);
   }
   releaseBytes(points);
   releaseBytes(piece);

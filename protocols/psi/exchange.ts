@@ -12,12 +12,16 @@ import {
   type PsiRole,
 } from './messages.ts';
 import { POINT_BYTES, chunkCount, type PsiParams } from './params.ts';
+import { resizeRecords } from './records.ts';
 
 /** The way to the peer: a sealed channel, or anything that keeps order and wholeness. */
 export interface PsiChannel {
-  /** Resolves once the message is accepted: a slow peer holds the sender back. */
+  /**
+   * Resolves once the message is accepted: a slow peer holds the sender back. From then on the bytes
+   * of `payload` are the caller's again, who may use them up.
+   */
   send(kind: string, payload: Uint8Array): Promise<void>;
-  /** The peer's next message, which must be of this kind. */
+  /** The peer's next message, which must be of this kind, in a buffer of the caller's own. */
   receive(kind: string): Promise<Uint8Array>;
 }
 
@@ -77,10 +81,23 @@ export async function sendPoints(
   let index = 0;
   for await (const piece of pieces) {
     if (stop.isStopped) return;
-    await channel.send(POINTS, encodeChunk(index, piece, wireBytes));
-    releaseBytes(piece);
+    await sendChunk(channel, POINTS, index, piece, wireBytes);
     index += 1;
   }
+}
+
+/** Sends a chunk of a list, which is used up. */
+export async function sendChunk(
+  channel: PsiChannel,
+  kind: string,
+  index: number,
+  records: Uint8Array,
+  recordBytes: number,
+): Promise<void> {
+  const message = encodeChunk(index, records, recordBytes);
+  releaseBytes(records);
+  await channel.send(kind, message);
+  releaseBytes(message);
 }
 
 /**
@@ -102,7 +119,7 @@ export async function* receiveEvaluated(
   );
 }
 
-/** The chunks of one list, each checked for its place and size. */
+/** The chunks of one list, each checked for its place and size; what comes out is the caller's. */
 export async function* receiveChunks(
   channel: PsiChannel,
   params: PsiParams,
@@ -123,11 +140,7 @@ export async function* withoutTail(
   keepBytes: number,
 ): AsyncGenerator<Uint8Array> {
   for await (const records of source) {
-    const count = records.length / recordBytes;
-    const out = new Uint8Array(count * keepBytes);
-    for (let i = 0; i < count; i++) {
-      out.set(records.subarray(i * recordBytes, i * recordBytes + keepBytes), i * keepBytes);
-    }
+    const out = resizeRecords(records, recordBytes, keepBytes);
     releaseBytes(records);
     yield out;
   }

@@ -79,7 +79,7 @@ export function ascending(
 }
 
 /**
- * Walks two strictly ascending streams side by side and tells each shared key.
+ * Walks two strictly ascending streams side by side and tells each shared key. What comes is used up.
  * @param onMatch - gets the record of either stream: the piece it is in and where.
  */
 export async function matchSorted(
@@ -95,15 +95,24 @@ export async function matchSorted(
     if (order === 0) onMatch(leftPiece, leftAt, rightPiece, rightAt);
     if (order <= 0) leftAt += left.recordBytes;
     if (order >= 0) rightAt += right.recordBytes;
-    if (leftAt >= leftPiece.length) [leftPiece, leftAt] = [await nextPiece(left.records), 0];
-    if (rightAt >= rightPiece.length) [rightPiece, rightAt] = [await nextPiece(right.records), 0];
+    if (leftAt >= leftPiece.length) {
+      [leftPiece, leftAt] = [await nextPiece(left.records, leftPiece), 0];
+    }
+    if (rightAt >= rightPiece.length) {
+      [rightPiece, rightAt] = [await nextPiece(right.records, rightPiece), 0];
+    }
   }
   // What is left over matches nothing, but its order is still to be checked by whoever yields it.
-  while (leftPiece !== undefined) leftPiece = await nextPiece(left.records);
-  while (rightPiece !== undefined) rightPiece = await nextPiece(right.records);
+  while (leftPiece !== undefined) leftPiece = await nextPiece(left.records, leftPiece);
+  while (rightPiece !== undefined) rightPiece = await nextPiece(right.records, rightPiece);
 }
 
-async function nextPiece(records: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
+/** The next piece that is not empty; the one before is used up. */
+async function nextPiece(
+  records: AsyncIterator<Uint8Array>,
+  before?: Uint8Array,
+): Promise<Uint8Array | undefined> {
+  if (before !== undefined) releaseBytes(before);
   for (;;) {
     const next = await records.next();
     if (next.done === true) return undefined;

@@ -17,6 +17,7 @@ import {
   type PsiGroups,
   type PsiParams,
 } from './params.ts';
+import { resizeRecords } from './records.ts';
 
 /** Bytes of a group's number behind a record; none where there are no groups. */
 export function tagBytesOf(params: PsiParams): number {
@@ -73,15 +74,14 @@ export async function* receiveTagged(
   const inTurn = ascending(recordBytes, POINT_BYTES);
   const records = receiveChunks(channel, params, POINTS, peerItems, recordBytes);
   yield* inOrder(records, machine.engine.parallel, async (piece) => {
-    const count = inTurn(piece).length / recordBytes;
-    const points = new Uint8Array(count * POINT_BYTES);
-    const tags = new Uint8Array(count);
-    for (let i = 0; i < count; i++) {
-      const at = i * recordBytes;
-      points.set(piece.subarray(at, at + POINT_BYTES), i * POINT_BYTES);
-      tags[i] = piece[at + POINT_BYTES] ?? 0;
-      tally.add(tags[i] ?? 0);
+    const points = resizeRecords(inTurn(piece), recordBytes, POINT_BYTES);
+    const tags = new Uint8Array(piece.length / recordBytes);
+    for (let i = 0; i < tags.length; i++) {
+      const tag = piece[i * recordBytes + POINT_BYTES] ?? 0;
+      tags[i] = tag;
+      tally.add(tag);
     }
+    releaseBytes(piece);
     return withTags(await machine.engine.evaluate(points, secret), tags);
   });
 }
@@ -89,10 +89,8 @@ export async function* receiveTagged(
 /** Each evaluated point with its group behind it. */
 function withTags(evaluated: Uint8Array, tags: Uint8Array): Uint8Array {
   const recordBytes = EVALUATED_BYTES + 1;
-  const out = new Uint8Array(tags.length * recordBytes);
+  const out = resizeRecords(evaluated, EVALUATED_BYTES, recordBytes);
   tags.forEach((tag, i) => {
-    const from = i * EVALUATED_BYTES;
-    out.set(evaluated.subarray(from, from + EVALUATED_BYTES), i * recordBytes);
     out[i * recordBytes + EVALUATED_BYTES] = tag;
   });
   releaseBytes(evaluated);

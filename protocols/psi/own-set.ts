@@ -6,7 +6,7 @@
  */
 import { releaseBytes } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
-import { ROW_BYTES, type BlindedSet, type PsiMachine } from './blinded-set.ts';
+import { type BlindedSet, type PsiMachine } from './blinded-set.ts';
 import { probeBaseElement } from './element.ts';
 import {
   bothWays,
@@ -23,6 +23,7 @@ import { EVALUATED_BYTES, POINT_BYTES, type PsiParams } from './params.ts';
 import { PROBE_SEED_BYTES, type ProbeEngine, type ProbeOrigin } from './probes.ts';
 import { checked } from './receiver.ts';
 import { byValue, sendEvaluated } from './sender.ts';
+import { resizeRecords } from './records.ts';
 import { SortedList } from './sorted-list.ts';
 
 /** The base of the run's probes under the sender's secret. */
@@ -71,24 +72,23 @@ export async function runHolder(
   try {
     const base: ProbeOrigin = { kind: 'base', context: params.context };
     for await (const points of probes(params, machine, base, seed, sizes.holderItems)) {
-      await set.points.add(withTail(points, POINT_BYTES, ROW_BYTES, NO_ROW_BYTE));
-      releaseBytes(points);
+      await addWithTail(set.points, points, POINT_BYTES, NO_ROW_BYTE);
     }
     const announced = await greet(channel, params, 'receiver', listItems);
     requireSize(announced, sizes.analystItems);
     const receive = async (stop: StopFlag): Promise<void> => {
       for await (const piece of receiveEvaluated(channel, params, machine, set.secret, announced)) {
         if (stop.isStopped) return;
-        await theirs.add(withTail(piece, EVALUATED_BYTES, 1, OF_SENDER));
-        releaseBytes(piece);
+        await addWithTail(theirs, piece, EVALUATED_BYTES, OF_SENDER);
         machine.onProgress?.('evaluate', theirs.size, announced);
       }
     };
     await bothWays((stop) => sendPoints(channel, params, set, stop), receive);
     const raised: ProbeOrigin = { kind: 'raised', point: await channel.receive(RAISED) };
     for await (const points of probes(params, machine, raised, seed, sizes.holderItems)) {
-      await theirs.add(withTail(cut(points), EVALUATED_BYTES, 1, OF_PROBE));
+      const answers = resizeRecords(points, POINT_BYTES, EVALUATED_BYTES);
       releaseBytes(points);
+      await addWithTail(theirs, answers, EVALUATED_BYTES, OF_PROBE);
     }
     return await countAnswered(channel, params, theirs, sizes);
   } finally {
@@ -172,33 +172,21 @@ async function* probes(
   );
 }
 
-/** Each record followed by `tailBytes` of one value. */
-function withTail(
+/** Adds records, each followed by one value up to the list's records; what was given is used up. */
+async function addWithTail(
+  list: SortedList,
   records: Uint8Array,
   recordBytes: number,
-  tailBytes: number,
   tail: number,
-): Uint8Array {
-  const count = records.length / recordBytes;
-  const out = new Uint8Array(count * (recordBytes + tailBytes)).fill(tail);
-  for (let i = 0; i < count; i++) {
-    out.set(
-      records.subarray(i * recordBytes, (i + 1) * recordBytes),
-      i * (recordBytes + tailBytes),
-    );
+): Promise<void> {
+  const listBytes = list.shape.recordBytes;
+  const out = resizeRecords(records, recordBytes, listBytes);
+  releaseBytes(records);
+  for (let at = 0; at < out.length; at += listBytes) {
+    for (let i = recordBytes; i < listBytes; i++) out[at + i] = tail;
   }
-  return out;
-}
-
-/** The first `EVALUATED_BYTES` of each point. */
-function cut(points: Uint8Array): Uint8Array {
-  const count = points.length / POINT_BYTES;
-  const out = new Uint8Array(count * EVALUATED_BYTES);
-  for (let i = 0; i < count; i++) {
-    const at = i * POINT_BYTES;
-    out.set(points.subarray(at, at + EVALUATED_BYTES), i * EVALUATED_BYTES);
-  }
-  return out;
+  await list.add(out);
+  releaseBytes(out);
 }
 
 function requireSize(items: number, due: number): void {

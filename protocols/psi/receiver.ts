@@ -15,6 +15,7 @@ import { CellTally, tagBytesOf } from './groups.ts';
 import { EVALUATED } from './messages.ts';
 import { EVALUATED_BYTES, POINT_BYTES, type PsiGroups, type PsiParams } from './params.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
+import { copyBytes, resizeRecords, uint32At } from './records.ts';
 import { SortedList } from './sorted-list.ts';
 
 /** Bytes of a place in the sender's list. */
@@ -137,7 +138,7 @@ async function sharedPlaces(
     { records: checked(ours, EVALUATED_BYTES), recordBytes: EVALUATED_BYTES },
     EVALUATED_BYTES,
     (piece, at) => {
-      const place = viewOf(piece).getUint32(at + EVALUATED_BYTES, true);
+      const place = uint32At(piece, at + EVALUATED_BYTES);
       places[place >> 3] = (places[place >> 3] ?? 0) | (1 << (place & 7));
       shared += 1;
     },
@@ -174,7 +175,7 @@ async function sharedByGroup(
       const cell = right[rightAt + EVALUATED_BYTES] ?? 0;
       shared[cell] = (shared[cell] ?? 0) + 1;
       if (cellOfPlace === undefined) return;
-      cellOfPlace[viewOf(left).getUint32(leftAt + EVALUATED_BYTES, true)] = cell + 1;
+      cellOfPlace[uint32At(left, leftAt + EVALUATED_BYTES)] = cell + 1;
     },
   );
   if (answered.items.every((count, cell) => count === set.cellItems?.[cell])) {
@@ -187,12 +188,10 @@ async function sharedByGroup(
 function withPlaces(evaluated: Uint8Array, first: number): Uint8Array {
   const recordBytes = EVALUATED_BYTES + PLACE_BYTES;
   const count = evaluated.length / EVALUATED_BYTES;
-  const out = new Uint8Array(count * recordBytes);
+  const out = resizeRecords(evaluated, EVALUATED_BYTES, recordBytes);
   const view = viewOf(out);
   for (let i = 0; i < count; i++) {
-    const at = i * recordBytes;
-    out.set(evaluated.subarray(i * EVALUATED_BYTES, (i + 1) * EVALUATED_BYTES), at);
-    view.setUint32(at + EVALUATED_BYTES, first + i, true);
+    view.setUint32(i * recordBytes + EVALUATED_BYTES, first + i, true);
   }
   return out;
 }
@@ -213,6 +212,7 @@ async function sharedRows(
   try {
     for await (const piece of ours) {
       const records = await own.attachRows(piece);
+      releaseBytes(piece);
       await withRows.add(records);
       releaseBytes(records);
     }
@@ -221,7 +221,7 @@ async function sharedRows(
       { records: checked(theirs.sorted(), EVALUATED_BYTES), recordBytes: EVALUATED_BYTES },
       EVALUATED_BYTES,
       (piece, at) => {
-        const row = viewOf(piece).getUint32(at + EVALUATED_BYTES, true);
+        const row = uint32At(piece, at + EVALUATED_BYTES);
         if (row === NO_ROW) throw new ProtocolError('message-malformed', 'a dummy matched');
         shared += 1;
         if (shared <= revealedMax) rows.push(row);
@@ -248,13 +248,17 @@ class RecordReader {
   /** Each evaluated point followed by the row of the own point it belongs to. */
   async attachRows(evaluated: Uint8Array): Promise<Uint8Array> {
     const count = evaluated.length / EVALUATED_BYTES;
-    const out = new Uint8Array(count * (EVALUATED_BYTES + ROW_BYTES));
+    const recordBytes = EVALUATED_BYTES + ROW_BYTES;
+    const out = resizeRecords(evaluated, EVALUATED_BYTES, recordBytes);
     for (let i = 0; i < count; i++) {
       if (this.#at >= this.#piece.length) await this.#refill();
-      const at = i * (EVALUATED_BYTES + ROW_BYTES);
-      out.set(evaluated.subarray(i * EVALUATED_BYTES, (i + 1) * EVALUATED_BYTES), at);
-      const row = this.#piece.subarray(this.#at + POINT_BYTES, this.#at + this.#recordBytes);
-      out.set(row, at + EVALUATED_BYTES);
+      copyBytes(
+        this.#piece,
+        this.#at + POINT_BYTES,
+        out,
+        i * recordBytes + EVALUATED_BYTES,
+        ROW_BYTES,
+      );
       this.#at += this.#recordBytes;
     }
     return out;

@@ -5,13 +5,14 @@ import {
   bothWays,
   greet,
   receiveEvaluated,
+  sendChunk,
   sendPoints,
   type PsiChannel,
   type StopFlag,
 } from './exchange.ts';
 import { ascending, regroup } from './flow.ts';
 import { CellTally, receiveTagged, tagBytesOf } from './groups.ts';
-import { EVALUATED, encodeChunk } from './messages.ts';
+import { EVALUATED } from './messages.ts';
 import { EVALUATED_BYTES, type PsiParams } from './params.ts';
 import { PieceLog } from './piece-log.ts';
 import { SortedList } from './sorted-list.ts';
@@ -70,8 +71,7 @@ export async function sendEvaluated(
   const recordBytes = EVALUATED_BYTES + tagBytesOf(params);
   let index = 0;
   for await (const piece of regroup(evaluated.read(), params.chunkItems * recordBytes)) {
-    await channel.send(EVALUATED, encodeChunk(index, piece, recordBytes));
-    releaseBytes(piece);
+    await sendChunk(channel, EVALUATED, index, piece, recordBytes);
     index += 1;
   }
 }

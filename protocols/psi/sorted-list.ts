@@ -6,6 +6,7 @@
  */
 import { releaseBytes } from '../common/bytes.ts';
 import { ProtocolError } from '../common/protocol-error.ts';
+import { copyBytes } from './records.ts';
 import { LazySpill, type OpenSpill } from './spill.ts';
 
 /** Records of one buffer; below this many nothing is spilled. */
@@ -94,7 +95,9 @@ export class SortedList {
   }
 
   async close(): Promise<void> {
+    releaseBytes(this.#buffer);
     this.#buffer = new Uint8Array(0);
+    this.#buffered = 0;
     this.#runs.length = 0;
     await this.#spill.close();
   }
@@ -105,6 +108,7 @@ export class SortedList {
     const most = BUFFER_RECORDS * this.shape.recordBytes;
     const grown = new Uint8Array(Math.min(most, Math.max(2 * this.#buffer.length, neededBytes)));
     grown.set(this.#buffer);
+    releaseBytes(this.#buffer);
     this.#buffer = grown;
   }
 
@@ -153,20 +157,9 @@ function intoBuckets(
     const bucket = bucketAt(at);
     const place = next[bucket] ?? 0;
     next[bucket] = place + 1;
-    copyRecord(records, at, out, place * recordBytes, recordBytes);
+    copyBytes(records, at, out, place * recordBytes, recordBytes);
   }
   return { records: out, starts };
-}
-
-/** A view a record would be an object a record: garbage by the gigabyte, and slower than a loop. */
-function copyRecord(
-  from: Uint8Array,
-  fromAt: number,
-  to: Uint8Array,
-  toAt: number,
-  recordBytes: number,
-): void {
-  for (let i = 0; i < recordBytes; i++) to[toAt + i] = from[fromAt + i] ?? 0;
 }
 
 /** The records in order; what was given is used up. */
@@ -176,7 +169,7 @@ function sortRecords(records: Uint8Array, shape: RecordShape): Uint8Array {
   const out = new Uint8Array(records.length);
   for (let place = 0; place < order.length; place++) {
     const at = (order[place] ?? 0) * recordBytes;
-    copyRecord(records, at, out, place * recordBytes, recordBytes);
+    copyBytes(records, at, out, place * recordBytes, recordBytes);
   }
   releaseBytes(records);
   releaseBytes(order);
@@ -209,9 +202,9 @@ function sortedOrder(records: Uint8Array, { recordBytes, keyBytes }: RecordShape
       i < count &&
       Math.floor((tagged[i] ?? 0) / numbers) === Math.floor((tagged[groupStart] ?? 0) / numbers);
     if (isSame) continue;
-    const group = tagged.subarray(groupStart, i);
-    for (let k = 0; k < group.length; k++) group[k] = (group[k] ?? 0) % numbers;
-    if (group.length > 1) group.sort(compare);
+    for (let k = groupStart; k < i; k++) tagged[k] = (tagged[k] ?? 0) % numbers;
+    // Nearly every group is one record, and a view of each would be garbage by the million.
+    if (i - groupStart > 1) tagged.subarray(groupStart, i).sort(compare);
     groupStart = i;
   }
   return tagged;

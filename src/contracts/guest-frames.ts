@@ -74,7 +74,9 @@ export function parseGuestFrames(batch: Uint8Array): readonly GuestFrame[] {
     if (kindEnd + payloadBytes > batch.length) throw malformed();
     const kind = TEXT.decode(batch.subarray(at + HEAD_BYTES, kindEnd));
     if (!KIND.test(kind)) throw malformed();
-    frames.push({ kind, payload: batch.slice(kindEnd, kindEnd + payloadBytes) });
+    // No `slice`: of a Buffer it is a view.
+    const payload = new Uint8Array(batch.subarray(kindEnd, kindEnd + payloadBytes));
+    frames.push({ kind, payload });
     at = kindEnd + payloadBytes;
   }
   return frames;

@@ -18,7 +18,7 @@ export interface RunChannel {
   /** Resolves when the frame is accepted: a slow receiver holds the sender back. */
   send(to: PartyId, kind: string, payload: Uint8Array): Promise<void>;
   /**
-   * The next frame of `from`, which must be of `kind`.
+   * The next frame of `from`, which must be of `kind`, in a buffer of its own.
    * @param bytesMax - how long it may be by the protocol, where that is known: what comes of a longer
    *   one is dropped with the run as soon as it is too long, never gathered first.
    * @throws StateError `round-mismatch` on another kind; AbortError `transcript-mismatch` on a longer
@@ -46,7 +46,11 @@ export interface SealedMessageOptions {
 /** A RunChannel whose payloads only the named peer domain can read; the gateway relays sizes. */
 export interface SealedChannel {
   readonly peer: PartyId;
+  /** Once it resolves, the bytes of `payload` are the caller's again, who may use them up. */
   send(kind: string, payload: Uint8Array, options?: SealedMessageOptions): Promise<void>;
-  /** @throws AbortError `decryption-failed` for anything but the peer's next message of `kind`. */
+  /**
+   * The peer's next message, in a buffer of its own: it may be transferred to a worker.
+   * @throws AbortError `decryption-failed` for anything but the peer's next message of `kind`.
+   */
   receive(kind: string, options?: SealedMessageOptions): Promise<Uint8Array>;
 }

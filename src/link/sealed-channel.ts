@@ -22,6 +22,7 @@ import {
   diffieHellman,
   hkdfSync,
 } from 'node:crypto';
+import { releaseBytes } from '../../protocols/common/bytes.ts';
 import { AbortError, InputError, StateError, WeirError, assertInvariant } from '../errors.ts';
 import type { PartyId } from '../system/ids.ts';
 import type { Random } from '../system/random.ts';
@@ -97,7 +98,10 @@ class SealedEnd implements SealedChannel {
     return this.#guarded(async () => {
       const sealed = await this.#channel.receive(this.peer, kind);
       if (this.#failure !== undefined) throw this.#failure;
-      return this.#open(kind, sealed, options?.last === true);
+      const payload = this.#open(kind, sealed, options?.last === true);
+      // As long as the message, by the gigabyte: not left to the collector.
+      releaseBytes(sealed);
+      return payload;
     });
   }
 
@@ -175,6 +179,8 @@ class Sealer {
     cipher.setAAD(bound);
     const body = cipher.update(payload);
     const sealed = Buffer.concat([this.#lead, body, cipher.final(), cipher.getAuthTag()]);
+    // As `sealed` in `receive`.
+    releaseBytes(body);
     this.#lead = new Uint8Array(0);
     return sealed;
   }

@@ -44,6 +44,18 @@ describe('PSI on real threads', () => {
     }
   });
 
+  it('takes the batches it is given, and keeps no copy here', async () => {
+    const engine = poolEngine(pool, 2);
+    const secret = systemRandom.bytes(32);
+    const elements = new Uint8Array(37);
+    const points = await engine.blind(elements, secret);
+    expect(await engine.evaluate(points, secret)).toHaveLength(16);
+    expect([elements.buffer.detached, (points.buffer as ArrayBuffer).detached]).toEqual([
+      true,
+      true,
+    ]);
+  });
+
   it('hands a bad point back with its code, and stops at an abort', async () => {
     const engine = poolEngine(pool, 2);
     await expect(engine.evaluate(new Uint8Array(64), new Uint8Array(32))).rejects.toMatchObject({

@@ -60,6 +60,10 @@ describe('a batch of frames', () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 8 }), (frames) => {
         expect(parseGuestFrames(encodeGuestFrames(frames))).toEqual(frames);
+        // Of a Buffer, too, each in a buffer of its own.
+        for (const { payload } of parseGuestFrames(Buffer.from(encodeGuestFrames(frames)))) {
+          expect(payload.buffer.byteLength).toBe(payload.length);
+        }
       }),
     );
     fc.assert(

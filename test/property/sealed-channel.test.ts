@@ -26,7 +26,7 @@ class Relay {
         const message = this.messages[this.#read];
         this.#read += 1;
         if (message?.kind !== kind) throw new Error('nothing of this kind is there');
-        return message.payload;
+        return new Uint8Array(message.payload);
       },
     };
   }
@@ -93,6 +93,20 @@ describe('a sealed channel', () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  it('is done with what was sent, and gives what comes in a buffer of its own', async () => {
+    const { alpha, beta } = world();
+    const [from, to] = [alpha(), beta()];
+    for (const size of [0, 1, 5_000, 200_000]) {
+      const message = systemRandom.bytes(size);
+      const sent = message.slice();
+      await from.send('k', sent);
+      sent.buffer.transfer();
+      const received = await to.receive('k');
+      expect(received).toEqual(message);
+      expect([received.byteOffset, received.buffer.byteLength]).toEqual([0, size]);
+    }
   });
 
   it('works in both directions at once', async () => {

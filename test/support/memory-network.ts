@@ -67,7 +67,8 @@ export function memoryNetwork(
     if (frame.payload.length > bytesMax) {
       throw new AbortError('transcript-mismatch', `${kind} of more than ${bytesMax} bytes.`);
     }
-    return frame.payload;
+    // In a buffer of its own: who receives it may use it up.
+    return new Uint8Array(frame.payload);
   };
   return {
     transcript,
@@ -91,7 +92,8 @@ export function memoryNetwork(
     sealed: (self, peer) => ({
       peer,
       async send(kind, payload) {
-        put('sealed', { from: self, to: peer, kind, payload });
+        // Sealing copies: the bytes are the caller's again.
+        put('sealed', { from: self, to: peer, kind, payload: new Uint8Array(payload) });
       },
       receive: (kind) => take('sealed', peer, self, kind),
     }),

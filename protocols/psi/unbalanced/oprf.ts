@@ -105,9 +105,9 @@ export interface OprfEngine {
   readonly parallel: number;
   /** The elements may be used up. @see deriveOutputs */
   derive(elements: Uint8Array, key: Uint8Array): Promise<Uint8Array>;
-  /** @see evaluateBlinded */
+  /** The points may be used up. @see evaluateBlinded */
   evaluate(points: Uint8Array, key: Uint8Array): Promise<Uint8Array>;
-  /** @see finalizeOutputs */
+  /** The points may be used up. @see finalizeOutputs */
   finalize(points: Uint8Array, inverse: Uint8Array): Promise<Uint8Array>;
   sha256(message: Uint8Array): Uint8Array;
 }

@@ -11,6 +11,7 @@ import {
 import { ELEMENT_BYTES } from '../element.ts';
 import { inOrder, regroup } from '../flow.ts';
 import { type PsiParams, wireItems } from '../params.ts';
+import { resizeRecords } from '../records.ts';
 import { SortedList } from '../sorted-list.ts';
 import { cutOutputs, encodeFilter, filterBytes, filterShape, type FilterShape } from './filter.ts';
 import { FILTER_DIGEST_BYTES, FILTER_PIECE_BYTES } from './messages.ts';
@@ -91,11 +92,7 @@ async function* cut(shape: FilterShape, outputs: SortedList): AsyncGenerator<Uin
 
 function withoutRows(piece: Uint8Array): Uint8Array {
   const record = ELEMENT_BYTES + ROW_BYTES;
-  const count = piece.length / record;
-  const out = new Uint8Array(count * ELEMENT_BYTES);
-  for (let i = 0; i < count; i++) {
-    out.set(piece.subarray(i * record, i * record + ELEMENT_BYTES), i * ELEMENT_BYTES);
-  }
+  const out = resizeRecords(piece, record, ELEMENT_BYTES);
   releaseBytes(piece);
   return out;
 }

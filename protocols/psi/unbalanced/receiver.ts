@@ -1,18 +1,20 @@
 /** The small side of an unbalanced match: learns which of its items the large side has. */
-import { equalBytes, releaseBytes, viewOf } from '../../common/bytes.ts';
+import { equalBytes, releaseBytes } from '../../common/bytes.ts';
 import { ProtocolError } from '../../common/protocol-error.ts';
 import { NO_ROW, ROW_BYTES, type BlindedSet } from '../blinded-set.ts';
 import {
   bothWays,
   receiveChunks,
+  sendChunk,
   withoutTail,
   type PsiChannel,
   type StopFlag,
 } from '../exchange.ts';
 import { inOrder, matchSorted, regroup } from '../flow.ts';
-import { encodeChunk, parseChunkOf } from '../messages.ts';
+import { parseChunkOf } from '../messages.ts';
 import { POINT_BYTES, type PsiParams } from '../params.ts';
 import type { ReceiverOutcome } from '../receiver.ts';
+import { copyBytes, resizeRecords, uint32At } from '../records.ts';
 import { SortedList } from '../sorted-list.ts';
 import { cutOutputs, decodeFilter, filterShape, type FilterShape } from './filter.ts';
 import {
@@ -108,8 +110,7 @@ async function sendBlinded(
   let index = 0;
   for await (const piece of regroup(points, params.chunkItems * POINT_BYTES)) {
     if (stop.isStopped) return;
-    await channel.send(OPRF_POINTS, encodeChunk(index, piece, POINT_BYTES));
-    releaseBytes(piece);
+    await sendChunk(channel, OPRF_POINTS, index, piece, POINT_BYTES);
     index += 1;
   }
 }
@@ -150,7 +151,7 @@ async function receiveOutputs(
   }
 }
 
-/** Both come in pieces of the same number of items. */
+/** Both come in pieces of the same number of items, and are used up. */
 function withRows(
   answer: Uint8Array,
   own: Uint8Array,
@@ -158,13 +159,14 @@ function withRows(
 ): Uint8Array | undefined {
   const count = answer.length / OUTPUT_BYTES;
   if (own.length !== count * ownRecordBytes) return undefined;
-  const out = new Uint8Array(count * (OUTPUT_BYTES + ROW_BYTES));
+  const recordBytes = OUTPUT_BYTES + ROW_BYTES;
+  const out = resizeRecords(answer, OUTPUT_BYTES, recordBytes);
   for (let i = 0; i < count; i++) {
-    const at = i * (OUTPUT_BYTES + ROW_BYTES);
-    out.set(answer.subarray(i * OUTPUT_BYTES, (i + 1) * OUTPUT_BYTES), at);
-    const row = own.subarray(i * ownRecordBytes + POINT_BYTES, (i + 1) * ownRecordBytes);
-    out.set(row, at + OUTPUT_BYTES);
+    const rowAt = i * ownRecordBytes + POINT_BYTES;
+    copyBytes(own, rowAt, out, i * recordBytes + OUTPUT_BYTES, ROW_BYTES);
   }
+  releaseBytes(answer);
+  releaseBytes(own);
   return out;
 }
 
@@ -190,7 +192,7 @@ async function lookUp(
     { records: decodeFilter(shape, pieces()), recordBytes: OUTPUT_BYTES },
     OUTPUT_BYTES,
     (piece, at) => {
-      const row = viewOf(piece).getUint32(at + OUTPUT_BYTES, true);
+      const row = uint32At(piece, at + OUTPUT_BYTES);
       if (row === NO_ROW) throw new ProtocolError('message-malformed', 'a dummy matched');
       shared += 1;
       if (shared <= revealedMax) rows.push(row);

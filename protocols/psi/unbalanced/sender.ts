@@ -1,7 +1,7 @@
 /** The large side of an unbalanced match: ships its filter where the peer has not kept it, evaluates. */
-import { equalBytes, releaseBytes } from '../../common/bytes.ts';
+import { equalBytes } from '../../common/bytes.ts';
 import type { PsiChannel } from '../exchange.ts';
-import { receiveChunks } from '../exchange.ts';
+import { receiveChunks, sendChunk } from '../exchange.ts';
 import { ascending, inOrder } from '../flow.ts';
 import { encodeChunk } from '../messages.ts';
 import { POINT_BYTES, requireParams, type PsiParams } from '../params.ts';
@@ -65,10 +65,9 @@ export async function runOprfSender(
   );
   let [index, done] = [0, 0];
   for await (const answer of answers) {
-    await channel.send(OPRF_EVALUATED, encodeChunk(index, answer, POINT_BYTES));
-    index += 1;
     done += answer.length / POINT_BYTES;
-    releaseBytes(answer);
+    await sendChunk(channel, OPRF_EVALUATED, index, answer, POINT_BYTES);
+    index += 1;
     machine.onProgress?.('evaluate', done, peerItems);
   }
   return { peerItems, isShipped };

@@ -10,21 +10,17 @@ import type { BlindArgument } from '../../../workers/psi.ts';
  * @param threads - how many threads the pool has.
  */
 export function poolEngine(pool: Pool, threads: number, signal?: AbortSignal): PsiEngine {
-  const run = (
-    task: string,
-    argument: BlindArgument,
-    transfer: readonly ArrayBuffer[] = [],
-  ): Promise<Uint8Array> =>
-    pool.run('psi', task, argument, { transfer, ...(signal === undefined ? {} : { signal }) });
+  // The batch itself goes to the thread: a copy of each would wait here for the collector, which
+  // looks at heaps, and these are arrays beside them.
+  const run = (task: string, argument: BlindArgument): Promise<Uint8Array> =>
+    pool.run('psi', task, argument, {
+      transfer: argument.batch.buffer instanceof ArrayBuffer ? [argument.batch.buffer] : [],
+      ...(signal === undefined ? {} : { signal }),
+    });
   return {
     parallel: threads + 2,
-    blind: (elements, secret) => {
-      const { buffer } = elements;
-      const owned = buffer instanceof ArrayBuffer ? [buffer] : [];
-      return run('blindTask', { batch: elements, secret }, owned);
-    },
-    // Received points lie in a frame that is not this function's to give away: they are copied.
-    evaluate: (points, secret) => run('evaluateTask', { batch: points, secret }),
+    blind: (batch, secret) => run('blindTask', { batch, secret }),
+    evaluate: (batch, secret) => run('evaluateTask', { batch, secret }),
   };
 }
 

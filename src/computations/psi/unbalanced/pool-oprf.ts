@@ -9,19 +9,14 @@ import type { BlindArgument } from '../../../../workers/psi.ts';
  * @see poolEngine
  */
 export function poolOprf(pool: Pool, threads: number, signal: AbortSignal): OprfEngine {
-  const run = (
-    task: string,
-    argument: BlindArgument,
-    transfer: readonly ArrayBuffer[] = [],
-  ): Promise<Uint8Array> => pool.run('psi', task, argument, { transfer, signal });
+  const run = (task: string, argument: BlindArgument): Promise<Uint8Array> => {
+    const { buffer } = argument.batch;
+    const transfer = buffer instanceof ArrayBuffer ? [buffer] : [];
+    return pool.run('psi', task, argument, { transfer, signal });
+  };
   return {
     parallel: threads + 2,
-    derive: (elements, key) => {
-      const { buffer } = elements;
-      const owned = buffer instanceof ArrayBuffer ? [buffer] : [];
-      return run('deriveTask', { batch: elements, secret: key }, owned);
-    },
-    // Received points lie in a frame that is not this function's to give away: they are copied.
+    derive: (elements, key) => run('deriveTask', { batch: elements, secret: key }),
     evaluate: (points, key) => run('evaluateBlindedTask', { batch: points, secret: key }),
     finalize: (points, inverse) => run('finalizeTask', { batch: points, secret: inverse }),
     sha256: (message) => createHash('sha256').update(message).digest(),
