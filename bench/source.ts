@@ -10,7 +10,7 @@ import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import type { AggregateQuery, DataSource } from '../src/catalog/data-source.ts';
 import { bandLabels, hourLabels, monthLabels } from '../src/catalog/derive.ts';
 import { flightsRegistration } from '../src/cli/demo/flights-registration.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../src/domain/sources/duckdb-source.ts';
 import type { BenchContext, BenchSuite } from './suite.ts';
 

@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
 import {
   type AnalystKeys,
   fetchResult,
@@ -25,7 +24,7 @@ import { fileSpills } from '../computations/psi/file-spill.ts';
 import { poolDigests } from '../computations/psi/key-digests.ts';
 import { poolEngine } from '../computations/psi/pool-engine.ts';
 import type { ContractBody, ExplainBody, RunEventBody } from '../contracts/api.ts';
-import { type Contract, PartySchema, PublicKeySchema } from '../contracts/contract.ts';
+import type { Contract } from '../contracts/contract.ts';
 import { DEFAULT_RETENTION_S, DEFAULT_VALID_DAYS } from '../contracts/default-terms.ts';
 import type { Arguments, MatchPlan, OwnSetPlan, Plan } from '../contracts/plan.ts';
 import { type SignedRequest, SignedRequestSchema } from '../contracts/request.ts';
@@ -38,25 +37,10 @@ import type { ContractId, PartyId, RunId } from '../system/ids.ts';
 import { readKeyFile } from '../system/key-file.ts';
 import { systemRandom, uuidV7 } from '../system/random.ts';
 import type { PsiMachine } from '../../protocols/psi/blinded-set.ts';
+import { type AnalystConfig, AnalystConfigSchema, tokenFileOf } from './analyst-config.ts';
 import { keyDirectory, parseJsonFile, readConfig, writePrivateFile } from './directories.ts';
 
-export const AnalystConfigSchema = z.strictObject({
-  format: z.literal('weir-analyst/1'),
-  party: PartySchema,
-  gateway: z.strictObject({
-    url: z.url({ protocol: /^https?$/ }),
-    /** The gateway's identity key where the analyst has compared its fingerprint. */
-    publicKey: PublicKeySchema.optional(),
-    caFile: z.string().optional(),
-  }),
-});
-export type AnalystConfig = z.infer<typeof AnalystConfigSchema>;
-
 const POLL_MS = 300;
-
-export function tokenFileOf(directory: string): string {
-  return join(directory, 'token');
-}
 
 /** Terms an analyst states; the rest comes from the catalog and modest defaults. */
 export type StatedTerms = Partial<Omit<DraftTerms, 'id' | 'title'>> & {

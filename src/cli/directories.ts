@@ -79,3 +79,8 @@ export function makeDirectory(directory: string): string {
 export function keyDirectory(directory: string, name: 'sealing' | 'weighing'): string {
   return join(directory, 'keys', name);
 }
+
+/** Where a gateway's directory has its operator's token. Secret: what it holds. */
+export function operatorTokenFile(directory: string): string {
+  return join(directory, 'operator.token');
+}

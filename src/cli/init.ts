@@ -15,8 +15,8 @@ import { PartyIdSchema } from '../system/ids.ts';
 import { createKeyFile, type KeyKind, readKeyFile } from '../system/key-file.ts';
 import { systemRandom } from '../system/random.ts';
 import { eddsaSuite, fingerprintOf, type KeyPair } from '../system/signature-suite.ts';
-import { AnalystConfigSchema } from './analyst.ts';
-import { makeDirectory, writeConfig, writePrivateFile } from './directories.ts';
+import { AnalystConfigSchema } from './analyst-config.ts';
+import { makeDirectory, operatorTokenFile, writeConfig, writePrivateFile } from './directories.ts';
 import { createExchangeKeys } from '../system/exchange-keys.ts';
 
 const OPERATOR_TOKEN_TTL_S = 366 * 86_400;
@@ -24,10 +24,6 @@ const OPERATOR_TOKEN_TTL_S = 366 * 86_400;
 interface Names {
   readonly zh: string;
   readonly en: string;
-}
-
-export function operatorTokenFile(directory: string): string {
-  return join(directory, 'operator.token');
 }
 
 function subdirectories(directory: string): void {

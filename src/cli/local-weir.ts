@@ -9,9 +9,9 @@ import { adminClient } from '../domain/admin-client.ts';
 import { DomainConfigSchema } from '../domain/config.ts';
 import type { OfficerActions } from '../domain/admin-server.ts';
 import { PartyIdSchema, type PartyId } from '../system/ids.ts';
-import { initAnalyst, initDomain, initGateway, operatorTokenFile } from './init.ts';
-import { readConfig, writeConfig, writePrivateFile } from './directories.ts';
-import { AnalystConfigSchema, tokenFileOf } from './analyst.ts';
+import { initAnalyst, initDomain, initGateway } from './init.ts';
+import { readConfig, writeConfig, writePrivateFile, operatorTokenFile } from './directories.ts';
+import { AnalystConfigSchema, tokenFileOf } from './analyst-config.ts';
 import { type Child, startChild } from './processes.ts';
 
 const ANALYST_TOKEN_TTL_S = 30 * 86_400;

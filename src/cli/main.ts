@@ -1,19 +1,6 @@
 /** The `weir` command: one sub-command a file, one sentence an error, no stack traces. */
 import { Command, CommanderError } from 'commander';
-import { analystCommands } from './commands/analyst.ts';
-import { backupCommands } from './commands/backup.ts';
-import { contractCommands } from './commands/contract.ts';
-import { datasetCommands } from './commands/dataset.ts';
-import { domainCommands } from './commands/domain.ts';
-import { gatewayCommands } from './commands/gateway.ts';
-import { initCommands } from './commands/init.ts';
-import { matchCommand } from './commands/match.ts';
-import { meteringCommands } from './commands/metering.ts';
-import { mockCommands } from './commands/mock.ts';
-import { queryCommands } from './commands/query.ts';
-import { releaseCommands } from './commands/release.ts';
-import { upCommand } from './commands/up.ts';
-import { weightsCommands } from './commands/weights.ts';
+import { addCommands } from './command-groups.ts';
 import { exitCodeOf, sentenceOf } from './exit.ts';
 import { tellFailed } from './processes.ts';
 
@@ -26,31 +13,16 @@ const program = new Command('weir')
   .showHelpAfterError('(weir --help lists the commands)')
   .exitOverride();
 
-for (const add of [
-  upCommand,
-  initCommands,
-  gatewayCommands,
-  domainCommands,
-  datasetCommands,
-  contractCommands,
-  releaseCommands,
-  analystCommands,
-  queryCommands,
-  weightsCommands,
-  mockCommands,
-  matchCommand,
-  meteringCommands,
-  backupCommands,
-]) {
-  add(program);
-}
-
 // A reader that closes the pipe (`weir … | head`) has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : 74);
 });
 
 try {
+  await addCommands(
+    program,
+    process.argv.slice(2).find((word) => !word.startsWith('-')),
+  );
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {

@@ -2,8 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { WeirClient } from '../client/weir-client.ts';
 import { type GatewayConfig, GatewayConfigSchema } from '../gateway/config.ts';
-import { readConfig } from './directories.ts';
-import { operatorTokenFile } from './init.ts';
+import { operatorTokenFile, readConfig } from './directories.ts';
 
 export interface OperatorOptions {
   readonly dir: string;

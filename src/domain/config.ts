@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { PublicKeySchema } from '../contracts/contract.ts';
 import { PartyIdSchema } from '../system/ids.ts';
-import { DEFAULT_ENGINE_LIMITS } from './sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from './sources/engine-limits.ts';
 
 /** Processes of one gateway that a domain links to. */
 const GATEWAY_ADDRESSES_MAX = 16;

@@ -1,17 +1,17 @@
 /** The datasets a domain has registered, each with its source and what is published of it. */
-import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { checkPlan } from '../catalog/check-plan.ts';
 import type { AnonymityExaminer } from '../catalog/anonymity.ts';
 import type { DataSource } from '../catalog/data-source.ts';
-import { type DatasetRegistration, type Grade, parseRegistration } from '../catalog/dataset.ts';
+import type { DatasetRegistration, Grade } from '../catalog/dataset.ts';
 import { type PublishedDataset, publishedOf, type PublishingDomain } from '../catalog/published.ts';
 import { regradeHash, type SignedRegrade, verifyRegrade } from '../catalog/regrade.ts';
 import { SetupError, WeirError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
-import type { EngineLimits } from './sources/duckdb-engine.ts';
+import type { EngineLimits } from './sources/engine-limits.ts';
 import { type DuckDbSourceOptions, openDuckDbSource } from './sources/duckdb-source.ts';
 import { openPostgresSource } from './sources/postgres-source.ts';
+import { readRegistration } from './registration-file.ts';
 import type { RegradeBook } from './regrades.ts';
 import type { OwnDataset } from './verify-run.ts';
 
@@ -139,21 +139,5 @@ function regraded(
     // Another version, or a decision that does not hold: the stricter grade stands.
     if (error instanceof WeirError) return published;
     throw error;
-  }
-}
-
-/** A registration file, parsed. @throws SetupError `source-missing`, `config-invalid` */
-export function readRegistration(file: string): DatasetRegistration {
-  return parseRegistration(readText(file), file);
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    throw new SetupError('source-missing', `The dataset registration ${file} cannot be read.`, {
-      path: file,
-      remedy: 'Check the path in the configuration.',
-    });
   }
 }

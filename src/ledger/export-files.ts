@@ -1,5 +1,4 @@
 /** Exports as files, however many records there are: events, FOCUS as CSV, and Parquet made from that by DuckDB. */
-import { DuckDBInstance } from '@duckdb/node-api';
 import { open, rm } from 'node:fs/promises';
 import { encodeEvent } from './cloud-events.ts';
 import { FOCUS_COLUMNS, type FocusRow, type FocusType } from './focus.ts';
@@ -68,6 +67,8 @@ export async function writeEventBatch(
 export async function writeFocusParquet(file: string, csvFile: string): Promise<void> {
   // Created first and written in place: DuckDB would make it readable to everybody.
   await (await open(file, 'wx', 0o600)).close();
+  // Loaded for Parquet alone: a native library of some size.
+  const { DuckDBInstance } = await import('@duckdb/node-api');
   const instance = await DuckDBInstance.create(':memory:', {
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { tokenFileOf } from '../../src/cli/analyst.ts';
+import { tokenFileOf } from '../../src/cli/analyst-config.ts';
 import type { AggregatePlan } from '../../src/contracts/plan.ts';
 import {
   databaseFile,

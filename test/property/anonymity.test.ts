@@ -8,7 +8,7 @@ import {
   signRegrade,
   verifyRegrade,
 } from '../../src/catalog/regrade.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import { systemRandom } from '../../src/system/random.ts';
 import { eddsaSuite } from '../../src/system/signature-suite.ts';

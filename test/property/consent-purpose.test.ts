@@ -4,7 +4,7 @@ import { DatasetRegistrationSchema } from '../../src/catalog/dataset.ts';
 import { flightsRegistration } from '../../src/cli/demo/flights-registration.ts';
 import { describeContract, plainText } from '../../src/contracts/plain-words.ts';
 import { boundToPurpose } from '../../src/domain/purpose-source.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import { HOLDERS } from '../fixtures/contract.ts';
 import { flightsContract, publishFlights } from '../support/published-flights.ts';

@@ -7,7 +7,7 @@ import { isAsStrict, strictestDominance } from '../../src/contracts/dominance-te
 import { suppressComplements } from '../../src/disclosure/complementary.ts';
 import { isDominated, type Concentration } from '../../src/disclosure/dominance.ts';
 import { dominated } from '../../src/disclosure/dominated.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import { HOLDERS } from '../fixtures/contract.ts';
 import { flightsContract, publishFlights } from '../support/published-flights.ts';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { AggregateQuery } from '../../src/catalog/data-source.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import { LABELS, query, rows } from '../support/source-arbitraries.ts';
 import {

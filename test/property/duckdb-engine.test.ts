@@ -4,7 +4,8 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AbortError } from '../../src/errors.ts';
-import { DEFAULT_ENGINE_LIMITS, openDuckDbEngine } from '../../src/domain/sources/duckdb-engine.ts';
+import { openDuckDbEngine } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { identifier, list, literal, sql, type Sql } from '../../src/domain/sources/sql-text.ts';
 import { inTemporaryDirectory } from '../support/source-tables.ts';
 

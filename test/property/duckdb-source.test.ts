@@ -3,7 +3,7 @@ import { stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DatasetRegistrationSchema } from '../../src/catalog/dataset.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import {
   FORMATS,

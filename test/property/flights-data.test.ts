@@ -7,7 +7,7 @@ import { parseRegistration } from '../../src/catalog/dataset.ts';
 import { boundsOf, dictionariesOf, publishedOf } from '../../src/catalog/published.ts';
 import { FLIGHT_HOLDERS, prepareFlights } from '../../src/cli/demo/flights-data.ts';
 import { FLIGHT_TABLES } from '../../src/cli/demo/flights-registration.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import { PartyIdSchema } from '../../src/system/ids.ts';
 import { inTemporaryDirectory, plainAnswer } from '../support/source-tables.ts';

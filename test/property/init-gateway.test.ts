@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { initGateway, operatorTokenFile } from '../../src/cli/init.ts';
+import { operatorTokenFile } from '../../src/cli/directories.ts';
+import { initGateway } from '../../src/cli/init.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'weir-init-'));
 const directory = join(root, 'gateway');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { mockRegistration, mockRows } from '../../src/catalog/mock-rows.ts';
 import { boundsOf, dictionariesOf } from '../../src/catalog/published.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import { HOLDERS } from '../fixtures/contract.ts';
 import { publishFlights } from '../support/published-flights.ts';

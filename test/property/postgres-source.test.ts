@@ -9,7 +9,7 @@ import type { AnonymityExaminer } from '../../src/catalog/anonymity.ts';
 import type { AggregateQuery, DataSource } from '../../src/catalog/data-source.ts';
 import { OTHER_LABEL } from '../../src/contracts/plan.ts';
 import { DatasetRegistrationSchema, type DatasetRegistration } from '../../src/catalog/dataset.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import { openPostgresSource } from '../../src/domain/sources/postgres-source.ts';
 import { makePostgresTable, type PostgresTable } from '../support/postgres-table.ts';

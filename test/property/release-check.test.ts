@@ -11,7 +11,7 @@ import {
   type ReleaseBook,
 } from '../../src/domain/release-book.ts';
 import { SKETCHED_MAX, sketchesOf } from '../../src/domain/release-check.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/domain/sources/engine-limits.ts';
 import { openDuckDbSource } from '../../src/domain/sources/duckdb-source.ts';
 import { openSqliteStore, type SqliteStore } from '../../src/store/sqlite-store.ts';
 import { codeOf, makePlace, SELF, type Place } from '../fixtures/counting.ts';

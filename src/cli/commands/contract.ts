@@ -22,11 +22,10 @@ import {
   PartyIdSchema,
 } from '../../system/ids.ts';
 import type { Analyst, StatedTerms } from '../analyst.ts';
-import { parseJsonFile } from '../directories.ts';
+import { operatorTokenFile, parseJsonFile } from '../directories.ts';
 import { asSealed } from '../sealing.ts';
 import { asWeighted } from '../weighing.ts';
 import { table } from '../terminal.ts';
-import { operatorTokenFile } from '../init.ts';
 import { asAnalyst, withAnalyst } from './analyst.ts';
 import { operatorClient } from '../operator.ts';
 

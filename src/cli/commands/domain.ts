@@ -1,22 +1,15 @@
 /** `weir domain`: run a holder's domain, pin other holders, look at its counters. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { COMPUTATIONS } from '../../computations/registry.ts';
 import { PublicKeySchema } from '../../contracts/contract.ts';
-import { DISCLOSURE_STAGES } from '../../disclosure/stages.ts';
 import { adminClient } from '../../domain/admin-client.ts';
 import { DomainConfigSchema } from '../../domain/config.ts';
-import { readRegistration } from '../../domain/dataset-registry.ts';
-import { openDomain } from '../../domain/domain-process.ts';
+import { readRegistration } from '../../domain/registration-file.ts';
 import { InputError } from '../../errors.ts';
-import { systemClock } from '../../system/clock.ts';
 import { PartyIdSchema } from '../../system/ids.ts';
 import { decodeBase64url } from '../../system/base64url.ts';
-import { createLog } from '../../system/log.ts';
-import { systemRandom } from '../../system/random.ts';
 import { fingerprintOf } from '../../system/signature-suite.ts';
 import { readConfig, writeConfig } from '../directories.ts';
-import { stopOnSignals, tellReady } from '../processes.ts';
 import { table } from '../terminal.ts';
 import { exitBundleCommands } from './exit-bundle.ts';
 
@@ -39,7 +32,11 @@ export function domainCommands(program: Command): void {
     .command('start', { isDefault: true })
     .description('run the domain; it dials its gateway')
     .requiredOption(...directoryOption)
-    .action(async ({ dir }: { dir: string }) => runDomain(dir));
+    .action(async ({ dir }: { dir: string }) => {
+      // Sources, protocols and pools: the other commands only talk to a domain at work.
+      const { runDomain } = await import('../run-domain.ts');
+      await runDomain(dir);
+    });
 
   domain
     .command('trust')
@@ -137,25 +134,6 @@ function acceptCommands(domain: Command): void {
       await adminClient(dir).acceptGatewayHistory();
       process.stdout.write('accepted; the gateway’s next log is taken as the first was\n');
     });
-}
-
-async function runDomain(directory: string): Promise<void> {
-  const config = readConfig(directory, DomainConfigSchema);
-  const log = createLog({ level: config.log, name: `domain ${config.party}` });
-  const domain = await openDomain({
-    directory,
-    config,
-    computations: COMPUTATIONS,
-    stages: DISCLOSURE_STAGES,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-  });
-  stopOnSignals(() => domain.close());
-  tellReady({ fingerprint: domain.fingerprint });
-  if (!process.connected) {
-    process.stderr.write(`weir domain ${config.party}\nfingerprint ${domain.fingerprint}\n`);
-  }
 }
 
 async function showStatus(directory: string, json: boolean): Promise<void> {

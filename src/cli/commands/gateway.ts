@@ -1,20 +1,10 @@
 /** `weir gateway` and what an operator does on it: tokens, enrolments, domains. */
 import type { Command } from 'commander';
-import { COMPUTATIONS } from '../../computations/registry.ts';
 import { InputError } from '../../errors.ts';
-import { GatewayConfigSchema } from '../../gateway/config.ts';
-import { openGateway } from '../../gateway/gateway-process.ts';
 import { RoleSchema } from '../../contracts/api.ts';
-import { systemClock } from '../../system/clock.ts';
 import { PartyIdSchema } from '../../system/ids.ts';
-import { createLog } from '../../system/log.ts';
-import { systemRandom } from '../../system/random.ts';
-import { readConfig } from '../directories.ts';
 import { operatorClient, type OperatorOptions } from '../operator.ts';
-import { portOf } from '../ports.ts';
-import { stopOnSignals, tellReady } from '../processes.ts';
 import { table } from '../terminal.ts';
-import { VERSION } from '../version.ts';
 
 const DAY_S = 86_400;
 
@@ -25,6 +15,8 @@ export function gatewayCommands(program: Command): void {
     .requiredOption('--dir <directory>', 'the gateway’s directory')
     .option('--port <port>', 'listen on this port instead of the configured one')
     .action(async (options: { dir: string; port?: string }) => {
+      // The HTTP API, the ledger and the stores: the other commands only talk to a gateway at work.
+      const { runGateway } = await import('../run-gateway.ts');
       await runGateway(options.dir, options.port);
     });
 
@@ -84,29 +76,6 @@ interface TokenOptions {
   readonly party: string;
   readonly days: string;
   readonly label: string;
-}
-
-async function runGateway(directory: string, port: string | undefined): Promise<void> {
-  const stored = readConfig(directory, GatewayConfigSchema);
-  const config =
-    port === undefined ? stored : { ...stored, listen: { ...stored.listen, port: portOf(port) } };
-  const log = createLog({ level: config.log, name: 'gateway' });
-  const gateway = await openGateway({
-    directory,
-    config,
-    version: VERSION,
-    computations: COMPUTATIONS,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-  });
-  stopOnSignals(() => gateway.close());
-  tellReady({ url: gateway.url, fingerprint: gateway.fingerprint });
-  if (!process.connected) {
-    process.stderr.write(
-      `weir gateway listens on ${gateway.url}\nfingerprint ${gateway.fingerprint}\n`,
-    );
-  }
 }
 
 function days(text: string): number {

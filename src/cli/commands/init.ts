@@ -5,15 +5,10 @@ import type { Party } from '../../contracts/contract.ts';
 import { DomainConfigSchema } from '../../domain/config.ts';
 import { InputError } from '../../errors.ts';
 import { type PartyId, PartyIdSchema } from '../../system/ids.ts';
-import { AnalystConfigSchema } from '../analyst.ts';
+import { AnalystConfigSchema } from '../analyst-config.ts';
+import { operatorTokenFile } from '../directories.ts';
 import { portOf } from '../ports.ts';
-import {
-  initAnalyst,
-  initDomain,
-  initGateway,
-  operatorTokenFile,
-  type PostgresPlace,
-} from '../init.ts';
+import { initAnalyst, initDomain, initGateway, type PostgresPlace } from '../init.ts';
 
 interface PartyOptions {
   readonly dir: string;

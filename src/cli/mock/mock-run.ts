@@ -19,7 +19,7 @@ import { provisionalContract, type ProvisionalPlan } from '../../contracts/provi
 import { contractHash, descriptorHash } from '../../contracts/signed-documents.ts';
 import { noiseKey, wordStream } from '../../disclosure/noise-stream.ts';
 import { DISCLOSURE_STAGES } from '../../disclosure/stages.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../domain/sources/duckdb-engine.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../domain/sources/engine-limits.ts';
 import { boundToPurpose } from '../../domain/purpose-source.ts';
 import { openDuckDbSource } from '../../domain/sources/duckdb-source.ts';
 import { AbortError, PolicyError } from '../../errors.ts';

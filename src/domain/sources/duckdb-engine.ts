@@ -5,23 +5,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { DuckDBInstance, type DuckDBConnection, type DuckDBDataChunk } from '@duckdb/node-api';
 import { AbortError, SetupError, StateError, WeirError } from '../../errors.ts';
+import type { EngineLimits } from './engine-limits.ts';
 import { integer, list, literal, sql, type Sql } from './sql-text.ts';
-
-/** What one source may take of the machine. */
-export interface EngineLimits {
-  readonly threads: number;
-  readonly memoryMiB: number;
-  readonly spillMiB: number;
-  /** Longest time of one statement, the reading of its result included. */
-  readonly statementMs: number;
-}
-
-export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
-  threads: 2,
-  memoryMiB: 1024,
-  spillMiB: 4096,
-  statementMs: 120_000,
-};
 
 export interface EngineAccess {
   /** Real paths of the files that may be read: nothing else on the disk may. */

@@ -34,7 +34,8 @@ import {
   writeConcentration,
 } from './concentration-sql.ts';
 import { columnBook, textOf, type ColumnBook } from './column-sql.ts';
-import { openDuckDbEngine, type DuckDbEngine, type EngineLimits } from './duckdb-engine.ts';
+import { openDuckDbEngine, type DuckDbEngine } from './duckdb-engine.ts';
+import type { EngineLimits } from './engine-limits.ts';
 import { LaneWriter } from './lanes.ts';
 import {
   consentingRelation,

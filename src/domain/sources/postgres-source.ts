@@ -30,7 +30,7 @@ import { canonicalBytes } from '../../system/canonical-json.ts';
 import { cellsOf } from './aggregate-sql.ts';
 import { emptyConcentrations, writeConcentration } from './concentration-sql.ts';
 import { columnBook, type ColumnBook } from './column-sql.ts';
-import type { EngineLimits } from './duckdb-engine.ts';
+import type { EngineLimits } from './engine-limits.ts';
 import { CHUNK_ROWS_MAX, refuseOverflow } from './source-limits.ts';
 import {
   postgresSession,

@@ -7,14 +7,15 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatasetRegistration } from '../../../src/catalog/dataset.ts';
-import { Analyst, type StatedTerms, tokenFileOf } from '../../../src/cli/analyst.ts';
-import { readConfig, writeConfig, writePrivateFile } from '../../../src/cli/directories.ts';
+import { Analyst, type StatedTerms } from '../../../src/cli/analyst.ts';
+import { tokenFileOf } from '../../../src/cli/analyst-config.ts';
 import {
-  initAnalyst,
-  initGateway,
   operatorTokenFile,
-  type PostgresPlace,
-} from '../../../src/cli/init.ts';
+  readConfig,
+  writeConfig,
+  writePrivateFile,
+} from '../../../src/cli/directories.ts';
+import { initAnalyst, initGateway, type PostgresPlace } from '../../../src/cli/init.ts';
 import { type AnalystKeys, type PreparedRun, prepareRun } from '../../../src/client/analyst.ts';
 import { WeirClient } from '../../../src/client/weir-client.ts';
 import type { ContractBody } from '../../../src/contracts/api.ts';
