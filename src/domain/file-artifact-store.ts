@@ -86,13 +86,16 @@ async function remove(directory: string, name: string): Promise<void> {
   const path = join(directory, name);
   if (!existsSync(path)) return;
   await writeOver(path);
-  await rm(path, { recursive: true, force: true });
+  // A run that is being ended may put a last file there meanwhile.
+  await rm(path, { recursive: true, force: true, maxRetries: 3 });
   await syncDirectory(directory);
 }
 
 /** What a disk has kept of a block elsewhere is out of reach; what the file system has is not. */
 async function writeOver(path: string): Promise<void> {
-  const { size } = await stat(path);
+  const found = await stat(path).catch(unlessGone);
+  if (found === undefined) return;
+  const { size } = found;
   const names = await namesIn(path);
   for (const name of names) await writeOver(join(path, name));
   if (names.length > 0 || size > WRITTEN_OVER_BYTES_MAX) return;
@@ -103,6 +106,11 @@ async function writeOver(path: string): Promise<void> {
   } finally {
     await file?.close();
   }
+}
+
+/** What is being written has another name once it is whole. */
+function unlessGone(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
 }
 
 /** None of what is no directory, or not there. */

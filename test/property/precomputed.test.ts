@@ -1,5 +1,6 @@
 /** What a domain keeps between runs of a contract, and how it counts what it evaluates. */
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -110,6 +111,24 @@ describe('what is kept', () => {
     await expect(write()).rejects.toBe(revoked);
     expect(await readdir(join(directory, 'artifacts'))).toEqual([]);
     await expect(write()).rejects.toBe(revoked);
+    expect(await readdir(join(directory, 'artifacts'))).toEqual([]);
+  });
+});
+
+describe('a purge', () => {
+  it('goes through while a run that it ends is writing', async () => {
+    await opened().write(VERSION, 'oprf-key', new Uint8Array(32).fill(7));
+    // A file that is listed under the name it was written by, and has another by the next look.
+    const files = createRequire(import.meta.url)('node:fs/promises') as { readdir: unknown };
+    const before = files.readdir as typeof readdir;
+    files.readdir = async (path: string) => [...(await before(path)), '.oprf-key.tmp'];
+    syncBuiltinESMExports();
+    try {
+      await artifacts.purgeContract(CONTRACT.contractHash);
+    } finally {
+      files.readdir = before;
+      syncBuiltinESMExports();
+    }
     expect(await readdir(join(directory, 'artifacts'))).toEqual([]);
   });
 });
