@@ -6,7 +6,7 @@
  * @see workers/vector
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { POINT_BYTES, nobleCurve } from '../protocols/common/noble-curve.ts';
@@ -43,8 +43,10 @@ export function loadVectorCurve(): VectorCurve | undefined {
  * @throws Error where it is older than its sources, or answers otherwise than the others
  */
 export function openVectorCurve(file: URL, sources?: URL): VectorCurve | undefined {
-  if (!existsSync(file)) return undefined;
-  if (sources !== undefined && newestMs(sources) > statSync(file).mtimeMs) {
+  // A build may take it away at any moment.
+  const built = statSync(file, { throwIfNoEntry: false });
+  if (built === undefined) return undefined;
+  if (sources !== undefined && newestMs(sources) > built.mtimeMs) {
     throw new Error('The vector kernel is older than its sources: npm run build.');
   }
   const addon = load(file);
@@ -56,8 +58,8 @@ export function openVectorCurve(file: URL, sources?: URL): VectorCurve | undefin
 
 /** What the file exports: nothing on a processor, or for a system, that it was not made for. */
 function load(file: URL): Partial<Addon> {
-  if (isCutShort(readFileSync(file))) return {};
   try {
+    if (isCutShort(readFileSync(file))) return {};
     return createRequire(import.meta.url)(fileURLToPath(file)) as Partial<Addon>;
   } catch {
     return {};

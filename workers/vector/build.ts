@@ -45,7 +45,8 @@ function compile(headers: string): void {
 
 function build(): string | undefined {
   if (process.platform !== 'linux' || process.arch !== 'x64') return undefined;
-  if (existsSync(KERNEL) && statSync(KERNEL).mtimeMs >= newestMs(SOURCES)) return undefined;
+  const made = statSync(KERNEL, { throwIfNoEntry: false });
+  if (made !== undefined && made.mtimeMs >= newestMs(SOURCES)) return undefined;
   mkdirSync(TARGET, { recursive: true });
   rmSync(KERNEL, { force: true });
   const headers = headersFolder();
