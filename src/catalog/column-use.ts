@@ -40,23 +40,28 @@ export function withColumn(
   further: (column: PublishedColumn) => WeirError[],
 ): WeirError[] {
   const facts: ErrorFacts = { column: name, party: dataset.holder };
+  const place = `${dataset.holder}’s dataset ${dataset.name}`;
   const column = dataset.columns.find((one) => one.name === name);
   if (column === undefined) {
     return [
-      new InputError('column-unknown', 'The dataset has no such column.', {
+      new InputError('column-unknown', `${place} has no column ${name}.`, {
         ...facts,
         rule: `dataset ${dataset.name}`,
-        remedy: 'A column that the catalog lists at every holder of the contract.',
+        remedy: '`weir catalog` lists the columns of every holder.',
       }),
     ];
   }
   if (!column.usage.includes(use)) {
     return [
-      new PolicyError('column-usage-forbids', `The column may not be used for ${use}.`, {
-        ...facts,
-        rule: `usage ${column.usage.join(', ') || 'none'}`,
-        remedy: `The smallest grant: the holder adds ${use} to the usage of ${name}.`,
-      }),
+      new PolicyError(
+        'column-usage-forbids',
+        `Column ${name} of ${place} may not be used for ${use}.`,
+        {
+          ...facts,
+          rule: `usage ${column.usage.join(', ') || 'none'}`,
+          remedy: `The smallest grant: the holder adds ${use} to the usage of ${name}.`,
+        },
+      ),
     ];
   }
   return further(column);

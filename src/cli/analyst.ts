@@ -1,5 +1,5 @@
 /** An analyst at work: its directory's keys and profile, and the SDK to one gateway. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -214,7 +214,14 @@ export class Analyst {
 
   /** The result of an earlier run, while it is kept. */
   async result(runId: RunId): Promise<FinishedRun> {
-    const request = parseJsonFile(this.#requestFile(runId), SignedRequestSchema);
+    const file = this.#requestFile(runId);
+    if (!existsSync(file)) {
+      throw new SetupError('config-missing', `No run ${runId} was started from this directory.`, {
+        path: file,
+        remedy: 'Its result opens only where its signed request is kept: give that --dir.',
+      });
+    }
+    const request = parseJsonFile(file, SignedRequestSchema);
     const contract = await this.client.contract(request.request.contractId);
     return fetchResult(this.client, runId, request, {
       contract,

@@ -21,24 +21,41 @@ export function readConfig<Schema extends z.ZodType>(
       remedy: 'Create the directory with `weir init gateway|domain|analyst`.',
     });
   }
-  return parseJsonFile(file, schema);
+  const value = readJson(file);
+  const parsed = schema.safeParse(value);
+  const [issue] = parsed.error?.issues ?? [];
+  if (issue?.code === 'invalid_value' && issue.path[0] === 'format') {
+    throw new SetupError('config-invalid', `${directory} is not a directory for this command.`, {
+      path: file,
+      remedy: `Its config.json is to say ${issue.values.join(' or ')}: give the right --dir.`,
+    });
+  }
+  return accepted(file, parsed);
 }
 
-/** @throws SetupError `config-invalid` */
+/** @throws SetupError `config-missing`, `config-invalid` */
 export function parseJsonFile<Schema extends z.ZodType>(
   file: string,
   schema: Schema,
 ): z.infer<Schema> {
-  let value: unknown;
+  return accepted(file, schema.safeParse(readJson(file)));
+}
+
+function readJson(file: string): unknown {
+  if (!existsSync(file)) {
+    throw new SetupError('config-missing', `There is no file ${file}.`, { path: file });
+  }
   try {
-    value = JSON.parse(readFileSync(file, 'utf8'));
+    return JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
     const why = error instanceof Error ? error.message : 'unreadable';
     throw new SetupError('config-invalid', `${file} cannot be read as JSON: ${why}`, {
       path: file,
     });
   }
-  const parsed = schema.safeParse(value);
+}
+
+function accepted<Value>(file: string, parsed: z.ZodSafeParseResult<Value>): Value {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const at = issue?.path.join('.') ?? '';

@@ -1,6 +1,6 @@
 /** From an error to one sentence and an exit code (after sysexits.h). */
 import { z } from 'zod';
-import { WeirProblem } from '../client/problem.ts';
+import { GatewayUnreachable, WeirProblem } from '../client/problem.ts';
 import { visible } from '../contracts/plain-text.ts';
 import { type ErrorFamily, errorOfCode, WeirError } from '../errors.ts';
 
@@ -22,6 +22,7 @@ const SYSTEM_SENTENCES: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full; free some space and start again (nothing acknowledged is lost).',
   ECONNREFUSED: 'nothing answers there; is the gateway (or the domain) running?',
   ENOENT: 'a file is missing',
+  EISDIR: 'a directory stands where a file is needed; name a file.',
 };
 
 /** What to tell a person, in one line; the code where the error is not one of ours. */
@@ -38,6 +39,7 @@ function wordsOf(error: unknown): string {
     const further = cause instanceof Error ? cause.message : remedy;
     return further === undefined ? stated.message : `${stated.message} ${further}`;
   }
+  if (error instanceof GatewayUnreachable) return `${error.message} Is it running there?`;
   const code = systemCodeOf(error);
   const known = code === undefined ? undefined : SYSTEM_SENTENCES[code];
   const path = error instanceof Error && 'path' in error ? ` (${String(error.path)})` : '';
@@ -56,6 +58,7 @@ export function exitCodeOf(error: unknown): number {
   const stated = statedError(error);
   if (stated !== undefined) return EXIT_CODES[stated.family];
   if (error instanceof z.ZodError) return EXIT_CODES.input;
+  if (error instanceof GatewayUnreachable) return EXIT_CODES.abort;
   return systemCodeOf(error) === undefined ? 70 : 74;
 }
 

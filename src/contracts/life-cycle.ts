@@ -119,8 +119,19 @@ export function checkAction(
       remedy: 'Agree on a new contract.',
     });
   }
-  throw new StateError('contract-not-active', `The contract is ${state}.`, named);
+  const remedy = REMEDIES[state];
+  throw new StateError('contract-not-active', `The contract is ${state}.`, {
+    ...named,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
 }
+
+const REMEDIES: Partial<Record<ContractState, string>> = {
+  proposed: 'Every holder’s officer is to sign it first; `weir contract list` shows how many have.',
+  signed: 'It begins on the date that stands in it.',
+  suspended: 'Who suspended it lifts that: `weir contract resume`.',
+  refused: 'Agree on a new contract.',
+};
 
 /** Why runs of a contract end, those at work too; undefined where they may go on. */
 export function stopReason({

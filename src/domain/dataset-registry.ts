@@ -1,4 +1,5 @@
 /** The datasets a domain has registered, each with its source and what is published of it. */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { checkPlan } from '../catalog/check-plan.ts';
 import type { AnonymityExaminer } from '../catalog/anonymity.ts';
@@ -6,7 +7,7 @@ import type { DataSource } from '../catalog/data-source.ts';
 import type { DatasetRegistration, Grade } from '../catalog/dataset.ts';
 import { type PublishedDataset, publishedOf, type PublishingDomain } from '../catalog/published.ts';
 import { regradeHash, type SignedRegrade, verifyRegrade } from '../catalog/regrade.ts';
-import { SetupError, WeirError } from '../errors.ts';
+import { errorOfCode, SetupError, WeirError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { EngineLimits } from './sources/engine-limits.ts';
 import { type DuckDbSourceOptions, openDuckDbSource } from './sources/duckdb-source.ts';
@@ -61,21 +62,8 @@ export async function openDatasetRegistry(options: RegistryOptions): Promise<Dat
   try {
     for (const file of options.files) {
       const registration = readRegistration(file);
-      if (entries.has(registration.name)) {
-        throw new SetupError(
-          'config-invalid',
-          `Two registrations name the dataset ${registration.name}.`,
-          {
-            path: file,
-          },
-        );
-      }
-      const source = await openSource(registration.source.kind, {
-        registration,
-        directory: dirname(resolve(file)),
-        spillDirectory: join(options.stateDirectory, 'spill', registration.name),
-        limits: options.limits,
-      });
+      if (entries.has(registration.name)) throw nameTaken(registration.name, file);
+      const source = await openSource(file, registration, options);
       entries.set(registration.name, { registration, source });
     }
   } catch (error) {
@@ -93,15 +81,66 @@ export async function openDatasetRegistry(options: RegistryOptions): Promise<Dat
   };
 }
 
-function openSource(
-  kind: DatasetRegistration['source']['kind'],
-  options: DuckDbSourceOptions,
+/**
+ * Opens a dataset once, as the next start would, and closes it: one that cannot be opened keeps the
+ * whole domain from starting. Touches nothing of a domain that runs meanwhile.
+ * @param others - the registrations that are served already.
+ * @throws SetupError as `openDatasetRegistry`
+ */
+export async function tryRegistration(
+  file: string,
+  others: readonly string[],
+  options: Pick<RegistryOptions, 'stateDirectory' | 'limits'>,
+): Promise<void> {
+  const registration = readRegistration(file);
+  const isSame = (other: string): boolean =>
+    resolve(other) !== resolve(file) && nameIn(other) === registration.name;
+  if (others.some(isSame)) throw nameTaken(registration.name, file);
+  await mkdir(options.stateDirectory, { recursive: true, mode: 0o700 });
+  const stateDirectory = await mkdtemp(join(options.stateDirectory, 'try-'));
+  try {
+    const source = await openSource(file, registration, { ...options, stateDirectory });
+    await source.close();
+  } finally {
+    await rm(stateDirectory, { recursive: true, force: true });
+  }
+}
+
+/** Undefined for one that no start accepts: that one is not to be judged here. */
+function nameIn(file: string): string | undefined {
+  try {
+    return readRegistration(file).name;
+  } catch (error) {
+    if (error instanceof SetupError) return undefined;
+    throw error;
+  }
+}
+
+function nameTaken(name: string, file: string): SetupError {
+  return new SetupError('config-invalid', `Two registrations name the dataset ${name}.`, {
+    path: file,
+    remedy: `Give the one in ${file} another name.`,
+  });
+}
+
+/** A source that does not open is told with its dataset and registration. */
+async function openSource(
+  file: string,
+  registration: DatasetRegistration,
+  { stateDirectory, limits }: Pick<RegistryOptions, 'stateDirectory' | 'limits'>,
 ): Promise<DatasetSource> {
-  switch (kind) {
-    case 'duckdb':
-      return openDuckDbSource(options);
-    case 'postgres':
-      return openPostgresSource(options);
+  const { name, source } = registration;
+  const options: DuckDbSourceOptions = {
+    registration,
+    directory: dirname(resolve(file)),
+    spillDirectory: join(stateDirectory, 'spill', name),
+    limits,
+  };
+  try {
+    return await (source.kind === 'duckdb' ? openDuckDbSource : openPostgresSource)(options);
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    throw errorOfCode(error.code, `Dataset ${name} (${file}): ${error.message}`, error.facts);
   }
 }
 

@@ -103,6 +103,7 @@ export function officerActions(parts: OfficerParts): OfficerActions {
     },
     sign: async (id, decision) => {
       const found = await decided(id, decision);
+      requireAlive(found);
       const [objection] = await objectionsTo(parts, found.contract);
       if (objection !== undefined) throw objection;
       const signature = signContract(found.contract, self, state.identity);
@@ -135,6 +136,18 @@ export function officerActions(parts: OfficerParts): OfficerActions {
     ...releaseActions(parts),
     acceptGatewayHistory: () => parts.gatewayLog.forget(),
   };
+}
+
+/** A signature on what is over would look like one that counts. @throws StateError */
+function requireAlive({ state }: FiledContract): void {
+  if (!['revoked', 'refused', 'expired', 'completed'].includes(state)) return;
+  throw new StateError(
+    'contract-not-active',
+    `The contract is ${state}: nothing is to be signed.`,
+    {
+      remedy: 'Agree on a new contract.',
+    },
+  );
 }
 
 /** Every contract that names this party, in the order of their making. */

@@ -14,7 +14,7 @@ function readText(file: string): string {
   } catch {
     throw new SetupError('source-missing', `The dataset registration ${file} cannot be read.`, {
       path: file,
-      remedy: 'Check the path in the configuration.',
+      remedy: 'Check its path; a relative one begins at the domain’s directory.',
     });
   }
 }

@@ -152,7 +152,8 @@ function releasedNote(release: Release): string {
   if (isSealedRelease(release) || isWeightedRelease(release) || isSealedMatch(release)) {
     return 'The result is sealed; what is in it only its recipient sees.';
   }
-  return `${release.releasedCells} cells released, ${release.suppressedCells} suppressed.`;
+  const { releasedCells } = release;
+  return `${releasedCells} ${releasedCells === 1 ? 'cell' : 'cells'} released, ${release.suppressedCells} suppressed.`;
 }
 
 /** What is not of the closed union is a bug: opaque outside, logged inside. */

@@ -237,6 +237,10 @@ describe('a set of the analyst’s own', () => {
     expect(unknown.stderr()).toMatch(/^weir: [^\n]+\n$/);
     const none = command(['match', ...common, id, '--file', `${file}.gone`, '--column', 'id']);
     expect(await none.ended).toBe(65);
+    // Read twice, so that a pipe would be empty in the midst of the run.
+    const pipe = command(['match', ...common, id, '--file', '/dev/stdin', '--column', 'id']);
+    expect(await pipe.ended).toBe(65);
+    expect(pipe.stderr()).toContain('no plain file');
   });
 
   it('leaves books that agree', async () => {

@@ -1,6 +1,14 @@
 /** What a user reads when a program cannot run: one sentence that says what to do, no stack trace. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,6 +88,51 @@ describe('a missing file', () => {
   });
 });
 
+describe('a path that is not what it should be', () => {
+  it.each([
+    [
+      'another party’s directory',
+      ['domain', '--dir', 'GATEWAY'],
+      78,
+      /not a directory for this command.*weir-domain/,
+    ],
+    [
+      'a draft that is not there',
+      ['contract', 'draft', '--dir', 'ME', 'gone.json'],
+      78,
+      /There is no file gone\.json/,
+    ],
+    [
+      'a gateway that is not there',
+      ['catalog', '--dir', 'ME'],
+      69,
+      /http:\/\/127\.0\.0\.1:1 does not answer/,
+    ],
+    [
+      'a run of another directory',
+      ['result', '--dir', 'ME', '0190c9a0-0000-7000-8000-000000000001'],
+      78,
+      /No run 0190c9a0-0000-7000-8000-000000000001 was started/,
+    ],
+  ])('is named: %s', async (_what, words, exit, said) => {
+    const own = join(directory, 'paths');
+    if (!existsSync(own)) {
+      const made = ['--dir', own, '--party', 'clinic', '--gateway', 'http://127.0.0.1:1'];
+      expect(await weir(['init', 'analyst', ...made]).ended).toBe(0);
+      writeFileSync(join(own, 'token'), 'weir_token\n');
+    }
+    const places = new Map([
+      ['GATEWAY', gateway],
+      ['ME', own],
+    ]);
+    const { code, sentence } = await sentenceOf(
+      weir(words.map((word) => places.get(word) ?? word)),
+    );
+    expect(sentence).toMatch(said);
+    expect(code).toBe(exit);
+  });
+});
+
 describe('a registration that no start would accept', () => {
   it.each([
     ['is not there', undefined, 'nowhere.json'],
@@ -103,6 +156,57 @@ describe('a registration that no start would accept', () => {
     expect(code).toBe(78);
     expect(sentence).toContain(named);
     expect(readFileSync(join(own, 'config.json'), 'utf8')).toBe(config);
+  });
+
+  const registration = (name: string, file: string, column: string): string =>
+    JSON.stringify({
+      format: 'weir-dataset/1',
+      name,
+      title: { zh: '就诊', en: 'Visits' },
+      grade: 'general',
+      personalInformation: 'none',
+      legalBasis: 'Test data',
+      source: { kind: 'duckdb', format: 'csv', files: [file] },
+      partitions: [],
+      columns: [{ name: 'person', sourceName: column, type: 'text', usage: ['join'] }],
+    });
+
+  it.each([
+    ['has no files', registration('more', 'gone.csv', '患者号'), 'gone.csv'],
+    ['names a column that is not there', registration('more', 'visits.csv', '病人'), '病人'],
+    ['lies in files of another encoding', registration('more', 'gbk.csv', '患者号'), 'UTF-8'],
+    [
+      'has the name of another',
+      registration('visits', 'visits.csv', '患者号'),
+      'the dataset visits',
+    ],
+  ])('is not registered where it %s', async (_what, text, named) => {
+    const own = join(directory, 'served');
+    mkdirSync(own, { recursive: true });
+    const config = {
+      format: 'weir-domain/1',
+      party: 'holder',
+      name: { zh: '持有方', en: 'Holder' },
+      gateway: { url: 'http://127.0.0.1:1' },
+    };
+    writeFileSync(join(own, 'config.json'), JSON.stringify({ ...config, datasets: [] }));
+    writeFileSync(join(own, 'visits.csv'), '患者号\n0001\n');
+    writeFileSync(join(own, 'gbk.csv'), Buffer.from([0xbb, 0xbc, 0xd5, 0xdf, 10, 0x31, 10]));
+    writeFileSync(join(own, 'visits.json'), registration('visits', 'visits.csv', '患者号'));
+    const good = weir(['domain', 'add-dataset', '--dir', own, 'visits.json']);
+    expect(await good.ended, good.stderr()).toBe(0);
+    const before = readFileSync(join(own, 'config.json'), 'utf8');
+    expect(before).toContain('visits.json');
+
+    writeFileSync(join(own, 'more.json'), text);
+    const command = weir(['domain', 'add-dataset', '--dir', own, 'more.json']);
+    const { code, sentence } = await sentenceOf(command);
+    expect(code).toBe(78);
+    expect(sentence).toContain(named);
+    expect(sentence).toContain('more.json');
+    expect(readFileSync(join(own, 'config.json'), 'utf8')).toBe(before);
+    // Nothing that was tried lies about.
+    expect(readdirSync(join(own, 'state'))).toEqual([]);
   });
 });
 

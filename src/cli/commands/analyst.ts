@@ -37,6 +37,9 @@ interface RunOptions extends AnalystOptions, OutputOptions {
   readonly weights?: string;
 }
 
+/** As a shell has it for Ctrl-C. */
+const EXIT_INTERRUPTED = 130;
+
 const PASSPHRASE_HELP = `the sealing key’s passphrase, if not in ${PASSPHRASE_VARIABLE}`;
 
 /** `--dir` and `--url` of every analyst's command. */
@@ -107,9 +110,21 @@ function runCommands(program: Command): void {
         const weights = await weightsOf(contract.contract, options);
         const progress = new ProgressLine();
         const args = argumentsOf(options.arg);
-        const told = (event: RunEventBody): void =>
+        let runId: RunId | undefined;
+        const told = (event: RunEventBody): void => {
+          runId = event.runId;
           progress.show(`${event.state}: ${event.note}`, event.progress);
-        const run = await analyst.run(contract, args, told, weights);
+        };
+        // The gateway goes on without its analyst: whoever leaves is told so, and how to come back.
+        const onInterrupt = (): void => {
+          progress.done();
+          process.stderr.write(`weir: ${leftWords(options.dir, runId)}\n`);
+          process.exit(EXIT_INTERRUPTED);
+        };
+        process.once('SIGINT', onInterrupt);
+        const run = await analyst
+          .run(contract, args, told, weights)
+          .finally(() => process.off('SIGINT', onInterrupt));
         progress.done();
         await showOpened(analyst, contract.contract, run, options);
       });
@@ -129,6 +144,14 @@ function runCommands(program: Command): void {
       await showOpened(analyst, contract, run, options);
     });
   });
+}
+
+function leftWords(directory: string, runId: RunId | undefined): string {
+  if (runId === undefined) return 'Interrupted before the run was known to have begun.';
+  return (
+    `The run ${runId} goes on without you and is charged when it ends; ` +
+    `\`weir result --dir ${directory} ${runId}\` fetches its result.`
+  );
 }
 
 /**
@@ -220,7 +243,7 @@ async function showCatalog(analyst: Analyst, json: boolean): Promise<void> {
     process.stdout.write(
       `${dataset.holder}/${dataset.dataset}: ${visible(`${dataset.title.en} · ${dataset.title.zh}`)}\n` +
         `grade ${dataset.grade}, at most ${dataset.rowsMax} rows; ` +
-        `group by ${visible(dataset.partitions.map((set) => set.join(' × ')).join(' or '))}\n`,
+        `${groupingOf(dataset.partitions)}\n`,
     );
     const rows = dataset.columns.map((column) => [
       column.name,
@@ -229,6 +252,11 @@ async function showCatalog(analyst: Analyst, json: boolean): Promise<void> {
     ]);
     process.stdout.write(`${table(['column', 'type', 'may be used for'], rows)}\n\n`);
   }
+}
+
+function groupingOf(partitions: readonly (readonly string[])[]): string {
+  const sets = partitions.filter((set) => set.length > 0).map((set) => set.join(' × '));
+  return sets.length === 0 ? 'no groups of its own' : `group by ${visible(sets.join(' or '))}`;
 }
 
 /** `name=label,label` as often as there are parameters. */

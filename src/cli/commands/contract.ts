@@ -9,6 +9,7 @@ import { DominanceTermsSchema } from '../../contracts/dominance-terms.ts';
 import { ParameterSchema, type Plan, PlanSchema } from '../../contracts/plan.ts';
 import { ReleaseTermsSchema } from '../../contracts/release-terms.ts';
 import { RoundingTermsSchema } from '../../contracts/rounding-terms.ts';
+import { checkPlan } from '../../catalog/check-plan.ts';
 import { adminClient } from '../../domain/admin-client.ts';
 import type { OfficerActions } from '../../domain/admin-server.ts';
 import { InputError } from '../../errors.ts';
@@ -26,6 +27,7 @@ import { operatorTokenFile, parseJsonFile } from '../directories.ts';
 import { asSealed } from '../sealing.ts';
 import { asWeighted } from '../weighing.ts';
 import { table } from '../terminal.ts';
+import { verifiedCatalog } from '../verified-catalog.ts';
 import { asAnalyst, withAnalyst } from './analyst.ts';
 import { operatorClient } from '../operator.ts';
 
@@ -104,6 +106,8 @@ function analystSide(contract: Command): void {
         const plain = await draftOf(analyst, plan, datasets, definedOf(terms));
         const weighted = weights === undefined ? plain : asWeighted(options.dir, plain, weights);
         const drafted = sealed ? asSealed(options.dir, weighted) : weighted;
+        // What a holder would object to is told before anybody is asked to sign it.
+        checkPlan(drafted, await verifiedCatalog(analyst));
         const text = `${JSON.stringify(drafted, undefined, 2)}\n`;
         if (options.out === undefined) process.stdout.write(text);
         else writeFileSync(options.out, text);
@@ -132,7 +136,7 @@ function draftOf(
 ): Promise<Contract> {
   switch (plan.kind) {
     case 'match':
-      return analyst.draftMatch(plan, tablesOf(datasets), terms);
+      return analyst.draftMatch(plan, bothOf(tablesOf(datasets)), terms);
     case 'own-set':
       return analyst.draftOwnSet(plan, tablesOf(datasets), terms);
     case 'aggregate':
@@ -158,22 +162,33 @@ function tablesOf(
   );
 }
 
-function officerSide(contract: Command): void {
-  const officer = (name: string, description: string): Command =>
-    contract
-      .command(name)
-      .description(description)
-      .requiredOption('--dir <directory>', 'the domain’s directory (or the analyst’s)');
+/** @throws InputError `malformed-message` where it is not one of each of two holders */
+function bothOf(tables: ReadonlyMap<PartyId, string>): ReadonlyMap<PartyId, string> {
+  if (tables.size === 2) return tables;
+  throw new InputError('malformed-message', 'A match is of exactly two holders’ datasets.', {
+    remedy: 'Name two: "datasets":{"<holder>":"<dataset>","<holder>":"<dataset>"}.',
+  });
+}
 
-  officer('list', 'contracts that name this party, and how they stand · 合约列表').action(
-    async ({ dir }: { dir: string }) => {
-      const rows = existsSync(join(dir, 'admin.sock'))
-        ? (await adminClient(dir).proposals()).map(listed)
-        : await analystsContracts(dir);
-      const head = ['contract', 'state', 'until', 'title', '名称', 'signed'];
-      process.stdout.write(`${table(head, rows)}\n`);
-    },
-  );
+function officerSide(contract: Command): void {
+  const officer = (
+    name: string,
+    description: string,
+    directory = 'the domain’s directory',
+  ): Command =>
+    contract.command(name).description(description).requiredOption('--dir <directory>', directory);
+
+  officer(
+    'list',
+    'contracts that name this party, and how they stand · 合约列表',
+    'the domain’s directory, or the analyst’s',
+  ).action(async ({ dir }: { dir: string }) => {
+    const rows = existsSync(join(dir, 'admin.sock'))
+      ? (await adminClient(dir).proposals()).map(listed)
+      : await analystsContracts(dir);
+    const head = ['contract', 'state', 'until', 'title', '名称', 'signed'];
+    process.stdout.write(`${table(head, rows)}\n`);
+  });
 
   officer('review', 'read a contract in plain words · 审阅')
     .argument('<contract>', 'its id')
@@ -186,9 +201,12 @@ function officerSide(contract: Command): void {
         process.stdout.write(`\nobjection (${objection.code}): ${objection.message}`);
         process.stdout.write(objection.remedy === undefined ? '\n' : ` ${objection.remedy}\n`);
       }
+      const isOpen = review.proposal.objections.length === 0;
       process.stdout.write(
         `\nhash ${review.proposal.hash}\n` +
-          `To sign:    weir contract sign --dir ${dir} ${id} --hash ${review.proposal.hash}\n` +
+          (isOpen
+            ? `To sign:    weir contract sign --dir ${dir} ${id} --hash ${review.proposal.hash}\n`
+            : 'It cannot be signed while the objections stand.\n') +
           `To refuse:  weir contract refuse --dir ${dir} ${id} --hash ${review.proposal.hash}\n`,
       );
     });

@@ -1,10 +1,9 @@
 /** `weir domain`: run a holder's domain, pin other holders, look at its counters. */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { PublicKeySchema } from '../../contracts/contract.ts';
 import { adminClient } from '../../domain/admin-client.ts';
-import { DomainConfigSchema } from '../../domain/config.ts';
-import { readRegistration } from '../../domain/registration-file.ts';
+import { type DomainConfig, DomainConfigSchema } from '../../domain/config.ts';
 import { InputError } from '../../errors.ts';
 import { PartyIdSchema } from '../../system/ids.ts';
 import { decodeBase64url } from '../../system/base64url.ts';
@@ -50,7 +49,9 @@ export function domainCommands(program: Command): void {
       if (!id.success)
         throw new InputError('parameter-invalid', `--party ${party} is no party id.`);
       if (!publicKey.success) {
-        throw new InputError('parameter-invalid', '--key is not a public key in base64url.');
+        throw new InputError('parameter-invalid', '--key is not a public key in base64url.', {
+          remedy: `\`weir domain status\` shows it at ${party}: compare it in person.`,
+        });
       }
       await adminClient(dir).trust({ party: id.data, publicKey: publicKey.data });
       const fingerprint = fingerprintOf(decodeBase64url(publicKey.data, 32));
@@ -85,19 +86,31 @@ export function domainCommands(program: Command): void {
     .requiredOption(...directoryOption)
     .argument('<registration>', 'path of the registration, relative to the directory')
     .addHelpText('after', REGISTRATION_HELP)
-    .action((registration: string, { dir }: { dir: string }) => {
+    .action(async (registration: string, { dir }: { dir: string }) => {
       const config = readConfig(dir, DomainConfigSchema);
-      // One that no start would accept is refused here: it would keep the domain from starting.
-      readRegistration(resolve(dir, registration));
+      await requireOpening(dir, registration, config);
       const datasets = [...new Set([...config.datasets, registration])];
       writeConfig(dir, { ...config, datasets });
       process.stdout.write(
-        `registered ${resolve(dir, registration)}; restart the domain to serve it\n`,
+        `registered ${resolve(dir, registration)}; the domain serves it from its next start on\n`,
       );
     });
 
   acceptCommands(domain);
   exitBundleCommands(domain);
+}
+
+/** One that no start would accept is refused: it would keep the domain from starting. */
+async function requireOpening(
+  dir: string,
+  registration: string,
+  { datasets, limits }: DomainConfig,
+): Promise<void> {
+  // Loaded here alone: it opens the data, by an engine that no other command of an officer needs.
+  const { tryRegistration } = await import('../../domain/dataset-registry.ts');
+  const others = datasets.map((other) => resolve(dir, other));
+  const place = { stateDirectory: join(dir, 'state'), limits };
+  await tryRegistration(resolve(dir, registration), others, place);
 }
 
 /** What an officer accepts after a restored backup, its own or the gateway's. */

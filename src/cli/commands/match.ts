@@ -1,5 +1,5 @@
 /** An analyst counts how many ids of a file of its own a holder has. */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { ContractBody } from '../../contracts/api.ts';
 import type { OwnSet } from '../../client/own-set.ts';
@@ -70,7 +70,7 @@ export function matchCommand(program: Command): void {
           const { rows, keys } = run.tally;
           if (keys < rows)
             process.stderr.write(
-              `${rows - keys} of ${rows} ids were no ${asked(contract)}: left out\n`,
+              `${rows - keys} of ${rows} ids are empty or no ${asked(contract)}: left out\n`,
             );
           show(run, options);
         } finally {
@@ -89,8 +89,16 @@ async function ownSetOf(contract: ContractBody, options: MatchOptions): Promise<
       remedy: '`weir run` runs it.',
     });
   }
-  if (!existsSync(file)) {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (stat === undefined) {
     throw new InputError('parameter-invalid', `There is no file ${file}.`, { path: file });
+  }
+  // Counted before the run, and read again in it: a pipe would be empty then, the run begun.
+  if (!stat.isFile()) {
+    throw new InputError('parameter-invalid', `--file ${file} is no plain file.`, {
+      path: file,
+      remedy: 'It is read twice: save what a pipe gives to a file first.',
+    });
   }
   const count = await countCsvColumn(file, column);
   if (count === 0) {

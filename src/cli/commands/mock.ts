@@ -3,11 +3,7 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { Command } from 'commander';
 import { planRefusals } from '../../catalog/check-plan.ts';
-import {
-  type PublishedDataset,
-  SignedPublishedDatasetSchema,
-  verifyPublished,
-} from '../../catalog/published.ts';
+import type { PublishedDataset } from '../../catalog/published.ts';
 import type { Release } from '../../computations/computation.ts';
 import { COMPUTATIONS } from '../../computations/registry.ts';
 import { ContractSchema } from '../../contracts/contract.ts';
@@ -18,11 +14,11 @@ import { openPool } from '../../pool/piscina-pool.ts';
 import { judgeQuery } from '../../query/compile-plan.ts';
 import { sqlParserOver } from '../../query/sql-parser.ts';
 import { openSerializer } from '../../query/sql-serializer.ts';
-import { decodeBase64url } from '../../system/base64url.ts';
 import { ContractIdSchema } from '../../system/ids.ts';
 import type { Analyst } from '../analyst.ts';
 import { parseJsonFile } from '../directories.ts';
 import { mockRun } from '../mock/mock-run.ts';
+import { verifiedCatalog } from '../verified-catalog.ts';
 import { refusalsText } from '../show-plan.ts';
 import { releaseCsv, releaseTable } from '../show-run.ts';
 import { argumentsOf, asAnalyst, collect, withAnalyst } from './analyst.ts';
@@ -111,25 +107,6 @@ async function tryPlan(
   } finally {
     await pool.close();
   }
-}
-
-/** What holders publish, each document verified under the key the catalog names for its holder. */
-async function verifiedCatalog(analyst: Analyst): Promise<PublishedDataset[]> {
-  const [{ datasets }, { publications }] = await Promise.all([
-    analyst.client.datasets(),
-    analyst.client.publications(),
-  ]);
-  return publications.map((document) => {
-    const signed = SignedPublishedDatasetSchema.safeParse(document);
-    const holder = signed.success ? signed.data.dataset.holder : undefined;
-    const party = datasets.find((one) => one.holder === holder)?.party;
-    if (!signed.success || party === undefined) {
-      throw new InputError('malformed-message', 'The gateway’s catalog is not consistent.', {
-        remedy: 'Try again; if it stays, the gateway is of another version.',
-      });
-    }
-    return verifyPublished(signed.data, decodeBase64url(party.signKey, 32));
-  });
 }
 
 async function judged(

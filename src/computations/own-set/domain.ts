@@ -1,4 +1,5 @@
 /** The holder's part: it matches, learns the number, and lets it out noised and above the threshold. */
+import { ownCounts } from '../psi/own-counts.ts';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { encodeGuestFrames, GUEST_FRAME } from '../../contracts/guest-frames.ts';
@@ -55,7 +56,7 @@ async function counted(
   const params = ownSetParams(shape, role.descriptorHash, 'holder');
   const tally: KeyTally = { rows: 0, keys: 0, nulls: 0, malformed: 0 };
   const set = await prepareSet(params, machine, digests(role, shape, tally));
-  role.note?.({ ...tally, duplicates: set.items - set.distinct });
+  role.note?.(ownCounts(tally, set));
   try {
     await role.step(OWN_SET_STEPS[0]);
     return await runHolder(sealedToAnalyst(), params, machine, set, shape.sizes);

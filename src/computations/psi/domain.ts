@@ -1,4 +1,5 @@
 /** The domain's part of a match: its keys, read and blinded, exchanged with the other holder's. */
+import { ownCounts } from './own-counts.ts';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { assertInvariant } from '../../errors.ts';
@@ -113,7 +114,7 @@ async function match(matching: Matching): Promise<void> {
           read,
           await groupPlanOf(role, shape, groups, cells),
         );
-  role.note?.({ ...tally, duplicates: set.items - set.distinct });
+  role.note?.(ownCounts(tally, set));
   role.review?.(reviewOf(set.items));
   try {
     await role.step(PSI_STEPS[0]);
@@ -154,7 +155,7 @@ async function matchByVole(matching: Matching): Promise<void> {
     shape.engine === ENGINES['vole-without-lpn'],
   );
   const matchMs = performance.now() - startMs - readMs;
-  role.note?.({ ...tally, duplicates: set.items - set.distinct, readMs, matchMs });
+  role.note?.({ ...ownCounts(tally, set), readMs, matchMs });
   if (numbers === undefined) return sendDone(matching, new Uint8Array(0));
   const rows = sharedRows(set, numbers);
   const isTooMany = rows.length > (params.revealedMax ?? rows.length);
@@ -178,8 +179,7 @@ async function matchOverFilter(matching: Matching): Promise<void> {
     params,
     machine,
     digests: () => digests(matching, tally, undefined),
-    onRead: (set: Pick<BlindedSet, 'items' | 'distinct'>) =>
-      role.note?.({ ...tally, duplicates: set.items - set.distinct }),
+    onRead: (set: Pick<BlindedSet, 'items' | 'distinct'>) => role.note?.(ownCounts(tally, set)),
     beforeSending: (items: number) => {
       role.review?.(reviewOf(items));
       return role.step(PSI_STEPS[0]);

@@ -206,6 +206,7 @@ function sourceError(error: unknown): unknown {
     return new SetupError(
       'source-unreadable',
       'A file of the dataset cannot be read in its declared format.',
+      { remedy: 'Check `format` and `delimiter`; CSV is to be UTF-8 (iconv -f GBK -t UTF-8).' },
     );
   }
   if (message.startsWith('Out of Memory Error')) {
