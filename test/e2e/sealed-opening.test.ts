@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadSealingKey } from '../../src/cli/sealing.ts';
 import { openSealedSum } from '../../src/client/sealed-opener.ts';
 import { readSealingPublicKeys, type SealingKey } from '../../src/client/sealing-key.ts';
 import type { Release } from '../../src/computations/computation.ts';
@@ -19,10 +20,7 @@ import { checkSecretKey } from '../../protocols/common/bgv-ciphertext.ts';
 import { allocateFrame, type FramePlace } from '../../protocols/homomorphic/messages.ts';
 import { sealedSumParameters } from '../../protocols/homomorphic/params.ts';
 import { needlesOf } from './support/canary.ts';
-import { built, MONTHS, PASSPHRASE, RecordedWeir } from './support/recorded-weir.ts';
-
-type AnalystModule = typeof import('../../src/cli/analyst.ts');
-type SealingModule = typeof import('../../src/cli/sealing.ts');
+import { MONTHS, PASSPHRASE, RecordedWeir } from './support/recorded-weir.ts';
 
 const GATEWAY_KEYS = /[A-Za-z0-9_-]{43}/g;
 
@@ -53,8 +51,6 @@ beforeAll(async () => {
 afterAll(() => recorded.close());
 
 async function runOnce(): Promise<void> {
-  const { Analyst } = await built<AnalystModule>('analyst');
-  const sealing = await built<SealingModule>('sealing');
   await weir('sealing-key', '--passphrase-file', recorded.passphraseFile);
   const title = { zh: '每月费用', en: 'Cost by month' };
   const plan = {
@@ -69,27 +65,21 @@ async function runOnce(): Promise<void> {
   };
   const draftFile = join(recorded.root, 'draft.json');
   writeFileSync(draftFile, JSON.stringify({ title, plan, sealed: true }));
-  const drafted = ContractSchema.parse(
-    JSON.parse(await weir('contract', 'draft', draftFile, '--url', recorded.url)),
-  );
+  const drafted = ContractSchema.parse(JSON.parse(await weir('contract', 'draft', draftFile)));
   await recorded.agree(drafted);
-  const analyst = new Analyst(recorded.directory, recorded.url);
-  try {
-    const active = await analyst.client.contract(drafted.id);
-    const run = await analyst.run(active, {}, () => undefined);
-    runId = run.runId;
-    sealingKey = sealing.loadSealingKey(recorded.directory, PASSPHRASE);
-    contract = active.contract;
-    sealed = run.result.release;
-    opened = await analyst.openSealed(contract, run, sealingKey);
-    analystKeys = recorded.keys('analyst', 'keys', 'encryption.key');
-  } finally {
-    analyst.close();
-  }
+  const { analyst } = recorded.weir;
+  const active = await analyst.client.contract(drafted.id);
+  const run = await analyst.run(active, {}, () => undefined);
+  runId = run.runId;
+  sealingKey = loadSealingKey(recorded.directory, PASSPHRASE);
+  contract = active.contract;
+  sealed = run.result.release;
+  opened = await analyst.openSealed(contract, run, sealingKey);
+  analystKeys = recorded.keys('analyst', 'keys', 'encryption.key');
 }
 
 function weir(...words: readonly string[]): Promise<string> {
-  return recorded.weir(...words);
+  return recorded.command(...words);
 }
 
 /** The release as whoever recorded the gateway's inputs puts it together: statement, frames, sums. */
@@ -143,7 +133,7 @@ describe('a sealed sum between real processes', () => {
 
   it('is opened by the command with the key’s passphrase alone', async () => {
     const open = (file: string): Promise<string> =>
-      weir('result', runId, '--url', recorded.url, '--csv', '--passphrase-file', file);
+      weir('result', runId, '--csv', '--passphrase-file', file);
     const lines = opened.rows.map((row) => row.join(','));
     const csv = ['month,visits,cost', ...lines, ''].join('\r\n');
     expect(await open(recorded.passphraseFile)).toBe(csv);

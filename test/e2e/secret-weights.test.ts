@@ -5,7 +5,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FinishedRun } from '../../src/client/analyst.ts';
+import { loadWeighingKey, weightsFor } from '../../src/cli/weighing.ts';
+import { type FinishedRun, type PreparedRun, prepareRun } from '../../src/client/analyst.ts';
 import { readSealingPublicKeys, type SealingKey } from '../../src/client/sealing-key.ts';
 import { openWeightedSum } from '../../src/client/weights-opener.ts';
 import type { ContractBody } from '../../src/contracts/api.ts';
@@ -13,15 +14,14 @@ import { type Contract, ContractSchema } from '../../src/contracts/contract.ts';
 import type { Release } from '../../src/computations/computation.ts';
 import { openPool } from '../../src/pool/piscina-pool.ts';
 import { encodeBase64url } from '../../src/system/base64url.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { systemRandom } from '../../src/system/random.ts';
 import type { KeyPair } from '../../src/system/signature-suite.ts';
 import { checkSecretKey } from '../../protocols/common/bgv-ciphertext.ts';
 import { WEIGHING_KEYS } from '../../protocols/homomorphic/keys.ts';
 import { weightsParameters } from '../../protocols/homomorphic/weights-params.ts';
 import { needlesOf } from './support/canary.ts';
-import { built, PASSPHRASE, RecordedWeir } from './support/recorded-weir.ts';
-
-type AnalystModule = typeof import('../../src/cli/analyst.ts');
-type WeighingModule = typeof import('../../src/cli/weighing.ts');
+import { PASSPHRASE, RecordedWeir } from './support/recorded-weir.ts';
 
 const MONTHS = ['1', '2', '3', '4', '5'];
 const ROWS = 60;
@@ -56,16 +56,16 @@ beforeAll(async () => {
     MONTHS,
   );
   const { passphraseFile } = recorded;
-  await recorded.weir('weights', 'key', '--passphrase-file', passphraseFile);
+  await recorded.command('weights', 'key', '--passphrase-file', passphraseFile);
   const plain = await agreed({});
-  const shown = JSON.parse(
-    await recorded.weir('run', plain.id, '--url', recorded.url, '--json'),
-  ) as { release: Release };
+  const shown = JSON.parse(await recorded.command('run', plain.id, '--json')) as {
+    release: Release;
+  };
   table = shown.release;
   const drafted = await agreed({ weights: TERMS });
   const file = weightsFile('weights.csv', WEIGHTS);
-  const words = ['run', drafted.id, '--url', recorded.url, '--weights', file, '--csv'];
-  csv = await recorded.weir(...words, '--passphrase-file', passphraseFile);
+  const words = ['run', drafted.id, '--weights', file, '--csv'];
+  csv = await recorded.command(...words, '--passphrase-file', passphraseFile);
   await runBySdk(drafted);
 }, 180_000);
 
@@ -83,7 +83,7 @@ async function agreed(terms: object): Promise<Contract> {
   };
   const file = join(recorded.root, 'draft.json');
   writeFileSync(file, JSON.stringify({ title, plan, ...terms }));
-  const text = await recorded.weir('contract', 'draft', file, '--url', recorded.url);
+  const text = await recorded.command('contract', 'draft', file);
   const drafted = ContractSchema.parse(JSON.parse(text));
   await recorded.agree(drafted);
   return drafted;
@@ -104,19 +104,13 @@ function oneHot(): number[] {
 
 /** Once more by the SDK, whose sealed release is handed to openers. */
 async function runBySdk({ id }: Contract): Promise<void> {
-  const { Analyst } = await built<AnalystModule>('analyst');
-  const weighing = await built<WeighingModule>('weighing');
-  const analyst = new Analyst(recorded.directory, recorded.url);
-  try {
-    contract = await analyst.client.contract(id);
-    const file = readFileSync(weightsFile('one.csv', oneHot()), 'utf8');
-    attachment = await weighing.weightsFor(recorded.directory, contract.contract, file);
-    run = await analyst.run(contract, {}, () => undefined, attachment);
-    weighingKey = weighing.loadWeighingKey(recorded.directory, PASSPHRASE);
-    keys = recorded.keys('analyst', 'keys', 'encryption.key');
-  } finally {
-    analyst.close();
-  }
+  const { analyst } = recorded.weir;
+  contract = await analyst.client.contract(id);
+  const file = readFileSync(weightsFile('one.csv', oneHot()), 'utf8');
+  attachment = await weightsFor(recorded.directory, contract.contract, file);
+  run = await analyst.run(contract, {}, () => undefined, attachment);
+  weighingKey = loadWeighingKey(recorded.directory, PASSPHRASE);
+  keys = recorded.keys('analyst', 'keys', 'encryption.key');
 }
 
 /** Σ weight · cell over the released table of the same cells, in hundredths. */
@@ -208,56 +202,42 @@ describe('secret weights between real processes', () => {
 
 describe('a request with other weights than it was signed over', () => {
   it('is refused before anything is reserved', async () => {
-    const { Analyst } = await built<AnalystModule>('analyst');
-    const { prepareRun } = await import('../../src/client/analyst.ts');
-    const { systemRandom } = await import('../../src/system/random.ts');
-    const signing = recorded.keys('analyst', 'keys', 'identity.key');
-    const analyst = new Analyst(recorded.directory, recorded.url);
-    const prepared = (own: { weights?: Uint8Array }): ReturnType<typeof prepareRun> =>
+    const { analyst } = recorded.weir;
+    const prepared = (own: { weights?: Uint8Array }): PreparedRun =>
       prepareRun(
         contract.contract,
         {},
-        { signing, encryption: keys },
-        { nowMs: Date.now() },
+        recorded.weir.keys,
+        { nowMs: systemClock.now() },
         systemRandom,
         own,
       );
     const quota = async (): Promise<unknown> =>
       (await analyst.explain(contract.contract.id, {})).quota;
-    try {
-      const before = await quota();
-      const { request } = prepared({ weights: attachment });
-      const turned = attachment.slice();
-      turned[turned.length - 1]! ^= 1;
-      const refused = expect.objectContaining({ code: 'parameter-invalid' });
-      for (const weights of [undefined, turned, attachment.subarray(0, -8), new Uint8Array(9)])
-        await expect(analyst.client.startRun(request, undefined, weights)).rejects.toThrow(refused);
-      await expect(analyst.client.startRun(prepared({}).request)).rejects.toThrow(refused);
-      expect(await quota()).toEqual(before);
-    } finally {
-      analyst.close();
-    }
+    const before = await quota();
+    const { request } = prepared({ weights: attachment });
+    const turned = attachment.slice();
+    turned[turned.length - 1]! ^= 1;
+    const refused = expect.objectContaining({ code: 'parameter-invalid' });
+    for (const weights of [undefined, turned, attachment.subarray(0, -8), new Uint8Array(9)])
+      await expect(analyst.client.startRun(request, undefined, weights)).rejects.toThrow(refused);
+    await expect(analyst.client.startRun(prepared({}).request)).rejects.toThrow(refused);
+    expect(await quota()).toEqual(before);
   });
 
   it('does not get that far from the command: it names the line, and no weight', async () => {
     const file = weightsFile('beyond.csv', [100, 10_000_001]);
-    const words = ['run', contract.contract.id, '--url', recorded.url, '--weights', file];
-    const failing = recorded.weir(...words, '--passphrase-file', recorded.passphraseFile);
+    const words = ['run', contract.contract.id, '--weights', file];
+    const failing = recorded.command(...words, '--passphrase-file', recorded.passphraseFile);
     const told = expect.objectContaining({
       code: 65,
       stderr: expect.stringMatching(/Line 3 of the weights: a weight is beyond the agreed bound/),
     });
     await expect(failing).rejects.toEqual(told);
     await expect(failing).rejects.not.toThrow(/100000\.01/);
-    const without = recorded.weir('run', contract.contract.id, '--url', recorded.url);
+    const without = recorded.command('run', contract.contract.id);
     await expect(without).rejects.toThrow(/secret weights/);
-    const template = await recorded.weir(
-      'weights',
-      'template',
-      contract.contract.id,
-      '--url',
-      recorded.url,
-    );
+    const template = await recorded.command('weights', 'template', contract.contract.id);
     expect(template.split('\n').slice(0, 2)).toEqual(['month,visits,cost', '1,0,0']);
   });
 });
