@@ -202,7 +202,10 @@ function isSame(stored: string, computed: string): boolean {
 }
 
 function invalid(): IdentityError {
-  return new IdentityError('credential-invalid', 'The token is not valid.');
+  return new IdentityError('credential-invalid', 'The token is not valid.', {
+    remedy:
+      'It was withdrawn, has expired, or is another gateway’s: ask whoever runs this one for a new one.',
+  });
 }
 
 function recordOf(row: Row): TokenRecord {

@@ -22,7 +22,7 @@ import {
   startMatch,
   TITLE,
 } from './support/clinic.ts';
-import { weir as command } from './support/command.ts';
+import { printed, weir as command } from './support/command.ts';
 import { startByHand } from './support/guest.ts';
 import { recordingProxy, type Recording } from './support/recording-proxy.ts';
 import { startWeir, type TestWeir } from './support/weir.ts';
@@ -237,6 +237,10 @@ describe('a set of the analyst’s own', () => {
     expect(unknown.stderr()).toMatch(/^weir: [^\n]+\n$/);
     const none = command(['match', ...common, id, '--file', `${file}.gone`, '--column', 'id']);
     expect(await none.ended).toBe(65);
+    const dates = ['--column', 'id', '--date-format', 'iso'];
+    const dated = command(['match', ...common, id, '--file', file, ...dates]);
+    expect(await dated.ended).toBe(65);
+    expect(dated.stderr()).toContain('no dates');
     // Read twice, so that a pipe would be empty in the midst of the run.
     const pipe = command(['match', ...common, id, '--file', '/dev/stdin', '--column', 'id']);
     expect(await pipe.ended).toBe(65);
@@ -334,6 +338,24 @@ describe('an analyst that', () => {
   it('keeps to it is answered afterwards as ever, and the books agree', async () => {
     expect(Math.abs(sharedOf(await match(OWN)) - 100)).toBeLessThan(40);
     expect(faultsIn(await readBooks(weir, contract.contract.id, runIds))).toEqual([]);
+  });
+
+  it('leaves the command by Ctrl-C reads what that means, in the exit code too', async () => {
+    const file = join(weir.directory, 'left.csv');
+    writeFileSync(file, `id\n${OWN.join('\n')}\n`);
+    const { pid } = weir.program(CLINIC);
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const common = ['--dir', join(weir.directory, 'analyst'), '--url', weir.url];
+      const { id } = contract.contract;
+      const matching = command(['match', ...common, id, '--file', file, '--column', 'id']);
+      await printed(matching, 'preparing');
+      matching.process.kill('SIGINT');
+      expect(await matching.ended).toBe(130);
+      expect(matching.stderr()).toMatch(/\nweir: Cancelled; what the holder has spent[^\n]+\n$/);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
   });
 });
 

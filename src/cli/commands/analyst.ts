@@ -38,7 +38,7 @@ interface RunOptions extends AnalystOptions, OutputOptions {
 }
 
 /** As a shell has it for Ctrl-C. */
-const EXIT_INTERRUPTED = 130;
+export const EXIT_INTERRUPTED = 130;
 
 const PASSPHRASE_HELP = `the sealing key’s passphrase, if not in ${PASSPHRASE_VARIABLE}`;
 

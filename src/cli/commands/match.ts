@@ -6,10 +6,12 @@ import type { OwnSet } from '../../client/own-set.ts';
 import { InputError, StateError } from '../../errors.ts';
 import { DATE_FORMATS, type DateFormat } from '../../../protocols/psi/join-key.ts';
 import { countCsvColumn, csvColumn } from '../csv-ids.ts';
+import { sentenceOf } from '../exit.ts';
 import { ProgressLine } from '../terminal.ts';
 import {
   type AnalystOptions,
   asAnalyst,
+  EXIT_INTERRUPTED,
   idOf,
   type OutputOptions,
   show,
@@ -73,6 +75,11 @@ export function matchCommand(program: Command): void {
               `${rows - keys} of ${rows} ids are empty or no ${asked(contract)}: left out\n`,
             );
           show(run, options);
+        } catch (error) {
+          if (!stop.signal.aborted) throw error;
+          progress.done();
+          process.stderr.write(`weir: ${sentenceOf(stop.signal.reason)}\n`);
+          process.exitCode = EXIT_INTERRUPTED;
         } finally {
           process.off('SIGINT', onInterrupt);
           progress.done();
@@ -83,10 +90,17 @@ export function matchCommand(program: Command): void {
 
 async function ownSetOf(contract: ContractBody, options: MatchOptions): Promise<OwnSet> {
   const { file, column, dateFormat } = options;
-  if (contract.contract.plan.kind !== 'own-set') {
+  const { plan } = contract.contract;
+  if (plan.kind !== 'own-set') {
     throw new InputError('query-not-supported', 'This contract takes no set of yours.', {
-      rule: `plan ${contract.contract.plan.kind}`,
+      rule: `plan ${plan.kind}`,
       remedy: '`weir run` runs it.',
+    });
+  }
+  if (dateFormat !== undefined && plan.key.type !== 'date') {
+    throw new InputError('parameter-invalid', 'The ids of this contract are no dates.', {
+      rule: `${plan.key.as} is of type ${plan.key.type}`,
+      remedy: 'Leave --date-format out.',
     });
   }
   const stat = statSync(file, { throwIfNoEntry: false });
