@@ -5,7 +5,7 @@ import { GENESIS_HASH, leafHash } from '../../src/audit/hash-chain.ts';
 import { reconcile, RECEIPT_DUE_MS, type ReceiptFacts } from '../../src/ledger/reconcile.ts';
 import type { LedgerStore, Recorded } from '../../src/ledger/ledger-store.ts';
 import { recordHash } from '../../src/ledger/record.ts';
-import type { SqlValue } from '../../src/store/store.ts';
+import type { SqlValue, Statement } from '../../src/store/store.ts';
 import type { Hash } from '../../src/system/ids.ts';
 import {
   account,
@@ -142,15 +142,14 @@ describe.each([sqliteKind, postgres])('reconcile on $name', (kind) => {
 
   async function rewriteChain(change: (entry: string) => string): Promise<void> {
     let previous = GENESIS_HASH;
+    const changes: Statement[] = [];
     for await (const { index, entry } of readEntries(opened.store)) {
       const next = change(entry);
       previous = leafHash(previous, index, next);
-      await tamper('UPDATE audit_entry SET entry = ?, hash = ? WHERE position = ?', [
-        next,
-        previous,
-        index,
-      ]);
+      const sql = 'UPDATE audit_entry SET entry = ?, hash = ? WHERE position = ?';
+      changes.push({ sql, params: [next, previous, index], expectChanges: 1 });
     }
+    await opened.store.execute(changes);
   }
 
   it('names a record that is not in its canonical form, though chain and columns agree', async () => {
