@@ -122,7 +122,11 @@ export async function* postgresStream<Item>(
 ): AsyncGenerator<Item, void, undefined> {
   const opened = await openSession(access, signal);
   try {
-    yield* work(opened.session);
+    for await (const item of work(opened.session)) {
+      yield item;
+      // What is left may be read before the server hears of it.
+      if (signal?.aborted) throw cancelled(signal);
+    }
   } catch (error) {
     throw translated(error, signal);
   } finally {
