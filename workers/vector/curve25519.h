@@ -1,6 +1,7 @@
 /*
  * The calls of `CurvePrimitive` (protocols/common/primitives.ts) whose time counts, eight points at a
- * time. Callers check sizes. Only on processors that `curve_is_supported` names.
+ * time. Callers check sizes, and the processor: `is_supported` in addon.c. Neither time nor memory touched
+ * depends on scalars, points or messages; only which position is returned tells of them.
  */
 #ifndef WEIR_CURVE25519_H
 #define WEIR_CURVE25519_H

@@ -7,7 +7,7 @@
  *     oprf = bucket(receiver's rowsMax) · (40 µs hash and blind + 34 µs evaluate + 36 µs finalize + 6 µs sort)
  *          + bucket(sender's rowsMax) / runs · (40 µs hash and multiply + 8 µs hash and sort)
  *
- * On libsodium: with the vector kernel of `workers/vector` a machine needs about an eighth for the curve. The
+ * On libsodium: with the vector kernel of `workers/vector` a machine needs far less for the curve. The
  * estimate is part of what parties of unlike machines sign and are charged by, so it knows no machine.
  *
  * Numbers and sums are the ECDH engine's: the others tell their receiver which items are shared. The last

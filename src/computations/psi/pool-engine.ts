@@ -10,18 +10,27 @@ import type { BlindArgument } from '../../../workers/psi.ts';
  * @param threads - how many threads the pool has.
  */
 export function poolEngine(pool: Pool, threads: number, signal?: AbortSignal): PsiEngine {
-  // The batch itself goes to the thread: a copy of each would wait here for the collector, which
-  // looks at heaps, and these are arrays beside them.
-  const run = (task: string, argument: BlindArgument): Promise<Uint8Array> =>
-    pool.run('psi', task, argument, {
-      transfer: argument.batch.buffer instanceof ArrayBuffer ? [argument.batch.buffer] : [],
-      ...(signal === undefined ? {} : { signal }),
-    });
+  const run = batchRunner(pool, signal);
   return {
     parallel: threads + 2,
     blind: (batch, secret) => run('blindTask', { batch, secret }),
     evaluate: (batch, secret) => run('evaluateTask', { batch, secret }),
   };
+}
+
+/**
+ * Runs a task on a batch, which is used up: it goes to the thread itself. A copy of each would wait here
+ * for the collector, which looks at heaps, and these are arrays beside them.
+ */
+export function batchRunner(
+  pool: Pool,
+  signal?: AbortSignal,
+): (task: string, argument: BlindArgument) => Promise<Uint8Array> {
+  return (task, argument) =>
+    pool.run('psi', task, argument, {
+      transfer: argument.batch.buffer instanceof ArrayBuffer ? [argument.batch.buffer] : [],
+      ...(signal === undefined ? {} : { signal }),
+    });
 }
 
 /** Probes on whichever thread is free. */

@@ -2,18 +2,14 @@
 import { createHash } from 'node:crypto';
 import type { OprfEngine } from '../../../../protocols/psi/unbalanced/oprf.ts';
 import type { Pool } from '../../../pool/pool.ts';
-import type { BlindArgument } from '../../../../workers/psi.ts';
+import { batchRunner } from '../pool-engine.ts';
 
 /**
  * @param threads - how many threads the pool has.
  * @see poolEngine
  */
 export function poolOprf(pool: Pool, threads: number, signal: AbortSignal): OprfEngine {
-  const run = (task: string, argument: BlindArgument): Promise<Uint8Array> => {
-    const { buffer } = argument.batch;
-    const transfer = buffer instanceof ArrayBuffer ? [buffer] : [];
-    return pool.run('psi', task, argument, { transfer, signal });
-  };
+  const run = batchRunner(pool, signal);
   return {
     parallel: threads + 2,
     derive: (elements, key) => run('deriveTask', { batch: elements, secret: key }),
